@@ -1,0 +1,169 @@
+"""``orbital-train``: the commands, and how errors are told. Heavy imports happen inside the commands that need them."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, TextIO, get_args
+
+import typer
+from rich.console import Console
+
+from orbital_train.errors import InputError, InputWarning
+
+app = typer.Typer(
+    help="Train models across compute in orbit.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console()
+
+RecipeArgument = Annotated[Path, typer.Argument(metavar="RECIPE", help="A TOML file.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe, with a dotted name.")
+]
+OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Directory to write; it must be empty.")]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue the run in --out exactly where it stopped.")]
+
+
+@app.command()
+def plan(recipe: RecipeArgument, set_: SetOption = None, out: OutOption = None) -> None:
+    """Compute windows and schedule; nothing is trained."""
+    with _told(recipe):
+        from orbital_train.cli.planning import fly
+        from orbital_train.cli.run_directory import check_directory, open_run
+        from orbital_train.cli.tables import measures_table, nodes_table
+        from orbital_train.config.load import load_recipe
+
+        loaded = load_recipe(recipe, set_ or ())
+        if out is not None:
+            check_directory(out, loaded, resume=False)
+        flight = fly(loaded)
+        console.print(nodes_table(flight))
+        console.print()
+        console.print(measures_table(flight))
+        if out is not None:
+            with open_run(out, loaded, resume=False) as run:
+                run.write_plan(loaded, flight)
+            console.print(f"\nplan and trace: {out}")
+
+
+@app.command()
+def train(recipe: RecipeArgument, set_: SetOption = None, out: OutOption = None, resume: ResumeOption = False) -> None:
+    """Plan a recipe, then train it."""
+    with _told(recipe):
+        from orbital_train.cli import training
+        from orbital_train.cli.run_directory import free_directory
+        from orbital_train.config.load import load_recipe
+
+        loaded = load_recipe(recipe, set_ or ())
+        out = _out(out, loaded.name, resume) or free_directory(loaded.name)
+        training.train(loaded, out, resume=resume, console=console)
+        _show([out], out)
+
+
+@app.command()
+def compare(
+    recipe: RecipeArgument,
+    against: Annotated[
+        list[str] | None, typer.Option("--against", metavar="NAME", help="A baseline; the recipe's own list otherwise.")
+    ] = None,
+    set_: SetOption = None,
+    out: OutOption = None,
+    resume: ResumeOption = False,
+) -> None:
+    """Train a recipe and its baselines, and write one report."""
+    with _told(recipe):
+        from orbital_train.cli import compare as comparing
+        from orbital_train.cli.run_directory import free_directory
+        from orbital_train.config.load import load_recipe, with_values
+        from orbital_train.config.recipe import BaselineName
+
+        loaded = load_recipe(recipe, set_ or ())
+        for name in against or ():
+            if name not in get_args(BaselineName):
+                raise InputError("--against", name, f"must be one of {', '.join(get_args(BaselineName))}")
+        if against:
+            loaded = with_values(loaded, {"compare.baselines": list(against)})
+        out = _out(out, loaded.name, resume) or free_directory(f"{loaded.name}-compare")
+        comparing.compare(loaded, loaded.compare.baselines, out, resume=resume, console=console)
+        _show([out], out)
+
+
+@app.command()
+def report(
+    run_dirs: Annotated[list[Path], typer.Argument(metavar="RUN_DIR...", help="Runs, or one comparison.")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where to write; the first RUN_DIR.")] = None,
+) -> None:
+    """Rebuild a report from run directories."""
+    with _told(None):
+        _show(run_dirs, out or run_dirs[0])
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes that ship."""
+    from orbital_train.cli.tables import recipe_lines
+
+    for line in recipe_lines():
+        print(line)
+
+
+def _out(out: Path | None, name: str, resume: bool) -> Path | None:
+    if resume and out is None:
+        raise InputError("--out", None, f"--resume needs the directory of the run, as --out runs/{name}")
+    return out
+
+
+def _show(paths: list[Path], out: Path) -> None:
+    from orbital_train.report.build import build_report
+    from orbital_train.report.console import console_table
+    from orbital_train.report.runs import read_comparison
+
+    console.print(console_table(read_comparison(paths)))
+    console.print(f"report: {build_report(paths, out)}")
+
+
+@contextmanager
+def _told(recipe: Path | None) -> Iterator[None]:
+    """Tell warnings and wrong input in one line each; exit codes as in ``docs/architecture.md``."""
+    where = f"{recipe}: " if recipe is not None else ""
+
+    def tell(
+        message: Warning | str, category: type[Warning], *_: object, file: TextIO | None = None, **__: object
+    ) -> None:
+        if issubclass(category, InputWarning):
+            print(f"warning: {where}{message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", InputWarning)
+        warnings.showwarning = tell
+        try:
+            yield
+        except InputError as error:
+            print(f"orbital-train: {where}{error}", file=sys.stderr)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+        except RuntimeError as error:
+            _tell_known(error)
+            raise
+
+
+def _tell_known(error: RuntimeError) -> None:
+    """Faults of a run that have a type are told in one line, without a traceback."""
+    from orbital_train.cli.training import Stopped
+    from orbital_train.cluster.failures import WorkerLost
+
+    if isinstance(error, WorkerLost | Stopped):
+        print(f"orbital-train: {error}", file=sys.stderr)
+        raise typer.Exit(error.exit_code if isinstance(error, Stopped) else 1) from None
+
+
+def main() -> None:
+    """Entry point."""
+    app()

@@ -1,0 +1,171 @@
+"""From a TOML file and ``--set`` overrides to a recipe, and back; errors name the file, the key and the value."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any, get_args
+
+import tomli_w
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from orbital_train.config.recipe import INSTANT, Recipe
+from orbital_train.errors import InputError
+from orbital_train.train.corpora import KNOWN_CORPORA
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe; ``overrides`` are ``key=value`` with dotted keys and TOML values, and win over the file.
+
+    Paths in the recipe that are relative are taken from the recipe's folder.
+
+    Raises:
+        InputError: the file is missing or not TOML, a key is unknown, or a value is not accepted.
+    """
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError("RECIPE", str(path), "no such file; `orbital-train recipes` lists those that ship") from None
+    except (OSError, UnicodeDecodeError):
+        raise InputError("RECIPE", str(path), "must be a TOML file that can be read") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError("RECIPE", str(path), f"is not valid TOML: {error}") from None
+    for override in overrides:
+        _override(tree, override)
+    _anchor_paths(tree, path.parent)
+    return parse_recipe(tree)
+
+
+def parse_recipe(tree: Mapping[str, Any]) -> Recipe:
+    """Validate the content of a recipe.
+
+    Raises:
+        InputError: a key is unknown, or a value is not accepted; the first of them is named.
+    """
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        raise _explain(error) from None
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The recipe as TOML, with every default written out."""
+    return tomli_w.dumps(recipe.model_dump(mode="python", exclude_none=True))
+
+
+def with_values(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
+    """The same recipe with some dotted keys changed, validated again."""
+    tree = recipe.model_dump(mode="python", exclude_none=True)
+    for key, value in values.items():
+        _put(tree, key, value)
+    return parse_recipe(tree)
+
+
+def changed_keys(old: Recipe, new: Recipe) -> list[tuple[str, Any, Any]]:
+    """(dotted key, old value, new value) wherever two recipes differ."""
+    before, after = (_leaves(r.model_dump(mode="python")) for r in (old, new))
+    return [(k, before.get(k), after.get(k)) for k in sorted(before | after) if before.get(k) != after.get(k)]
+
+
+def _override(tree: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise InputError("--set", override, "must be key=value, as schedule.inner_steps=50")
+    try:
+        value = tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()  # a bare word is a string
+    _put(tree, key.strip(), value)
+
+
+def _put(tree: dict[str, Any], key: str, value: Any) -> None:
+    *tables, last = key.split(".")
+    for table in tables:
+        tree = tree.setdefault(table, {})
+        if not isinstance(tree, dict):
+            raise InputError("--set", key, f"{table} is a value and not a table")
+    tree[last] = value
+
+
+def _anchor_paths(tree: dict[str, Any], folder: Path) -> None:
+    for table, key in (("fleet", "path"), ("data", "corpus"), ("compare", "tuning")):
+        value = tree.get(table, {}).get(key) if isinstance(tree.get(table), dict) else None
+        if isinstance(value, str) and not (key == "corpus" and value in KNOWN_CORPORA):
+            tree[table][key] = str((folder / value).resolve())
+
+
+def _explain(error: ValidationError) -> InputError:
+    """The first problem, but a key that does not exist before one that is missing: it is often the same one."""
+    first = min(error.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden")
+    key, value = _dotted(first["loc"]), first.get("input")
+    if first["type"] == "extra_forbidden":
+        return InputError(key, _shown(value), f"unknown key{_near(first['loc'])}")
+    if first["type"] == "missing":
+        return InputError(key, None, "is required and missing")
+    if first["type"] == "union_tag_not_found":
+        return InputError(f"{key}.kind", None, f"is required: one of {', '.join(_FLEET_KINDS)}")
+    if first["type"] == "union_tag_invalid":
+        return InputError(f"{key}.kind", first["ctx"]["tag"], f"must be one of {', '.join(_FLEET_KINDS)}")
+    return InputError(key, _shown(value), _problem(first))
+
+
+_FLEET_KINDS = ("walker_delta", "walker_star", "sun_synchronous", "tle", "omm")
+_WANTED = {
+    "model_type": "must be a table",
+    "model_attributes_type": "must be a table",
+    "dict_type": "must be a table",
+    "tuple_type": "must be an array",
+    "datetime_type": INSTANT,
+}
+
+
+def _problem(error: ErrorDetails) -> str:
+    message = error["msg"].removeprefix("Value error, ").replace("Input should", "must")
+    return _WANTED.get(error["type"], message[0].lower() + message[1:])
+
+
+def _shown(value: Any) -> Any:
+    """As it stood in the recipe, in one short piece."""
+    if isinstance(value, date):
+        return value.isoformat()
+    return "a table" if isinstance(value, dict) else value
+
+
+def _dotted(loc: tuple[int | str, ...]) -> str:
+    """The key as the user writes it; the location also names the kind of fleet, and the check of a table's key."""
+    parts = [str(part) for part in loc]
+    if len(parts) > 1 and parts[0] == "fleet" and parts[1] in _FLEET_KINDS:
+        del parts[1]
+    return ".".join(parts[: parts.index("[key]")] if "[key]" in parts else parts)
+
+
+def _near(loc: tuple[int | str, ...]) -> str:
+    """What was probably meant, or what is accepted there."""
+    tables: list[type[BaseModel]] = [Recipe]
+    for part in loc[:-1]:
+        name = str(part)
+        if inner := [t.model_fields[name].annotation for t in tables if name in t.model_fields]:
+            tables = [table for annotation in inner for table in _tables(annotation)]
+        elif name in _FLEET_KINDS:
+            tables = [t for t in tables if name in get_args(t.model_fields["kind"].annotation)]
+    fields = list(dict.fromkeys(name for table in tables for name in table.model_fields))
+    near = difflib.get_close_matches(str(loc[-1]), fields, n=1)
+    return f"; did you mean {near[0]}?" if near else f"; accepted: {', '.join(fields)}"
+
+
+def _tables(annotation: Any) -> list[type[BaseModel]]:
+    """The tables in the type of a field."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [table for part in get_args(annotation) for table in _tables(part)]
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        leaves |= _leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return leaves

@@ -1,0 +1,303 @@
+"""The recipe: every key that a user may write, with its meaning, unit, default and bounds.
+
+Frozen, unknown keys forbidden. Units are part of the names. What a key means is said once, here.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, Strict
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+PositiveFraction = Annotated[float, Field(gt=0.0, le=1.0)]
+PolicyName = Literal["link_aware", "fixed_period", "local_then_average", "fully_connected"]
+BaselineName = Literal[
+    "fully_connected",
+    "ideal_diloco",
+    "fixed_period_blocking",
+    "fixed_period_skipping",
+    "single_node",
+    "local_then_average",
+]
+ArmName = Literal[PolicyName, BaselineName]
+
+_LIST = Strict(False)  # TOML's arrays are lists; what stands in them is as strict as all else
+
+INSTANT = "must be an instant in UTC without quotes, as 2026-03-20T00:00:00Z"
+
+
+def _in_utc(instant: datetime) -> datetime:
+    """An instant without a time zone would mean something else on every machine."""
+    if instant.utcoffset() is None or instant.utcoffset() != timedelta(0):
+        raise ValueError(INSTANT)
+    return instant.astimezone(UTC)
+
+
+class Table(BaseModel):
+    """A table of the recipe. A value of another type is refused, not converted; a whole number may be a float."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
+
+
+class Time(Table):
+    """When the scenario is flown."""
+
+    start: Annotated[datetime, AfterValidator(_in_utc)]
+    horizon_h: PositiveFloat
+    """How long the contact plan reaches. The run ends earlier when its budget is trained and merged."""
+
+
+class Walker(Table):
+    """Walker constellation i:t/p/f; ``walker_star`` spreads its planes over 180 degrees, ``walker_delta`` over 360."""
+
+    kind: Literal["walker_delta", "walker_star"]
+    satellites: PositiveInt
+    planes: PositiveInt = 1
+    phasing: Annotated[int, Field(ge=0)] = 0
+    altitude_km: Annotated[float, Field(ge=200.0, le=50_000.0)]
+    """Mean semi-major axis minus 6378.137 km."""
+    inclination_deg: Annotated[float, Field(ge=0.0, le=180.0)]
+    raan_deg: Annotated[float, Field(ge=0.0, lt=360.0)] = 0.0
+    """Right ascension of the first plane's ascending node."""
+    minimum_separation_km: NonNegativeFloat = 1.0
+
+
+class SunSynchronous(Table):
+    """One plane of evenly spaced satellites in a Sun-synchronous orbit."""
+
+    kind: Literal["sun_synchronous"]
+    satellites: PositiveInt
+    altitude_km: Annotated[float, Field(ge=200.0, le=5_000.0)]
+    local_time_h: Annotated[float, Field(ge=0.0, lt=24.0)]
+    """Local time of the ascending node, against the mean Sun."""
+    minimum_separation_km: NonNegativeFloat = 1.0
+
+
+class ElementFile(Table):
+    """Satellites from a file of element sets."""
+
+    kind: Literal["tle", "omm"]
+    path: str
+    """Relative to the recipe's folder. OMM is JSON, gzipped if the name ends in .gz."""
+    names: Annotated[tuple[str, ...], _LIST] = ()
+    """Only satellites whose name matches one of these patterns (``*`` and ``?``)."""
+    limit: PositiveInt | None = None
+    """Only the first so many."""
+    allow_old: bool = False
+    """Accept element sets that are more than 30 days from the simulated time."""
+
+
+Fleet = Annotated[Walker | SunSynchronous | ElementFile, Field(discriminator="kind")]
+
+
+class Site(Table):
+    """A ground site: it relays messages and may be where they are merged; it trains nothing."""
+
+    name: str
+    latitude_deg: Annotated[float, Field(ge=-90.0, le=90.0)]
+    longitude_deg: Annotated[float, Field(ge=-180.0, le=360.0)]
+    altitude_m: Annotated[float, Field(ge=-500.0, le=9000.0)] = 0.0
+    terminals: PositiveInt = 1
+
+
+class Light(Table):
+    """The shadow of the Earth."""
+
+    shadow_margin_km: Annotated[float, Field(ge=0.0, lt=100.0)] = 0.0
+    """Height up to which the atmosphere is taken to be opaque."""
+
+
+class Links(Table):
+    """Laser links between satellites, and links to ground sites."""
+
+    topology: Literal["ring", "grid", "all_visible"] = "all_visible"
+    """Pairs that may link: neighbours in their plane; also in adjacent planes; any."""
+    rate_gbps: PositiveFloat = 100.0
+    """Of each direction."""
+    maximum_range_km: PositiveFloat = 5_400.0
+    grazing_altitude_km: Annotated[float, Field(ge=0.0, le=200.0)] = 80.0
+    terminals: PositiveInt = 4
+    """Laser terminals per satellite; a terminal for ground sites comes on top."""
+    acquisition_s: NonNegativeFloat = 30.0
+    maximum_rate_deg_s: PositiveFloat = 0.1
+    """Angular rate of the line of sight that a terminal can track."""
+    ground_mask_deg: Annotated[float, Field(ge=0.0, lt=90.0)] = 20.0
+    ground_rate_gbps: PositiveFloat = 1.8
+
+
+class Power(Table):
+    """Array, battery and loads of one satellite; every satellite of the fleet has the same."""
+
+    array_m2: NonNegativeFloat
+    array_efficiency: PositiveFraction = 0.3
+    battery_wh: PositiveFloat
+    depth_of_discharge: PositiveFraction = 0.3
+    resume_fraction: PositiveFraction = 0.75
+    """State of charge from which training starts again after the battery ran low."""
+    charge_efficiency: PositiveFraction = 0.95
+    discharge_efficiency: PositiveFraction = 0.95
+    idle_w: NonNegativeFloat
+    train_w: NonNegativeFloat
+    """On top of idle."""
+    transmit_w: NonNegativeFloat = 0.0
+    """On top of idle, for each message that is being sent."""
+
+
+class WorkloadTable(Table):
+    """The model that *flies*: it sets how long a step takes and how large a message is. Give ``step_s``, or
+    ``device_tflops`` and ``mfu``."""
+
+    parameters: PositiveFloat
+    tokens_per_step: PositiveInt
+    """Of one node and inner step."""
+    bits_per_parameter: PositiveFloat = 32.0
+    """Of an outer gradient on the wire: 32 (float32) or 16 (bfloat16), in the training as in the simulation."""
+    device_tflops: PositiveFloat | None = None
+    mfu: PositiveFraction | None = None
+    """Model FLOP/s utilisation."""
+    step_s: PositiveFloat | None = None
+
+
+class Schedule(Table):
+    """When to synchronise. Which keys matter depends on the policy."""
+
+    policy: PolicyName
+    budget_steps: PositiveInt
+    """Inner steps of the whole fleet together; then the run drains and ends."""
+    evaluations: PositiveInt = 20
+    """Validations of the global model, evenly spaced in merged steps, beside the first and the last."""
+    inner_steps: PositiveInt = 30
+    """``fixed_period``: H. ``link_aware``: the fewest steps of a contribution."""
+    weights: Literal["tokens", "uniform"] = "tokens"
+    home: str | None = None
+    """``fixed_period`` and ``local_then_average``: node or site at which contributions meet; the first satellite."""
+    form: Literal["blocking", "skipping"] = "blocking"
+    """``fixed_period``: wait for every node, or for ``timeout_s``."""
+    timeout_s: NonNegativeFloat = 600.0
+    adoption: Literal["keep", "replace"] = "keep"
+    """``link_aware``: train on while a merge is under way and keep that progress, or wait."""
+    max_staleness: PositiveInt = 8
+    """``link_aware``: versions that a node may be behind before a round waits for it."""
+    drift_steps: PositiveFloat = 500.0
+    """``link_aware``: inner steps after which further ones count half."""
+    lookahead_h: PositiveFloat = 6.0
+    """``link_aware``: how far ahead a round is planned."""
+
+
+class Model(Table):
+    """The model that is *trained*: a small GPT. It stands for the flown one."""
+
+    layers: PositiveInt = 2
+    heads: PositiveInt = 4
+    width: PositiveInt = 64
+    context: PositiveInt = 64
+
+
+class Data(Table):
+    """One corpus; nothing else is taken in its place."""
+
+    corpus: str
+    """``shakespeare-plays``, or the path of a UTF-8 text file, relative to the recipe's folder."""
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    """Of the corpus's text."""
+    validation_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
+    validation_batches: PositiveInt = 100
+    shards: Literal["interleaved", "contiguous"] = "interleaved"
+    """How the training text is divided among the nodes."""
+
+
+class Inner(Table):
+    """Inner AdamW; the learning rate warms up, then follows a cosine over the budget."""
+
+    lr: PositiveFloat = 4e-3
+    min_lr_fraction: Fraction = 0.1
+    warmup_fraction: Fraction = 0.05
+    beta1: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
+    beta2: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
+    weight_decay: NonNegativeFloat = 0.1
+    clip_norm: NonNegativeFloat = 1.0
+    """0 turns clipping off."""
+    batch_size: PositiveInt = 8
+    """Sequences per node and inner step."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the forward and backward pass; parameters stay float32."""
+
+
+class Outer(Table):
+    """Outer SGD with Nesterov momentum; ``lr = 1, momentum = 0`` is plain averaging."""
+
+    lr: PositiveFloat = 0.7
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
+    nesterov: bool = True
+
+
+class Seeds(Table):
+    """Kept apart, so that arms of a comparison can be paired."""
+
+    init: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    data: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+
+class Cluster(Table):
+    """What runs the training, here on Earth."""
+
+    workers: PositiveInt = 1
+    threads_per_worker: PositiveInt = 1
+    """Part of a run's identity: other numbers of threads give other bits."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    deterministic: bool = True
+    address: str | None = None
+    """Of a running Ray cluster, as host:port, or ``auto``; none: one is started on this machine for the run."""
+    checkpoint_every_s: PositiveFloat = 60.0
+    keep_checkpoints: PositiveInt = 2
+
+
+class Arm(Table):
+    """Learning rates of one arm of a comparison, where they differ from the recipe's."""
+
+    inner_lr: PositiveFloat | None = None
+    outer_lr: PositiveFloat | None = None
+
+
+class Compare(Table):
+    """What ``compare`` runs beside the recipe."""
+
+    baselines: Annotated[tuple[BaselineName, ...], _LIST] = (
+        "fully_connected",
+        "ideal_diloco",
+        "fixed_period_blocking",
+        "fixed_period_skipping",
+    )
+    seeds: PositiveInt = 1
+    """Paired repetitions: seed k adds k to every seed of the recipe, in all arms."""
+    arms: dict[ArmName, Arm] = {}
+    """Tuned learning rates by arm; the recipe's own arm goes by the name of its policy."""
+    tuning: str | None = None
+    """JSON file, relative to the recipe's folder, with the grid that the rates were chosen from, for the report."""
+
+
+class Recipe(Table):
+    """A whole recipe."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
+    description: str
+    """One line."""
+    assumptions: Annotated[tuple[str, ...], _LIST] = ()
+    """What is not public or not measured, in the report word for word."""
+    time: Time
+    fleet: Fleet
+    ground_sites: Annotated[tuple[Site, ...], _LIST] = ()
+    light: Light = Light()
+    links: Links = Links()
+    power: Power
+    workload: WorkloadTable
+    schedule: Schedule
+    model: Model = Model()
+    data: Data
+    inner: Inner = Inner()
+    outer: Outer = Outer()
+    seeds: Seeds = Seeds()
+    cluster: Cluster = Cluster()
+    compare: Compare = Compare()

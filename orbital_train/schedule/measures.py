@@ -1,0 +1,64 @@
+"""What a trace amounts to: the figures by which policies are compared. All counted from its operations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orbital_train.schedule.trace import Merge, Trace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measures:
+    """Duty and goodput have the same denominator for every policy: see DESIGN terms in ``docs/architecture.md``."""
+
+    simulated_s: float
+    budget_steps: int
+    merged_steps: int
+    trained_steps: int
+    lost_steps: int  # trained and never merged
+    duty: float  # steps that energy allows / steps in constant sunlight
+    goodput: float  # merged steps / steps that energy allows
+    merges: int
+    mean_inner_steps: float | None  # of a contribution; None where nothing was merged
+    mean_staleness: float | None
+    max_staleness: int | None
+    mean_contributors: float
+    link_bytes: float  # over all hops, of the flown model
+    training_fraction: float  # of the nodes' time
+    waiting_fraction: float
+    no_energy_fraction: float
+    unserved_wh: float  # essential loads that no energy was left for
+
+
+def measure(trace: Trace) -> Measures:
+    """Count a trace."""
+    nodes = [account for account in trace.accounts if account.trains]
+    allowed = sum(a.steps_allowed for a in nodes)
+    powered = sum(a.steps_always_powered for a in nodes)
+    trained = sum(a.steps for a in nodes)
+    merges: list[Merge] = list(trace.of_kind(Merge))
+    contributions = [c for merge in merges for c in merge.contributions if c.steps]
+    time_us = max(1, trace.end_us * len(nodes))
+    return Measures(
+        simulated_s=trace.end_us / 1e6,
+        budget_steps=trace.budget_steps,
+        merged_steps=trace.merged_steps,
+        trained_steps=trained,
+        lost_steps=trained - trace.merged_steps,
+        duty=allowed / max(1, powered),
+        goodput=trace.merged_steps / max(1, allowed),
+        merges=len(merges),
+        mean_inner_steps=_mean([c.steps for c in contributions]),
+        mean_staleness=_mean([c.staleness for c in contributions]),
+        max_staleness=max((c.staleness for c in contributions), default=None),
+        mean_contributors=len(contributions) / max(1, len(merges)),
+        link_bytes=sum(t.bits for t in trace.transfers) / 8,
+        training_fraction=sum(a.training_us for a in nodes) / time_us,
+        waiting_fraction=sum(a.waiting_us for a in nodes) / time_us,
+        no_energy_fraction=sum(a.no_energy_us for a in nodes) / time_us,
+        unserved_wh=sum(a.unserved_wh for a in nodes),
+    )
+
+
+def _mean(values: list[int]) -> float | None:
+    return sum(values) / len(values) if values else None

@@ -1,0 +1,247 @@
+"""One node over time: its light, its battery, and the whole inner steps that it trains.
+
+The node is advanced lazily: between two changes of what it is told to do, everything follows in closed form from light
+edges, loads and battery thresholds. A copy advanced ahead of time is therefore a prediction, and an exact one.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right, insort
+from copy import copy
+from dataclasses import dataclass
+
+from orbital_train.schedule.power import PowerSpec, flow, slope_w, time_to_level_us
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Whole inner steps trained without a break: ``n`` steps from ``start_us``, the first with index ``first``."""
+
+    start_us: int
+    first: int
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NodeSetting:
+    """What does not change about a node during a simulation."""
+
+    step_us: int
+    trains: bool
+    power: PowerSpec | None  # None: mains power, never dark (ground sites, ideal baselines)
+    edge_us: tuple[int, ...]  # illumination is fraction[k] on [edge_us[k], edge_us[k + 1])
+    supply_w: tuple[float, ...]
+
+
+class Node:
+    """Mutable state of one node; see the module's docstring."""
+
+    def __init__(self, setting: NodeSetting) -> None:
+        self.setting = setting
+        self.now_us = 0
+        self.energy_wh = setting.power.battery_wh if setting.power else math.inf
+        self.powered = True  # has the energy to train (with hysteresis)
+        self.wanted = False  # is told to train
+        self.run_start_us = -1  # start of the first step not yet in ``runs``; -1 while no step is in progress
+        self.steps = 0  # whole steps, up to ``now_us``, that are in ``runs``
+        self.runs: list[Run] = []  # finished runs that were not taken yet
+        self.sends: tuple[tuple[int, int], ...] = ()  # intervals in which a message is sent, sorted
+        self.training_us = self.no_energy_us = self.waiting_us = 0
+        self.harvested_wh = self.consumed_wh = self.curtailed_wh = self.loss_wh = self.unserved_wh = 0.0
+        self.battery: list[tuple[int, float]] = [(0, self.energy_wh)] if setting.power else []
+        self._edge = 0
+
+    # -- commands ---
+
+    def train(self) -> None:
+        """Start training, or go on."""
+        self.wanted = self.setting.trains
+        self._start_or_stop()
+
+    def hold(self) -> None:
+        """Stop training; a step in progress is lost."""
+        self.wanted = False
+        self._start_or_stop()
+
+    def add_send(self, start_us: int, end_us: int) -> None:
+        """Book the load of a transmission that begins now or later."""
+        sends = list(self.sends)
+        insort(sends, (start_us, end_us))
+        self.sends = tuple(s for s in sends if s[1] > self.now_us)
+
+    def remove_send(self, start_us: int, end_us: int) -> None:
+        """Take back the load of a transmission that has not begun."""
+        sends = list(self.sends)
+        sends.remove((start_us, end_us))
+        self.sends = tuple(sends)
+
+    def take_runs(self) -> list[Run]:
+        """All whole steps since the last call, up to now. A step in progress stays in progress."""
+        self._bank()
+        runs, self.runs = self.runs, []
+        return runs
+
+    def stepped_now(self) -> bool:
+        """Whether a step that was not taken yet ended at this very moment."""
+        last = self.runs[-1] if self.runs else None
+        return last is not None and last.start_us + last.n * self.setting.step_us == self.now_us
+
+    def drop_last_step(self) -> None:
+        """Undo the step that ended just now (the run's budget was exceeded by steps that ended together)."""
+        run = self.runs.pop()
+        if run.n > 1:
+            self.runs.append(Run(run.start_us, run.first, run.n - 1))
+        self.steps -= 1
+
+    # -- time ---
+
+    def advance(self, to_us: int) -> None:
+        """Let time pass until ``to_us``."""
+        while self.now_us < to_us:
+            self._segment(self._segment_end(to_us))
+        self._bank()
+
+    def time_of_steps_us(self, steps: int, until_us: int) -> int | None:
+        """When the node will have trained ``steps`` whole steps in all; None if not by ``until_us``."""
+        ahead = self.fork()
+        while ahead.steps < steps:
+            if ahead.now_us >= until_us:
+                return None
+            if ahead.run_start_us >= 0:
+                done_us = ahead.run_start_us + (steps - ahead.steps) * self.setting.step_us
+                ahead._segment(ahead._segment_end(min(done_us, until_us)))
+            else:
+                ahead._segment(ahead._segment_end(until_us))
+            ahead._bank()
+        return ahead.now_us
+
+    def boundary_us(self) -> int:
+        """The next moment at which no step is in progress (now, if none is)."""
+        if self.run_start_us < 0 or self.now_us == self.run_start_us:
+            return self.now_us
+        ahead = self.fork()
+        done_us = self.run_start_us + self.setting.step_us
+        while ahead.now_us < done_us and ahead.run_start_us >= 0:
+            ahead._segment(ahead._segment_end(done_us))
+        return ahead.now_us
+
+    def pause_us(self, until_us: int) -> int | None:
+        """When the node will next be without the energy to train (now, if it is); None if not by ``until_us``."""
+        ahead = self.fork()
+        while ahead.run_start_us >= 0 and ahead.now_us < until_us:
+            ahead._segment(ahead._segment_end(until_us))
+        return None if ahead.run_start_us >= 0 or not ahead.wanted else ahead.now_us
+
+    def timeline(self, until_us: int) -> tuple[list[int], list[int]]:
+        """Whole steps over time, from now to ``until_us``, if it is told nothing new.
+
+        Returns corners (times in order, steps) to interpolate between and round down: each stretch of training starts
+        and ends in one, at the boundary of a step. The first corner is the start of the step in progress, or now.
+        """
+        ahead = self.fork()
+        times = [self.run_start_us if self.run_start_us >= 0 else self.now_us]
+        steps = [self.steps]
+        ahead.advance(until_us)
+        for run in ahead.runs:
+            times += [run.start_us, run.start_us + run.n * self.setting.step_us]
+            steps += [run.first, run.first + run.n]
+        return [*times, until_us], [*steps, ahead.steps]
+
+    def fork(self) -> Node:
+        """A copy that can be advanced without touching this one."""
+        ahead = copy(self)
+        ahead.runs, ahead.battery = [], []
+        return ahead
+
+    # -- inside ---
+
+    def _loads_w(self) -> tuple[float, float]:
+        """Supply and load right now."""
+        power = self.setting.power
+        assert power is not None
+        sending = sum(1 for start, end in self.sends if start <= self.now_us < end)
+        load_w = power.idle_w + sending * power.transmit_w + (power.train_w if self.run_start_us >= 0 else 0.0)
+        return self.setting.supply_w[self._edge], load_w
+
+    def _segment_end(self, to_us: int) -> int:
+        """The end of the longest interval from now in which supply and load are constant; at least 1 us away."""
+        if self.setting.power is None:
+            return to_us
+        power, end_us = self.setting.power, to_us
+        if self._edge + 1 < len(self.setting.supply_w):
+            end_us = min(end_us, self.setting.edge_us[self._edge + 1])
+        for start_us, stop_us in self.sends:
+            if start_us >= end_us:
+                break
+            end_us = min(end_us, start_us if start_us > self.now_us else stop_us if stop_us > self.now_us else end_us)
+        rate_w = slope_w(power, *self._loads_w())
+        if rate_w < 0:
+            levels = [power.floor_wh, 0.0] if self.powered else [0.0]
+            level_wh = max((level for level in levels if level < self.energy_wh), default=-math.inf)
+        else:
+            levels = [power.battery_wh] if self.powered else [power.resume_wh, power.battery_wh]
+            level_wh = min((level for level in levels if level > self.energy_wh), default=math.inf)
+        wait_us = time_to_level_us(self.energy_wh, level_wh, rate_w)
+        # Rounded up, so that the threshold is reached when the segment ends.
+        return end_us if math.isinf(wait_us) else max(self.now_us + 1, min(end_us, self.now_us + math.ceil(wait_us)))
+
+    def _segment(self, end_us: int) -> None:
+        duration_us = end_us - self.now_us
+        self._count_time(duration_us)
+        power = self.setting.power
+        if power is not None:
+            energy = flow(power, self.energy_wh, *self._loads_w(), duration_us)
+            self.energy_wh = min(power.battery_wh, max(0.0, self.energy_wh + energy.stored_wh))
+            self.harvested_wh += energy.harvested_wh
+            self.consumed_wh += energy.consumed_wh
+            self.curtailed_wh += energy.curtailed_wh
+            self.loss_wh += energy.loss_wh
+            self.unserved_wh += energy.unserved_wh
+            self.battery.append((end_us, self.energy_wh))
+        self.now_us = end_us
+        if power is not None:
+            self._edge = min(bisect_right(self.setting.edge_us, end_us) - 1, len(self.setting.supply_w) - 1)
+            self._switch(power)
+
+    def _count_time(self, duration_us: int) -> None:
+        if not self.setting.trains:
+            return
+        if self.run_start_us >= 0:
+            self.training_us += duration_us
+        elif self.powered:
+            self.waiting_us += duration_us
+        else:
+            self.no_energy_us += duration_us
+
+    def _switch(self, power: PowerSpec) -> None:
+        """Apply the battery thresholds: training stops at the floor and starts again at the resume level."""
+        tolerance_wh = 1e-13 * power.battery_wh  # rounding: less than passes in a microsecond
+        rate_w = slope_w(power, *self._loads_w())
+        if self.powered and self.energy_wh <= power.floor_wh + tolerance_wh and rate_w < 0:
+            self.powered = False
+        elif not self.powered and self.energy_wh >= power.resume_wh - tolerance_wh:
+            self.powered = True
+        self._start_or_stop()
+
+    def _start_or_stop(self) -> None:
+        self._bank()
+        if self.wanted and self.powered:
+            if self.run_start_us < 0:
+                self.run_start_us = self.now_us
+        else:
+            self.run_start_us = -1
+
+    def _bank(self) -> None:
+        """Move the steps that are complete by now into ``runs``."""
+        if self.run_start_us < 0:
+            return
+        n = (self.now_us - self.run_start_us) // self.setting.step_us
+        if n:
+            last = self.runs[-1] if self.runs else None
+            if last and last.start_us + last.n * self.setting.step_us == self.run_start_us:
+                self.runs[-1] = Run(last.start_us, last.first, last.n + n)
+            else:
+                self.runs.append(Run(self.run_start_us, self.steps, n))
+            self.steps += n
+            self.run_start_us += n * self.setting.step_us

@@ -1,0 +1,1 @@
+"""Sync policies: each one a small file with a pure function from what is known to decisions."""

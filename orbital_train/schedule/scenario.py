@@ -1,0 +1,48 @@
+"""What a simulation is given."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from orbital_train.schedule.node import Node, NodeSetting
+from orbital_train.schedule.power import PowerSpec
+from orbital_train.schedule.workload import Workload
+from orbital_train.windows.plan import ContactPlan, Illumination
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """A fleet in its orbits, its power, its work and its budget.
+
+    ``training_nodes`` are indices into the contact plan's nodes; the others (ground sites) relay and may be places of
+    merging, and need no battery. ``power`` None means mains power: an ideal baseline. ``budget_steps`` inner steps are
+    trained by the fleet together; then everything still unmerged is drained.
+    """
+
+    contacts: ContactPlan
+    light: Illumination
+    power: PowerSpec | None
+    workload: Workload
+    training_nodes: tuple[int, ...]
+    budget_steps: int
+    evaluate_every_steps: int  # of the fleet, merged
+
+    @property
+    def horizon_us(self) -> int:
+        """End of the contact plan, in whole microseconds."""
+        return math.floor(self.contacts.horizon_s * 1e6)
+
+    def build_nodes(self) -> list[Node]:
+        """Every node of the contact plan at time zero, with a full battery, waiting."""
+        return [Node(self._setting(i)) for i in range(len(self.contacts.node_names))]
+
+    def _setting(self, node: int) -> NodeSetting:
+        trains = node in self.training_nodes
+        power = self.power if trains else None
+        edges_us = tuple(math.ceil(edge_s * 1e6) for edge_s in self.light.edge_s[node].tolist())
+        array_w = power.array_w(self.light.sun_distance_au) if power else 0.0
+        supply_w = tuple(array_w * fraction for fraction in self.light.fraction[node].tolist())
+        return NodeSetting(
+            step_us=self.workload.step_us, trains=trains, power=power, edge_us=edges_us, supply_w=supply_w
+        )

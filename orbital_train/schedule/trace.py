@@ -1,0 +1,274 @@
+"""The trace: a dataflow of immutable named values, in integer microseconds.
+
+Every operation has a dense ``id`` in topological order; it reads and writes named values, each written once:
+
+- ``global/F@V``: version V of fragment F of the global model, with its outer optimizer state. Version 0 is given.
+- ``local/N@K``: the K-th state of node N's replica and inner optimizer. State 0 is given (it equals version 0).
+- ``snap/N/F@K``: node N's outer gradient of fragment F, taken when its replica was in state K.
+
+Anything that executes operations in id order therefore finds every value that it needs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+AdoptMode = Literal["replace", "keep", "blend"]
+
+
+def global_value(fragment: int, version: int) -> str:
+    """Name of a version of a fragment of the global model."""
+    return f"global/{fragment}@{version}"
+
+
+def local_value(node: int, state: int) -> str:
+    """Name of a state of a node's replica."""
+    return f"local/{node}@{state}"
+
+
+def snapshot_value(node: int, fragment: int, state: int) -> str:
+    """Name of an outer gradient, taken from a node's replica in this state."""
+    return f"snap/{node}/{fragment}@{state}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Transfer:
+    """One message on one contact: ``bits`` of ``value`` sent during ``[start_us, end_us)``, heard ``owlt_us`` later."""
+
+    contact: int
+    source: int
+    dest: int
+    start_us: int
+    end_us: int
+    owlt_us: int
+    bits: int
+    value: str
+
+    @property
+    def arrival_us(self) -> int:
+        """When the last bit is received."""
+        return self.end_us + self.owlt_us
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Op:
+    """What all operations share. ``transfers`` are indices into :attr:`Trace.transfers`."""
+
+    kind: ClassVar[str] = ""
+    id: int
+    start_us: int
+    end_us: int
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    transfers: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step(Op):
+    """``n`` whole inner steps of one node; ``first`` counts from the node's first ever step and names the batch.
+
+    Step ``first + k`` runs at learning-rate progress ``lr_progress + k * lr_progress_per_step``, clipped to 1.
+    ``tokens`` are those of the flown workload, all ``n`` steps together.
+    """
+
+    kind: ClassVar[str] = "step"
+    node: int
+    first: int
+    n: int
+    tokens: int
+    lr_progress: float
+    lr_progress_per_step: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SyncStep(Op):
+    """``n`` whole steps of synchronous data parallel training: the group averages its gradients in every step."""
+
+    kind: ClassVar[str] = "sync_step"
+    group: tuple[int, ...]
+    first: int
+    n: int
+    tokens: int  # of the whole group
+    lr_progress: float
+    lr_progress_per_step: float
+    from_version: int
+    to_version: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Snapshot(Op):
+    """A node's outer gradient at this moment: version ``base_version`` minus its replica."""
+
+    kind: ClassVar[str] = "snapshot"
+    node: int
+    fragment: int
+    base_version: int
+    steps: int
+    tokens: int
+    codec: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contribution:
+    """One snapshot's part in a merge; the weights of a merge add up to 1."""
+
+    snapshot: str
+    node: int
+    steps: int
+    weight: float
+    staleness: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Merge(Op):
+    """An outer step: contributions meet at ``site``, and every holder applies the same step to its own copy.
+
+    What is sent back, and applied everywhere, is the averaged outer gradient as ``codec`` encodes it.
+    """
+
+    kind: ClassVar[str] = "merge"
+    scope: str
+    site: int
+    holders: tuple[int, ...]
+    fragment: int
+    from_version: int
+    to_version: int
+    contributions: tuple[Contribution, ...]
+    momentum: Literal["replicated", "travels"]
+    codec: str  # of the averaged outer gradient that is sent back
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Adopt(Op):
+    """A node takes a version of the global model.
+
+    ``replace``: the replica becomes that version. ``keep``: it becomes that version plus the progress that the node
+    made since its snapshot ``since_snapshot`` (or, where that is None, since the version it last adopted; a snapshot
+    of its own that is merged into a later version then moves along: the state it remembers shifts as the replica does).
+    ``blend``: ``alpha`` times the version plus ``1 - alpha`` times the replica.
+    """
+
+    kind: ClassVar[str] = "adopt"
+    node: int
+    fragment: int
+    version: int
+    since_snapshot: str | None
+    mode: AdoptMode
+    alpha: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluate(Op):
+    """Validation of a version of the global model, after ``merged_steps`` inner steps went into it."""
+
+    kind: ClassVar[str] = "evaluate"
+    scope: str
+    version: int
+    merged_steps: int
+    merged_tokens: int
+
+
+OPS: dict[str, type[Op]] = {c.kind: c for c in (Step, SyncStep, Snapshot, Merge, Adopt, Evaluate)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NodeAccount:
+    """What one node did over the run, in exact whole steps, microseconds and watt-hours."""
+
+    name: str
+    trains: bool
+    steps: int  # whole inner steps trained
+    steps_allowed: int  # that its energy would have allowed, had it never waited
+    steps_always_powered: int  # of the same node in constant sunlight
+    training_us: int
+    no_energy_us: int
+    waiting_us: int  # powered, but told to wait (for a link, a merge or the end)
+    harvested_wh: float  # at the array, before curtailment
+    curtailed_wh: float
+    consumed_wh: float
+    battery_loss_wh: float
+    unserved_wh: float
+    battery_us: tuple[int, ...] = field(repr=False)  # battery energy at these times, linear in between
+    battery_wh: tuple[float, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """The whole of a simulated run."""
+
+    policy: str
+    fleet_nodes: tuple[int, ...]  # indices of the nodes that train
+    budget_steps: int
+    merged_steps: int
+    end_us: int
+    step_us: int
+    tokens_per_step: int
+    message_bits: int
+    transfers: tuple[Transfer, ...]
+    ops: tuple[Op, ...]
+    accounts: tuple[NodeAccount, ...]  # one per node of the contact plan
+
+    def of_kind(self, kind: type[Op]) -> Iterator[Any]:
+        """Operations of one kind, in id order."""
+        return (op for op in self.ops if type(op) is kind)
+
+    def write(self, path: Path) -> None:
+        """Write as JSON lines: a header, then accounts, transfers and operations. Same trace, same bytes."""
+        header = {k: getattr(self, k) for k in _HEADER}
+        with path.open("w", encoding="utf-8") as file:
+            _line(file, {"trace": 1, **header})
+            for account in self.accounts:
+                _line(file, {"account": asdict(account)})
+            for transfer in self.transfers:
+                _line(file, {"transfer": asdict(transfer)})
+            for op in self.ops:
+                _line(file, {"op": op.kind, **asdict(op)})
+
+    @classmethod
+    def read(cls, path: Path) -> Trace:
+        """Read what :meth:`write` wrote."""
+        accounts, transfers, ops = [], [], []
+        with path.open(encoding="utf-8") as file:
+            header = json.loads(next(file))
+            for line in file:
+                row = json.loads(line)
+                if "op" in row:
+                    ops.append(_op(row))
+                elif "transfer" in row:
+                    transfers.append(Transfer(**row["transfer"]))
+                else:
+                    accounts.append(NodeAccount(**_tuples(row["account"])))
+        fields = _tuples({k: header[k] for k in _HEADER})
+        return cls(**fields, accounts=tuple(accounts), transfers=tuple(transfers), ops=tuple(ops))
+
+
+_HEADER = (
+    "policy",
+    "fleet_nodes",
+    "budget_steps",
+    "merged_steps",
+    "end_us",
+    "step_us",
+    "tokens_per_step",
+    "message_bits",
+)
+
+
+def _line(file: Any, row: dict[str, Any]) -> None:
+    file.write(json.dumps(row, separators=(",", ":")) + "\n")
+
+
+def _tuples(row: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
+
+
+def _op(row: dict[str, Any]) -> Op:
+    kind = OPS[row.pop("op")]
+    row = _tuples(row)
+    if kind is Merge:
+        row["contributions"] = tuple(Contribution(**c) for c in row["contributions"])
+    return kind(**row)

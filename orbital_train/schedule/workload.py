@@ -1,0 +1,41 @@
+"""What is simulated of the training itself: how long an inner step takes and how large a message is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+CODECS = {32.0: "fp32", 16.0: "bf16"}  # by bits per parameter: what an outer gradient is encoded as on its way
+FLOP_PER_PARAMETER_AND_TOKEN = 6  # forward and backward pass of a dense transformer (Kaplan et al., arXiv 2001.08361)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """The flown model. Either ``step_s`` is given, or it follows from the device's FLOP/s and its utilisation."""
+
+    parameters: float
+    tokens_per_step: int  # of one node and inner step
+    bits_per_parameter: float  # of an outer gradient on the wire
+    device_flops: float | None = None  # [FLOP/s] dense, in the training precision
+    mfu: float | None = None  # model FLOP/s utilisation
+    step_s: float | None = None
+
+    @property
+    def step_us(self) -> int:
+        """Duration of one inner step, rounded up to whole microseconds."""
+        if self.step_s is not None:
+            return math.ceil(self.step_s * 1e6)
+        assert self.device_flops is not None
+        assert self.mfu is not None
+        flop = FLOP_PER_PARAMETER_AND_TOKEN * self.parameters * self.tokens_per_step
+        return math.ceil(flop / (self.device_flops * self.mfu) * 1e6)
+
+    @property
+    def codec(self) -> str:
+        """How outer gradients are encoded, here and in the training that stands for it."""
+        return CODECS[self.bits_per_parameter]
+
+    @property
+    def message_bits(self) -> int:
+        """Size of one outer gradient, or of one averaged outer gradient."""
+        return math.ceil(self.parameters * self.bits_per_parameter)

@@ -1,0 +1,269 @@
+"""Execution of a trace on one worker: its nodes' operations, and all merges, in the order of their ids."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from orbital_train.schedule.trace import Adopt, Evaluate, Merge, Op, Snapshot, Step, SyncStep, Trace, global_value
+from orbital_train.train.adopt import adopted, moved_mark
+from orbital_train.train.bench import Bench
+from orbital_train.train.codec import decode, encode
+from orbital_train.train.flat import Layout, flatten
+from orbital_train.train.gate import Gate
+from orbital_train.train.inner import Replica, clip, lr_at
+from orbital_train.train.liveness import drops, final_global, is_mark, mark_value, snapshot_name
+from orbital_train.train.outer import GlobalState, initial_state, outer_step
+from orbital_train.train.placement import Owners
+from orbital_train.train.problem import Problem
+from orbital_train.train.spec import TrainSpec
+from orbital_train.train.state import NodeState, Saved, detached, load_replica, replica_tensors
+from orbital_train.train.transport import Transport
+from orbital_train.train.tree import broadcast, root_of, sum_on_tree
+
+Row = dict[str, Any]  # one line of metrics.jsonl
+
+
+class Executor:
+    """One worker's part of a run. The same trace gives the same bits on any number of workers.
+
+    Every worker holds all live versions of the global model; replicas, snapshots and marks are held by the worker
+    that hosts their node.
+
+    Args:
+        trace: what to do.
+        spec: how to train.
+        problem: what to train; all workers give equal ones.
+        transport: to the other workers.
+        owners: the rank that hosts each training node.
+        emit: takes the rows of ``metrics.jsonl``; each row comes from exactly one worker.
+        progress: called after every operation, with the operation.
+    """
+
+    def __init__(
+        self,
+        *,
+        trace: Trace,
+        spec: TrainSpec,
+        problem: Problem,
+        transport: Transport,
+        owners: Owners,
+        emit: Callable[[Row], None],
+        progress: Callable[[Op], None] | None = None,
+    ) -> None:
+        self._trace, self._spec, self._problem = trace, spec, problem
+        self._transport, self._owners = transport, owners
+        self._emit, self._progress = emit, progress
+        self.layout = Layout.of(problem.module)
+        initial_P = flatten(problem.module, self.layout)
+        self._bench = Bench(problem.module, self.layout, getattr(torch, spec.dtype))
+        self._globals = {global_value(0, 0): initial_state(initial_P)}
+        self._nodes = {n: NodeState(replica=self._replica(initial_P)) for n in sorted(self._own_replicas())}
+        self._sync = self._replica(initial_P) if any(trace.of_kind(SyncStep)) else None
+        self._drops, self._final = drops(trace), final_global(trace)
+        self._evaluator = {op.id: k % transport.size for k, op in enumerate(trace.of_kind(Evaluate))}
+        self._execute: dict[type[Op], Callable[[Any], None]] = {
+            Step: self._step,
+            SyncStep: self._sync_step,
+            Snapshot: self._snapshot,
+            Merge: self._merge,
+            Adopt: self._adopt,
+            Evaluate: self._evaluate,
+        }
+        self.position = 0  # all operations with a lower id are done
+
+    def run(self, gate: Gate) -> bool:
+        """Execute operations from ``position`` on, as far as the gate allows; returns whether the trace is done."""
+        for op_id in range(self.position, len(self._trace.ops)):
+            if not gate.enter(op_id):
+                self._transport.flush()
+                return False
+            op = self._trace.ops[op_id]
+            self._execute[type(op)](op)
+            self._drop(op_id)
+            self.position = op_id + 1
+            if self._progress:
+                self._progress(op)
+        self._transport.flush()
+        return gate.enter(len(self._trace.ops))
+
+    def parameters(self) -> dict[str, Tensor]:
+        """The named tensors of the final global model, once the trace is done."""
+        return self.layout.views(self._globals[self._final].parameters_F)
+
+    def digest(self) -> str:
+        """SHA-256 of the final global model: the raw little-endian float32 of its tensors in the layout's order."""
+        content = hashlib.sha256()
+        for tensor in self.parameters().values():
+            content.update(tensor.cpu().numpy().astype("<f4", copy=False).tobytes())
+        return content.hexdigest()
+
+    # -- state -------------------------------------------------------------------------------------------------------
+
+    def save_nodes(self) -> dict[int, Saved]:
+        """State of this worker's nodes. To be called while the executor stands at the gate."""
+        return {node: state.save() for node, state in self._nodes.items()}
+
+    def save_shared(self) -> Saved:
+        """State that all workers have in common: the live versions of the global model, and the synchronous replica."""
+        tensors: dict[str, Tensor] = {}
+        for name, version in self._globals.items():
+            tensors |= {f"{name}/parameters": version.parameters_F, f"{name}/momentum": version.momentum_F}
+        meta = {}
+        if self._sync:
+            tensors |= {f"sync/{name}": tensor for name, tensor in replica_tensors(self._sync).items()}
+            meta["sync_inner_steps"] = self._sync.steps
+        return Saved(tensors=detached(tensors), meta=meta)
+
+    def load(self, position: int, nodes: Mapping[int, Saved], shared: Saved) -> None:
+        """Continue from a saved state, bit for bit; ``nodes`` has at least this worker's nodes."""
+        self.position = position
+        device = self._bench.gradient_P.device
+        names = {name.rpartition("/")[0] for name in shared.tensors if name.startswith("global/")}
+        self._globals = {
+            name: GlobalState(
+                parameters_F=shared.tensors[f"{name}/parameters"].to(device, copy=True),
+                momentum_F=shared.tensors[f"{name}/momentum"].to(device, copy=True),
+            )
+            for name in names
+        }
+        if self._sync:
+            load_replica(self._sync, {n: shared.tensors[f"sync/{n}"] for n in replica_tensors(self._sync)})
+            self._sync.steps = shared.meta["sync_inner_steps"]
+        for node, state in self._nodes.items():
+            state.load(nodes[node])
+
+    def _replica(self, initial_P: Tensor) -> Replica:
+        return Replica(initial_P.clone(), self._bench.gradient_P, self.layout, self._spec.inner)
+
+    def _own_replicas(self) -> set[int]:
+        """Nodes of this worker that have a replica of their own (those of synchronous steps share one)."""
+        nodes = {op.node for op in self._trace.ops if isinstance(op, Step | Snapshot | Adopt)}
+        return {node for node in nodes if self._owners[node] == self._transport.rank}
+
+    def _drop(self, op_id: int) -> None:
+        for node, name in self._drops.get(op_id, ()):
+            if node is None:
+                del self._globals[name]
+            elif node in self._nodes:
+                del self._nodes[node].held[name]
+
+    # -- operations --------------------------------------------------------------------------------------------------
+
+    def _lrs(self, op: Step | SyncStep) -> list[float]:
+        return [lr_at(self._spec.inner, op.lr_progress + k * op.lr_progress_per_step) for k in range(op.n)]
+
+    def _step(self, op: Step) -> None:
+        if op.node not in self._nodes:
+            return
+        replica, gradient_P = self._nodes[op.node].replica, self._bench.gradient_P
+        self._bench.bind(replica.parameters_P)
+        loss_sum = torch.zeros((), device=gradient_P.device)  # read once, so that no step waits for the device
+        for step, lr in enumerate(self._lrs(op), start=op.first):
+            loss_sum += self._bench.gradient(self._problem.batch(op.node, step))
+            clip(gradient_P, self._spec.inner.clip_norm)
+            replica.step(lr)
+        self._emit({**_row("step", op), "node": op.node, "first": op.first, "n": op.n, "loss": loss_sum.item() / op.n})
+
+    def _sync_step(self, op: SyncStep) -> None:
+        replica, gradient_P = self._sync, self._bench.gradient_P
+        assert replica is not None
+        before = self._globals[global_value(0, op.from_version)]
+        replica.parameters_P.copy_(before.parameters_F)
+        self._bench.bind(replica.parameters_P)
+        loss_sum = torch.zeros((), device=gradient_P.device)
+        for step, lr in enumerate(self._lrs(op), start=op.first):
+            mean = self._mean_gradient_and_loss(op.group, step)
+            gradient_P.copy_(mean[:-1])
+            loss_sum += mean[-1]
+            clip(gradient_P, self._spec.inner.clip_norm)
+            replica.step(lr)
+        after = GlobalState(parameters_F=replica.parameters_P.clone(), momentum_F=before.momentum_F)
+        self._globals[global_value(0, op.to_version)] = after
+        if self._transport.rank == 0:
+            self._emit({**_row("sync_step", op), "n": op.n, "loss": loss_sum.item() / op.n})
+
+    def _mean_gradient_and_loss(self, group: tuple[int, ...], step: int) -> Tensor:
+        """Mean gradient over the group and, as a last element, its mean loss; the same bits on all workers."""
+        contributions = {}
+        for node in group:
+            if self._owners[node] == self._transport.rank:
+                loss = self._bench.gradient(self._problem.batch(node, step))
+                contributions[node] = torch.cat([self._bench.gradient_P, loss.view(1)])
+        return self._sum_everywhere(contributions, tuple(sorted(group)), self.layout.size + 1) / len(group)
+
+    def _sum_everywhere(self, contributions: dict[int, Tensor], nodes: tuple[int, ...], size: int) -> Tensor:
+        """Sum over nodes on every worker. What the sum before this one posted is waited for: buffers stay bounded."""
+        self._transport.flush()
+        total = sum_on_tree(contributions, nodes, self._owners, self._transport)
+        like = torch.empty(size, device=self._bench.gradient_P.device)
+        return broadcast(total, like, root_of(nodes, self._owners), self._transport)
+
+    def _snapshot(self, op: Snapshot) -> None:
+        node = self._nodes.get(op.node)
+        if node is None:
+            return
+        local_F = node.replica.parameters_P.detach()[self.layout.fragment(op.fragment)]
+        base_F = self._globals[global_value(op.fragment, op.base_version)].parameters_F
+        name = snapshot_name(op)
+        node.held[name] = encode(base_F - local_F, op.codec)
+        node.held[mark_value(name)] = local_F.clone()
+
+    def _merge(self, op: Merge) -> None:
+        weighted = {
+            c.node: decode(self._nodes[c.node].held[c.snapshot]) * c.weight
+            for c in op.contributions
+            if c.weight and c.node in self._nodes
+        }
+        contributors = tuple(sorted(c.node for c in op.contributions if c.weight))
+        before = self._globals[global_value(op.fragment, op.from_version)]
+        average_F = self._sum_everywhere(weighted, contributors, before.parameters_F.numel())
+        outer_gradient_F = decode(encode(average_F, op.codec))  # as it is sent back to the nodes
+        after = outer_step(before, outer_gradient_F, self._spec.outer)
+        self._globals[global_value(op.fragment, op.to_version)] = after
+        if self._transport.rank == 0:
+            norm = torch.linalg.vector_norm(outer_gradient_F).item()
+            row = {"to_version": op.to_version, "contributors": len(contributors), "outer_gradient_norm": norm}
+            self._emit({**_row("merge", op), **row})
+
+    def _adopt(self, op: Adopt) -> None:
+        node = self._nodes.get(op.node)
+        if node is None:
+            return
+        local_F = node.replica.parameters_P.detach()[self.layout.fragment(op.fragment)]
+        version_F = self._globals[global_value(op.fragment, op.version)].parameters_F
+        after_F = adopted(op, local_F, version_F, self._since(node, op))
+        for name in node.held:
+            if is_mark(name):
+                node.held[name] = moved_mark(op, node.held[name], local_F, after_F)
+        local_F.copy_(after_F)
+        node.base_version = op.version
+
+    def _since(self, node: NodeState, op: Adopt) -> Tensor | None:
+        """Where the progress began that an adoption keeps."""
+        if op.mode != "keep":
+            return None
+        if op.since_snapshot is not None:
+            return node.held[mark_value(op.since_snapshot)]
+        return self._globals[global_value(op.fragment, node.base_version)].parameters_F
+
+    def _evaluate(self, op: Evaluate) -> None:
+        """On one worker; workers take turns."""
+        if self._evaluator[op.id] != self._transport.rank:
+            return
+        self._bench.bind(self._globals[global_value(0, op.version)].parameters_F)
+        row = {
+            "version": op.version,
+            "merged_steps": op.merged_steps,
+            "trained_tokens": op.merged_steps * self._problem.tokens_per_step,
+            "loss": self._bench.mean_loss(self._problem.validation),
+        }
+        self._emit({**_row("evaluate", op), **row})
+
+
+def _row(event: str, op: Op) -> Row:
+    return {"event": event, "op": op.id, "sim_s": op.end_us / 1e6}

@@ -1,0 +1,49 @@
+"""One Ray cluster for all tests, and groups of workers that are started once and reused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from orbital_train.cluster.group import Workers, worker_group
+from orbital_train.cluster.session import ray_session
+from orbital_train.config.recipe import Cluster
+from tests.integration.runs import Reference, reference
+
+LOGICAL_CPUS = 12
+
+Groups = Callable[[int], Workers]
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    with ray_session(None, LOGICAL_CPUS):
+        yield
+
+
+@pytest.fixture(scope="session")
+def groups(ray_cluster: None) -> Iterator[Groups]:
+    """Workers, as many as asked for: the same ones every time."""
+    made: dict[int, Workers] = {}
+    with ExitStack() as stack:
+
+        def group(count: int) -> Workers:
+            if count not in made:
+                made[count] = stack.enter_context(worker_group(Cluster(workers=count, device="cpu")))
+            return made[count]
+
+        yield group
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    """The recipe of these tests, and what comes of it in one process without Ray."""
+    return reference(tmp_path_factory.mktemp("undisturbed"))
+
+
+@pytest.fixture
+def run_path(tmp_path: Path) -> Path:
+    return tmp_path / "run"

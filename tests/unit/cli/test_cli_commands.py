@@ -1,0 +1,57 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import small
+from tests.unit.cli.command import run
+
+
+def loaded_modules(code: str, *arguments: str | Path) -> set[str]:
+    show = "; import sys; print('modules', *sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code + show, *arguments], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split()[1:])
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import orbital_train, orbital_train.cli.main, orbital_train.cli.tables, orbital_train.cli.run_directory",
+        "import orbital_train.config.load, orbital_train.config.build, orbital_train.cli.planning",
+        "import sys; from orbital_train.cli.main import app; app(['plan', sys.argv[1]], standalone_mode=False)",
+    ],
+)
+def test_planning_loads_neither_torch_nor_ray(tmp_path: Path, code: str):
+    loaded = loaded_modules(code, small.write_recipe(tmp_path))
+    assert "orbital_train" in loaded
+    assert loaded & {"torch", "ray", "matplotlib", "jinja2"} == set()
+
+
+def test_plan_shows_nodes_and_measures(tmp_path: Path):
+    result = run("plan", small.write_recipe(tmp_path))
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    assert "steps merged / trained / budget  600 / 600 / 600" in result.stdout
+    rows = [line.split()[0] for line in result.stdout.splitlines() if line.startswith(" p")]
+    assert rows == ["p0s0", "p1s0", "p2s0", "p3s0", "p4s0", "p5s0", "policy"]
+
+
+def test_plan_writes_nothing_unless_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    recipe = small.write_recipe(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert run("plan", recipe).exit_code == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["corpus.txt", "small.toml"]
+
+
+def test_recipes_are_listed():
+    result = run("recipes")
+    assert result.exit_code == 0
+    paths = [Path(line) for line in result.stdout.splitlines() if not line.startswith(" ")]
+    assert "quickstart.toml" in [path.name for path in paths]
+    assert all(path.is_file() for path in paths)
+
+
+def test_without_a_command_the_help_is_shown():
+    result = run()
+    assert all(command in result.output for command in ("plan", "train", "compare", "report", "recipes"))

@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sgp4.io import fix_checksum
+
+from orbital_train.cli.planning import fly, ideal_survey, survey, survey_alone
+from orbital_train.errors import InputError, InputWarning
+from orbital_train.windows.plan import LinkKind
+from tests import small
+
+SITE = 'ground_sites=[{name="Canberra", latitude_deg=-35.4, longitude_deg=148.98}]'
+
+
+def test_a_survey_has_satellites_then_sites(tmp_path: Path):
+    sky = survey(small.recipe(tmp_path, SITE))
+    assert sky.contacts.node_names == ("p0s0", "p1s0", "p2s0", "p3s0", "p4s0", "p5s0", "Canberra")
+    assert (sky.satellites, sky.ideal, sky.notes) == (6, False, ())
+    assert set(sky.contacts.kind) == {LinkKind.ISL, LinkKind.GROUND}
+    assert sky.period_s == pytest.approx(6052, rel=2e-3)  # 2 pi sqrt(a^3 / mu) at 800 km
+    assert sky.contacts.horizon_s == sky.light.horizon_s == 43_200.0
+
+
+def test_the_ideal_survey_lasts_for_the_budget(tmp_path: Path):
+    recipe = small.recipe(tmp_path, SITE)
+    sky = ideal_survey(survey(recipe), recipe)
+    assert sky.ideal
+    assert sky.contacts.node_names == ("p0s0", "p1s0", "p2s0", "p3s0", "p4s0", "p5s0")
+    assert sky.contacts.horizon_s == (100 + 2 * 10) * 30.0 + 1.0
+    assert len(sky.contacts) == 30
+    assert np.all(sky.contacts.kind == LinkKind.IDEAL)
+    assert all(np.all(f == 1.0) for f in sky.light.fraction)
+
+
+def test_one_satellite_alone_has_its_light_for_longer_and_no_links(tmp_path: Path):
+    recipe = small.recipe(tmp_path)
+    sky, alone = survey(recipe), survey_alone(recipe, 6)
+    assert (alone.satellites, len(alone.contacts), alone.ideal) == (1, 0, False)
+    assert alone.light.horizon_s == alone.contacts.horizon_s == 6 * 43_200.0
+    ours, its = sky.light.edge_s[0][:-1], alone.light.edge_s[0]
+    np.testing.assert_allclose(its[: ours.size], ours, atol=1e-3)
+    flight = fly(small.recipe(tmp_path, "schedule.policy=fixed_period"), alone)
+    assert (flight.trace.fleet_nodes, flight.trace.merged_steps, flight.trace.transfers) == ((0,), 600, ())
+
+
+# Its epoch is 2026-03-20T12, 36 hours of horizon for each of 34 satellites make 51 days.
+ELEMENT_SET = (
+    "ISS",
+    fix_checksum("1 25544U 98067A   26079.50000000  .00000000  00000-0  00000-0 0  9990"),
+    fix_checksum("2 25544  51.6400 100.0000 0005000  90.0000 270.0000 15.50000000    00"),
+)
+
+
+def test_one_satellite_alone_is_not_flown_on_elements_that_get_too_old(tmp_path: Path):
+    (tmp_path / "elements").write_text("\n".join(ELEMENT_SET), encoding="utf-8")
+    fleet, horizon = 'fleet={kind="tle", path="elements"}', "time.horizon_h=36.0"
+    with pytest.raises(InputError, match=r"ISS is flown 50\.5 days from its epoch.*accepted is 30 days") as caught:
+        survey_alone(small.recipe(tmp_path, fleet, horizon), 34)
+    assert caught.value.key == "fleet.path"
+    allowed = small.recipe(tmp_path, fleet.replace("}", ", allow_old=true}"), horizon)
+    with pytest.warns(InputWarning, match=r"ISS is flown 50\.5 days from its epoch"):
+        alone = survey_alone(allowed, 34)
+    assert len(alone.notes) == 1
+
+
+def test_the_fully_connected_policy_flies_in_the_ideal_world(tmp_path: Path):
+    flight = fly(small.recipe(tmp_path, "schedule.policy=fully_connected"))
+    assert flight.survey.ideal
+    assert flight.trace.end_us == 100 * 30_000_000
+
+
+def test_what_is_warned_of_is_noted(tmp_path: Path):
+    with pytest.warns(InputWarning) as caught:
+        flight = fly(small.recipe(tmp_path, "time.horizon_h=3.0"))
+    assert flight.notes == tuple(str(warning.message) for warning in caught)
+    assert flight.notes[0] == "time.horizon_h = 3.0: is under two orbits of 1.68 h: few windows change"
+
+
+def test_a_node_without_energy_is_named(tmp_path: Path):
+    sky = survey(small.recipe(tmp_path))
+    with pytest.raises(InputError, match="never has the energy for one inner step") as caught:
+        fly(small.recipe(tmp_path, "power.array_m2=0.1", "workload.step_s=600.0"), sky)
+    assert (caught.value.key, caught.value.value) == ("power", "the whole fleet")

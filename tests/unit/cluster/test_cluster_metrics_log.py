@@ -1,0 +1,59 @@
+import json
+from contextlib import closing
+from pathlib import Path
+
+from orbital_train.cluster.metrics_log import MetricsLog
+
+
+def row(op: int, event: str = "step", **more: float) -> dict[str, object]:
+    return {"event": event, "op": op, **more}
+
+
+def ops(path: Path) -> list[int]:
+    return [json.loads(line)["op"] for line in path.read_text().splitlines()]
+
+
+def test_rows_are_written_in_the_order_of_the_trace(tmp_path: Path):
+    path = tmp_path / "metrics.jsonl"
+    with closing(MetricsLog(path)) as log:
+        log.add([row(3), row(5)])
+        log.add([row(0), row(4)])
+        log.write_below(4)
+        log.sync()
+        assert ops(path) == [0, 3]
+        log.add([row(6)])
+        log.write_below(7)
+    assert ops(path) == [0, 3, 4, 5, 6]
+    assert path.read_bytes().startswith(b'{"event":"step","op":0}\n')
+
+
+def test_what_is_behind_the_cut_is_dropped_and_written_again(tmp_path: Path):
+    path = tmp_path / "metrics.jsonl"
+    with closing(MetricsLog(path)) as log:
+        log.add([row(0), row(1)])
+        log.write_below(1)
+        kept_bytes = log.sync()
+        assert kept_bytes == path.stat().st_size
+        log.write_below(2)
+    with closing(MetricsLog(path, kept_bytes)) as log:
+        assert ops(path) == [0]
+        log.add([row(1), row(2)])
+        log.write_below(3)
+        assert log.sync() == 3 * kept_bytes
+    assert ops(path) == [0, 1, 2]
+    with closing(MetricsLog(path)):
+        assert path.read_bytes() == b""
+
+
+def test_the_last_loss_is_that_of_the_rows_written_or_kept(tmp_path: Path):
+    path = tmp_path / "metrics.jsonl"
+    with closing(MetricsLog(path)) as log:
+        assert log.last_loss is None
+        log.add([row(0, "evaluate", loss=3.5), row(2, "evaluate", loss=3.0)])
+        log.write_below(2)
+        assert log.last_loss == 3.5
+        kept_bytes = log.sync()
+        log.write_below(3)
+        assert log.last_loss == 3.0
+    with closing(MetricsLog(path, kept_bytes)) as log:
+        assert log.last_loss == 3.5

@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+
+from orbital_train.cli.planning import fly
+from orbital_train.cluster.worker import Job, Worker
+from orbital_train.config import build
+from orbital_train.schedule.trace import Step
+from orbital_train.train.run import run_local
+from tests import small
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    recipe = small.recipe(tmp_path, "schedule.budget_steps=60")
+    flight = fly(recipe)
+    flight.trace.write(tmp_path / "trace.jsonl")
+    return Job(trace=tmp_path / "trace.jsonl", spec=build.train_spec(recipe))
+
+
+@pytest.fixture
+def worker(job: Job) -> Worker:
+    worker = Worker(0, 1)
+    assert worker.prepare(job) == 0
+    return worker
+
+
+def operations(job: Job) -> int:
+    return sum(line.startswith('{"op"') for line in job.trace.read_text().splitlines())
+
+
+def test_a_worker_alone_does_the_trace(worker: Worker, job: Job):
+    outcome = worker.run()
+    news = worker.poll()
+    assert (outcome.finished, outcome.bytes_sent, outcome.device) == (True, 0, "cpu")
+    assert (news.position, news.steps_done) == (operations(job), 60)
+    trace, local = worker._executor._trace, run_local(worker._executor._trace, job.spec)
+    assert sum(op.n for op in trace.of_kind(Step)) == 60
+    assert outcome.digest == local.digest
+    assert tuple(news.rows) == local.rows
+    assert worker.poll().rows == []
+
+
+def test_a_worker_that_is_done_can_still_take_part_in_a_checkpoint(worker: Worker, job: Job, tmp_path: Path):
+    worker.run()
+    cut = worker.hold()
+    assert cut == operations(job)
+    worker.open_until(cut, False)
+    worker.wait_done(cut)
+    assert len(worker.save(tmp_path)) == 7  # six nodes, and what they share
+
+
+def test_a_worker_told_to_leave_behind_the_last_operation_is_done(worker: Worker, job: Job):
+    worker.open_until(operations(job), True)
+    outcome = worker.run()
+    assert outcome.finished
+    assert outcome.digest is not None
+
+
+def test_a_worker_told_to_leave_in_the_middle_is_not(worker: Worker):
+    worker.open_until(5, True)
+    outcome = worker.run()
+    assert (outcome.finished, outcome.digest, worker.poll().position) == (False, None, 5)
+
+
+def test_a_second_job_starts_afresh(worker: Worker, job: Job):
+    first = worker.run()
+    worker.prepare(job)
+    assert worker.poll().steps_done == 0
+    assert worker.run().digest == first.digest

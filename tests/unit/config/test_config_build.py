@@ -1,0 +1,94 @@
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from orbital_train.config import build
+from orbital_train.errors import InputError
+from orbital_train.orbit.ephemeris import GroundSite
+from orbital_train.orbit.fleet import ElementFileSpec, SunSynchronousSpec, WalkerSpec
+from orbital_train.schedule.policies.fixed_period import FixedPeriod
+from orbital_train.schedule.policies.link_aware import LinkAware
+from tests import small
+
+NODES = ("p0s0", "p1s0", "Oslo")
+FIXED = "schedule.policy=fixed_period"
+
+
+def test_units_become_si(tmp_path: Path):
+    recipe = small.recipe(tmp_path, "links.ground_rate_gbps=1.5", "light.shadow_margin_km=20", "links.terminals=5")
+    links = build.link_spec(recipe)
+    assert (links.max_range_m, links.rate_bps, links.ground_rate_bps) == (5.4e6, 1e9, 1.5e9)
+    assert (links.grazing_altitude_m, links.terminals, links.max_rate_deg_s) == (80e3, 5, 0.3)
+    assert build.light_spec(recipe).shadow_margin_m == 20e3
+    assert recipe.time.start == datetime(2026, 3, 20, tzinfo=UTC)
+
+
+def test_every_kind_of_fleet(tmp_path: Path):
+    walker = build.fleet_spec(small.recipe(tmp_path))
+    assert walker == WalkerSpec(
+        pattern="delta", satellites=6, planes=6, phasing=5, altitude_m=800e3, inclination_deg=53.0, raan_deg=0.0
+    )
+    star = build.fleet_spec(small.recipe(tmp_path, "fleet.kind=walker_star"))
+    assert isinstance(star, WalkerSpec)
+    assert star.pattern == "star"
+    plane = 'fleet={kind="sun_synchronous", satellites=6, altitude_km=500.0, local_time_h=10.5}'
+    assert build.fleet_spec(small.recipe(tmp_path, plane)) == SunSynchronousSpec(
+        satellites=6, altitude_m=500e3, local_time_h=10.5
+    )
+    file = 'fleet={kind="omm", path="a.json", names=["A*"], limit=3, allow_old=true}'
+    assert build.fleet_spec(small.recipe(tmp_path, file)) == ElementFileSpec(
+        path=tmp_path / "a.json", format="omm", names=("A*",), limit=3, allow_old=True
+    )
+
+
+def test_sites(tmp_path: Path):
+    site = 'ground_sites=[{name="Oslo", latitude_deg=59.9, longitude_deg=10.8, terminals=2}]'
+    assert build.ground_sites(small.recipe(tmp_path, site)) == (
+        GroundSite(name="Oslo", latitude_deg=59.9, longitude_deg=10.8, altitude_m=0.0, terminals=2),
+    )
+
+
+def test_a_steps_time_is_given_or_follows_from_the_device(tmp_path: Path):
+    assert build.workload(small.recipe(tmp_path)).step_us == 30_000_000
+    device = "workload={parameters=1e9, tokens_per_step=1000, device_tflops=100.0, mfu=0.5}"
+    assert build.workload(small.recipe(tmp_path, device)).step_us == 120_000  # 6e12 FLOP at 50 TFLOP/s
+
+
+@pytest.mark.parametrize(
+    "given",
+    [", step_s=1.0, mfu=0.5", ", step_s=1.0, device_tflops=9.0, mfu=0.5", "", ", mfu=0.5", ", device_tflops=9.0"],
+)
+def test_a_steps_time_is_given_once(tmp_path: Path, given: str):
+    recipe = small.recipe(tmp_path, "workload={parameters=1e9, tokens_per_step=1000" + given + "}")
+    with pytest.raises(InputError, match="give either step_s, or both device_tflops and mfu") as caught:
+        build.workload(recipe)
+    assert caught.value.key == "workload"
+
+
+def test_policies(tmp_path: Path):
+    aware = build.policy(small.recipe(tmp_path), NODES)
+    assert isinstance(aware, LinkAware)
+    assert (aware.min_inner_steps, aware.lookahead_s, aware.adoption) == (10, 21_600.0, "keep")
+    fixed = build.policy(small.recipe(tmp_path, FIXED, "schedule.form=skipping", "schedule.home=Oslo"), NODES)
+    assert isinstance(fixed, FixedPeriod)
+    assert (fixed.inner_steps, fixed.home, fixed.form, fixed.name) == (10, 2, "skipping", "fixed_period")
+    once = build.policy(small.recipe(tmp_path, "schedule.policy=local_then_average"), NODES)
+    assert isinstance(once, FixedPeriod)
+    assert (once.inner_steps, once.home, once.form) == (None, 0, "blocking")
+    assert build.policy(small.recipe(tmp_path, "schedule.policy=fully_connected"), NODES) is None
+
+
+def test_an_unknown_home(tmp_path: Path):
+    with pytest.raises(InputError) as caught:
+        build.policy(small.recipe(tmp_path, FIXED, "schedule.home=Bergen"), NODES)
+    assert str(caught.value) == "schedule.home = 'Bergen': must be one of p0s0, p1s0, Oslo"
+
+
+def test_what_is_trained(tmp_path: Path):
+    spec = build.train_spec(small.recipe(tmp_path, "seeds.init=3", "seeds.data=4", "cluster.threads_per_worker=2"))
+    assert (spec.init_seed, spec.data_seed, spec.threads_per_worker, spec.device) == (3, 4, 2, "cpu")
+    assert (spec.model.width, spec.batch_size, spec.data.sha256) == (16, 2, small.CORPUS_SHA256)
+    with pytest.raises(InputError, match="must be a multiple of the 2 heads") as caught:
+        build.train_spec(small.recipe(tmp_path, "model.width=17"))
+    assert (caught.value.key, caught.value.value) == ("model.width", 17)

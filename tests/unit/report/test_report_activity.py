@@ -1,0 +1,88 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from orbital_train.report.activity import (
+    activities,
+    complement,
+    coverage,
+    fleet_shares,
+    joined,
+    orbit_period_s,
+    sunlit_spans,
+)
+from orbital_train.report.runs import Comparison
+from tests.unit.report import synthetic
+
+
+def test_spans_closer_than_the_gap_are_joined():
+    spans = np.array([[0.0, 10.0], [10.0, 20.0], [25.0, 30.0], [90.0, 95.0]])
+    assert joined(spans, 10.0).tolist() == [[0.0, 30.0], [90.0, 95.0]]
+    assert joined(spans[:0], 10.0).shape == (0, 2)
+
+
+def test_the_complement_is_what_is_left():
+    assert complement(np.array([[0.0, 10.0], [30.0, 40.0]]), 50.0).tolist() == [[10.0, 30.0], [40.0, 50.0]]
+    assert complement(np.empty((0, 2)), 50.0).tolist() == [[0.0, 50.0]]
+
+
+def test_coverage_is_exact_within_bins():
+    spans = [np.array([[0.0, 15.0]]), np.array([[5.0, 20.0]])]
+    assert coverage(spans, np.array([0.0, 10.0, 20.0, 30.0])).tolist() == [1.5, 1.5, 0.0]
+
+
+def test_every_moment_has_one_activity(comparison: Comparison):
+    for arm in comparison.arms:
+        trace = arm.runs[0].trace
+        for activity in activities(trace).values():
+            parts = (activity.training, activity.waiting, activity.no_energy)
+            length_s = sum(float(np.diff(spans, axis=1).sum()) for spans in parts)
+            assert length_s == pytest.approx(trace.end_us / 1e6, abs=1e-6)
+
+
+def test_breaks_without_energy_add_up_to_the_account(comparison: Comparison):
+    trace = next(arm for arm in comparison.arms if arm.name == "fixed_period_blocking").runs[0].trace
+    for node, activity in activities(trace).items():
+        no_energy_s = float(np.diff(activity.no_energy, axis=1).sum())
+        assert no_energy_s == pytest.approx(trace.accounts[node].no_energy_us / 1e6, abs=600)
+        assert len(activity.no_energy) > 0
+        assert len(activity.waiting) > 0
+
+
+def test_a_node_on_mains_power_only_waits(comparison: Comparison):
+    trace = next(arm for arm in comparison.arms if arm.name == "fully_connected").runs[0].trace
+    activity = activities(trace)[0]
+    assert activity.training.tolist() == [[0.0, trace.end_us / 1e6]]
+    assert len(activity.no_energy) == len(activity.waiting) == 0
+
+
+def test_shares_of_the_fleet_add_up(comparison: Comparison):
+    shares = fleet_shares(comparison.arms[0].runs[0].trace)
+    assert sum(shares.values()) == pytest.approx(1.0)
+    accounts = comparison.arms[0].runs[0].trace.accounts[:4]
+    total = sum(a.training_us + a.waiting_us + a.no_energy_us for a in accounts)
+    assert shares["training"] == sum(a.training_us for a in accounts) / total
+
+
+def test_shares_of_the_fleet_do_not_follow_from_what_is_inferred(comparison: Comparison):
+    trace = next(arm for arm in comparison.arms if arm.name == "fixed_period_blocking").runs[0].trace
+    blind = replace(trace, accounts=tuple(replace(a, battery_us=(), battery_wh=()) for a in trace.accounts))
+    assert all(len(activity.no_energy) == 0 for activity in activities(blind).values())
+    shares = fleet_shares(blind)
+    accounts = [trace.accounts[node] for node in trace.fleet_nodes]
+    total = sum(a.training_us + a.waiting_us + a.no_energy_us for a in accounts)
+    assert shares["no_energy"] == sum(a.no_energy_us for a in accounts) / total > 0
+    assert shares["waiting"] == sum(a.waiting_us for a in accounts) / total > 0
+    assert shares == fleet_shares(trace)
+
+
+def test_the_orbit_is_found_from_eclipses():
+    sun = synthetic.light(3, 60_000.0)
+    assert orbit_period_s(sun, (0, 1, 2)) == pytest.approx(synthetic.ORBIT_S)
+    assert orbit_period_s(synthetic.light(1, 5_000.0), (0,)) is None
+
+
+def test_sunlit_spans_include_the_penumbra():
+    spans = sunlit_spans(synthetic.light(1, 5_000.0), 0)
+    assert spans.tolist() == [[0.0, 1720.0], [3820.0, 5000.0]]

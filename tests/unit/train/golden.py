@@ -1,0 +1,53 @@
+"""The golden history of a two-parameter model under every operation. Written anew by
+
+python -m tests.unit.train.golden
+
+and only where a change of numbers is meant; the difference then belongs in the commit.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from orbital_train.schedule.trace import Trace
+from orbital_train.train.executor import Executor
+from orbital_train.train.gate import Gate
+from orbital_train.train.placement import place
+from orbital_train.train.transport import LocalTransport
+from tests.unit.train.traces import everything_trace, line_problem, tiny_spec
+
+PATH = Path(__file__).parents[2] / "golden" / "two_parameters.json"
+
+
+def history(trace: Trace) -> list[dict[str, list[float]]]:
+    """Parameters of every replica and every live global version after each operation."""
+    spec = tiny_spec()
+    executor = Executor(
+        trace=trace,
+        spec=spec,
+        problem=line_problem(),
+        transport=LocalTransport(),
+        owners=place(trace.fleet_nodes, 1),
+        emit=lambda row: None,
+    )
+    rows = []
+    for op in trace.ops:
+        executor.run(Gate(start=op.id, limit=op.id + 1, leave=True))
+        nodes = {f"node {n}": saved.tensors["parameters"] for n, saved in executor.save_nodes().items()}
+        shared = {n: t for n, t in executor.save_shared().tensors.items() if n.startswith("global")}
+        rows.append({name: t.tolist() for name, t in sorted({**nodes, **shared}.items())})
+    return rows
+
+
+def main() -> None:
+    """Write the golden file."""
+    torch.set_num_threads(1)
+    lines = (json.dumps(row) for row in history(everything_trace()))
+    PATH.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

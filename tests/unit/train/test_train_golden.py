@@ -1,0 +1,17 @@
+"""The golden parameter history; see ``golden.py`` for the command that writes it anew."""
+
+import json
+
+import pytest
+
+from tests.unit.train.golden import PATH, history
+from tests.unit.train.traces import everything_trace
+
+
+def test_history_of_two_parameters() -> None:
+    """To 1e-5 of a parameter of order one: the last bit may differ between instruction sets."""
+    found, golden = history(everything_trace()), json.loads(PATH.read_text(encoding="utf-8"))
+    assert [sorted(row) for row in found] == [sorted(row) for row in golden]
+    for op_id, (now, then) in enumerate(zip(found, golden, strict=True)):
+        for name, parameters in then.items():
+            assert now[name] == pytest.approx(parameters, rel=1e-5, abs=1e-6), f"operation {op_id}, {name}"

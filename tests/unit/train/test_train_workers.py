@@ -1,0 +1,123 @@
+"""The same bits on any number of workers, with and without interruptions."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from orbital_train.train.executor import Row
+from orbital_train.train.problem import Problem
+from orbital_train.train.run import run_local
+from orbital_train.train.spec import TrainSpec
+from tests.unit.train.traces import Group, everything_trace, line_problem, rounds_trace, tiny_problem, tiny_spec
+
+SPEC = tiny_spec()
+TRACE = everything_trace()
+
+
+def gpt() -> Problem:
+    return tiny_problem(SPEC, TRACE.fleet_nodes)
+
+
+@pytest.fixture(scope="module")
+def whole() -> tuple[str, list[Row]]:
+    """One worker, never stopped."""
+    result = run_local(TRACE, SPEC, gpt())
+    return result.digest, list(result.rows)
+
+
+@pytest.mark.parametrize("workers", [2, 3, 4])
+def test_number_of_workers_changes_no_bit(workers: int, whole: tuple[str, list[Row]]) -> None:
+    group = Group.of(TRACE, SPEC, gpt, workers)
+    group.run(SPEC)
+    assert [e.digest() for e in group.executors] == [whole[0]] * workers
+    assert group.all_rows() == whole[1]
+
+
+def test_workers_take_turns_at_evaluation() -> None:
+    group = Group.of(TRACE, SPEC, gpt, 2)
+    group.run(SPEC)
+    evaluations = [[row["version"] for row in rows if row["event"] == "evaluate"] for rows in group.rows]
+    assert evaluations == [[0, 2], [1, 5]]
+
+
+def test_resumed_at_every_cut_with_any_workers(whole: tuple[str, list[Row]]) -> None:
+    """Two workers are cut before every operation in turn; one and four workers each go on from there."""
+    cut_group = Group.of(TRACE, SPEC, gpt, 2)
+    for cut in range(len(TRACE.ops) + 1):
+        cut_group.run(SPEC, limit=cut)
+        nodes, shared = cut_group.saved()
+        for workers in (1, 4):
+            resumed = Group.of(TRACE, SPEC, gpt, workers)
+            for executor in resumed.executors:
+                executor.load(cut, nodes, shared)
+            resumed.run(SPEC)
+            assert {e.digest() for e in resumed.executors} == {whole[0]}, f"cut at {cut}, {workers} workers"
+            before = [row for row in whole[1] if row["op"] < cut]
+            assert before + resumed.all_rows() == whole[1]
+
+
+def test_saved_state_shares_no_memory_with_the_run(whole: tuple[str, list[Row]]) -> None:
+    group = Group.of(TRACE, SPEC, gpt, 1)
+    group.run(SPEC, limit=9)
+    nodes, shared = group.saved()
+    group.run(SPEC)
+    resumed = Group.of(TRACE, SPEC, gpt, 1)
+    resumed.executors[0].load(9, nodes, shared)
+    resumed.run(SPEC)
+    assert resumed.executors[0].digest() == whole[0] == group.executors[0].digest()
+
+
+def test_a_survivor_goes_back_to_a_cut(whole: tuple[str, list[Row]]) -> None:
+    """Executors that ran on when another worker was lost load the same state as its replacement."""
+    group = Group.of(TRACE, SPEC, gpt, 2)
+    group.run(SPEC, limit=21)
+    nodes, shared = group.saved()
+    group.run(SPEC, limit=len(TRACE.ops) - 2)
+    for rows in group.rows:
+        rows.clear()
+    for executor in group.executors:
+        executor.load(21, nodes, shared)
+    group.run(SPEC)
+    assert {e.digest() for e in group.executors} == {whole[0]}
+    assert group.all_rows() == [row for row in whole[1] if row["op"] >= 21]
+
+
+def test_only_live_values_are_held() -> None:
+    group = Group.of(TRACE, SPEC, gpt, 1)
+    peak = 0
+    for cut in range(len(TRACE.ops) + 1):
+        group.run(SPEC, limit=cut)
+        _, shared = group.saved()
+        peak = max(peak, sum(name.endswith("/momentum") for name in shared.tensors))
+    nodes, shared = group.saved()
+    assert peak == 2
+    assert sorted(n for n in shared.tensors if n.startswith("global")) == [
+        "global/0@5/momentum",
+        "global/0@5/parameters",
+    ]
+    assert all(set(saved.tensors) == {"parameters", "exp_avg", "exp_avg_sq"} for saved in nodes.values())
+
+
+def test_bytes_sent_are_one_partial_sum_and_one_result_a_merge() -> None:
+    """Two workers with two nodes each, three merges of two float32 parameters; evaluations send nothing."""
+    group = Group.of(rounds_trace((0, 1, 2, 3), rounds=3, steps=2), SPEC, line_problem, 2)
+    group.run(SPEC)
+    assert [t.bytes_sent for t in group.transports] == [3 * 2 * 4, 3 * 2 * 4]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_two_parameters(workers: int) -> None:
+    group = Group.of(TRACE, SPEC, line_problem, workers)
+    group.run(SPEC)
+    assert group.executors[0].digest() == run_local(TRACE, SPEC, line_problem()).digest
+
+
+def test_bfloat16_pass_is_deterministic_too() -> None:
+    spec: TrainSpec = tiny_spec(dtype="bfloat16")
+    problem = partial(tiny_problem, spec, TRACE.fleet_nodes)
+    group = Group.of(TRACE, spec, problem, 2)
+    group.run(spec)
+    alone = run_local(TRACE, spec, problem())
+    assert group.executors[1].digest() == alone.digest
+    assert all(p.dtype == torch.float32 for p in alone.parameters.values())

@@ -1,0 +1,284 @@
+"""Small traces written by hand, and what else the tests of the executor share."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from orbital_train.schedule.trace import (
+    Adopt,
+    AdoptMode,
+    Contribution,
+    Evaluate,
+    Merge,
+    Op,
+    Snapshot,
+    Step,
+    SyncStep,
+    Trace,
+    global_value,
+    snapshot_value,
+)
+from orbital_train.train.data import Batch, Corpus
+from orbital_train.train.device import configure
+from orbital_train.train.executor import Executor, Row
+from orbital_train.train.gate import Gate
+from orbital_train.train.placement import place
+from orbital_train.train.problem import Problem, text_problem
+from orbital_train.train.spec import DataSpec, InnerSpec, ModelSpec, OuterSpec, TrainSpec
+from orbital_train.train.state import Saved
+from orbital_train.train.transport import ThreadTransport, thread_group
+
+
+@dataclass
+class TraceBuilder:
+    """Collects operations; ``steps`` are batch indices used so far, by node."""
+
+    nodes: tuple[int, ...]
+    budget_steps: int = 100
+    ops: list[Op] = field(default_factory=list)
+    first: dict[int, int] = field(default_factory=dict)
+    merged: int = 0
+
+    def step(self, node: int, n: int) -> None:
+        first = self.first.get(node, 0)
+        self.first[node] = first + n
+        self._add(
+            Step,
+            node=node,
+            first=first,
+            n=n,
+            tokens=n,
+            lr_progress=first / self.budget_steps,
+            lr_progress_per_step=1 / self.budget_steps,
+        )
+
+    def sync_step(self, n: int, from_version: int, group: tuple[int, ...] | None = None) -> None:
+        first = self.first.get(-1, 0)
+        self.first[-1] = first + n
+        self._add(
+            SyncStep,
+            group=group or self.nodes,
+            first=first,
+            n=n,
+            tokens=n,
+            lr_progress=first / self.budget_steps,
+            lr_progress_per_step=1 / self.budget_steps,
+            from_version=from_version,
+            to_version=from_version + 1,
+        )
+
+    def snapshot(self, node: int, base: int, codec: str = "fp32") -> str:
+        name = snapshot_value(node, 0, len(self.ops))
+        self._add(Snapshot, writes=(name,), node=node, fragment=0, base_version=base, steps=1, tokens=1, codec=codec)
+        return name
+
+    def merge(self, from_version: int, weights: dict[str, float], staleness: int = 0) -> None:
+        contributions = tuple(
+            Contribution(snapshot=name, node=int(name.split("/")[1]), steps=1, weight=weight, staleness=staleness)
+            for name, weight in weights.items()
+        )
+        self._add(
+            Merge,
+            writes=(global_value(0, from_version + 1),),
+            scope="global",
+            site=self.nodes[0],
+            holders=self.nodes,
+            fragment=0,
+            from_version=from_version,
+            to_version=from_version + 1,
+            contributions=contributions,
+            momentum="replicated",
+            codec="fp32",
+        )
+
+    def adopt(
+        self, node: int, version: int, mode: AdoptMode = "replace", since: str | None = None, alpha: float = 1.0
+    ) -> None:
+        self._add(Adopt, node=node, fragment=0, version=version, since_snapshot=since, mode=mode, alpha=alpha)
+
+    def evaluate(self, version: int, merged_steps: int = 0) -> None:
+        self._add(Evaluate, scope="global", version=version, merged_steps=merged_steps, merged_tokens=merged_steps)
+
+    def trace(self) -> Trace:
+        return Trace(
+            policy="by hand",
+            fleet_nodes=self.nodes,
+            budget_steps=self.budget_steps,
+            merged_steps=0,
+            end_us=len(self.ops),
+            step_us=1,
+            tokens_per_step=1,
+            message_bits=1,
+            transfers=(),
+            ops=tuple(self.ops),
+            accounts=(),
+        )
+
+    def _add(self, kind: type[Op], writes: tuple[str, ...] = (), **fields: object) -> None:
+        op_id = len(self.ops)
+        self.ops.append(kind(id=op_id, start_us=op_id, end_us=op_id + 1, reads=(), writes=writes, **fields))
+
+
+def rounds_trace(nodes: tuple[int, ...], rounds: int, steps: int, mode: AdoptMode = "replace") -> Trace:
+    """Blocking rounds: all nodes step, send, merge with equal weights and adopt."""
+    build = TraceBuilder(nodes=nodes, budget_steps=rounds * steps)
+    for version in range(rounds):
+        for node in nodes:
+            build.step(node, steps)
+        names = [build.snapshot(node, version) for node in nodes]
+        build.merge(version, dict.fromkeys(names, 1 / len(nodes)))
+        for node, name in zip(nodes, names, strict=True):
+            build.adopt(node, version + 1, mode, name if mode == "keep" else None)
+        build.evaluate(version + 1, (version + 1) * steps * len(nodes))
+    return build.trace()
+
+
+def everything_trace() -> Trace:
+    """Four nodes with gaps between their indices: unequal steps, staleness, a snapshot under way across adoptions,
+    keep, blend and replace, a contribution of weight zero, one that is never merged, and synchronous steps."""
+    build = TraceBuilder(nodes=(0, 2, 3, 7), budget_steps=20)
+    build.evaluate(0)
+    build.step(0, 2)
+    build.step(2, 1)
+    build.step(7, 3)
+    a = build.snapshot(0, 0)
+    c = build.snapshot(7, 0, "bf16")
+    build.step(0, 1)
+    build.merge(0, {a: 0.75, c: 0.25})
+    build.step(3, 2)
+    late = build.snapshot(3, 0)
+    build.step(7, 1)
+    build.adopt(0, 1, "keep", a)
+    build.adopt(7, 1, "keep", c)
+    build.evaluate(1, 5)
+    build.step(3, 1)
+    build.adopt(3, 1, "keep")  # the version overtakes its own snapshot, which is still under way
+    build.step(3, 1)
+    lost = build.snapshot(0, 1)
+    build.step(0, 1)
+    b = build.snapshot(2, 0)
+    build.merge(1, {late: 0.6, b: 0.4, lost: 0.0}, staleness=1)
+    build.adopt(3, 2, "keep", late)
+    build.adopt(2, 2)
+    build.adopt(0, 2, "blend", alpha=0.25)
+    build.evaluate(2, 9)
+    build.sync_step(2, 2)
+    for node in build.nodes:
+        build.adopt(node, 3, "keep" if node == 7 else "replace")
+        build.step(node, 1 + node % 3)
+    names = [build.snapshot(node, 3) for node in build.nodes]
+    build.sync_step(1, 3, group=(2, 7))
+    build.merge(4, {name: 0.1 * (k + 1) for k, name in enumerate(names)})
+    build.evaluate(5, 20)
+    return build.trace()
+
+
+def tiny_spec(**changes: object) -> TrainSpec:
+    """A GPT of a few hundred parameters."""
+    fields: dict[str, object] = {
+        "model": ModelSpec(layers=1, heads=2, width=8, context=8),
+        "data": DataSpec(corpus="", sha256="", validation_batches=2),
+        "inner": InnerSpec(lr=1e-2),
+        "outer": OuterSpec(),
+        "batch_size": 2,
+        "init_seed": 1,
+        "data_seed": 2,
+        "device": "cpu",
+    }
+    return TrainSpec(**(fields | changes))  # type: ignore[arg-type]
+
+
+def tiny_corpus() -> Corpus:
+    """6,000 tokens of a reproducible pattern over eleven characters."""
+    k = torch.arange(6000)
+    return Corpus(tokens_N=((k * k + 3 * k) % 11).to(torch.uint8), vocabulary="abcdefghijk")
+
+
+def tiny_problem(spec: TrainSpec, nodes: tuple[int, ...]) -> Problem:
+    return text_problem(spec, tiny_corpus(), nodes, "cpu")
+
+
+class Line(nn.Module):
+    """Two parameters: y = slope x + level, squared error."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slope = nn.Parameter(torch.tensor([[0.5]]))
+        self.level = nn.Parameter(torch.tensor([-0.25]))
+
+    def forward(self, x_B: Tensor, y_B: Tensor) -> Tensor:
+        return (self.slope[0] * x_B + self.level - y_B).square().mean()
+
+
+def line_batch(node: int, step: int) -> Batch:
+    """Four points on y = 2 x + 1, bent differently for every node."""
+    x_B = torch.tensor([((7 * node + 5 * step + 3 * k) % 16) / 8 - 1 for k in range(4)])
+    return x_B, 2 * x_B + 1 + 0.1 * node * x_B.square()
+
+
+def line_problem() -> Problem:
+    return Problem(module=Line(), batch=line_batch, validation=(line_batch(0, 0),), tokens_per_step=4)
+
+
+def same_everywhere_problem() -> Problem:
+    """All nodes see the same batches."""
+    return Problem(
+        module=Line(), batch=lambda _, k: line_batch(0, k), validation=(line_batch(0, 0),), tokens_per_step=4
+    )
+
+
+@dataclass
+class Group:
+    """Workers that are threads, each with its executor and what it emitted."""
+
+    executors: list[Executor]
+    transports: list[ThreadTransport]
+    rows: list[list[Row]]
+
+    @classmethod
+    def of(cls, trace: Trace, spec: TrainSpec, problem: Callable[[], Problem], workers: int) -> Group:
+        transports = thread_group(workers)
+        rows: list[list[Row]] = [[] for _ in transports]
+        executors = [
+            Executor(
+                trace=trace,
+                spec=spec,
+                problem=problem(),
+                transport=transport,
+                owners=place(trace.fleet_nodes, workers),
+                emit=rows[transport.rank].append,
+            )
+            for transport in transports
+        ]
+        return cls(executors=executors, transports=transports, rows=rows)
+
+    def run(self, spec: TrainSpec, limit: int | None = None) -> None:
+        """Run all workers up to a cut, or to the end; an exception in any of them is raised here."""
+        errors: list[BaseException] = []
+
+        def work(executor: Executor) -> None:
+            try:
+                configure(spec)
+                executor.run(Gate(start=executor.position, limit=limit, leave=True))
+            except BaseException as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=work, args=(e,), daemon=True) for e in self.executors]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if errors:
+            raise errors[0]
+
+    def saved(self) -> tuple[dict[int, Saved], Saved]:
+        nodes = {node: saved for e in self.executors for node, saved in e.save_nodes().items()}
+        return nodes, self.executors[0].save_shared()
+
+    def all_rows(self) -> list[Row]:
+        return sorted((row for rows in self.rows for row in rows), key=lambda row: row["op"])
