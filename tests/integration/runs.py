@@ -56,6 +56,18 @@ class StopAtPoll(StopFlag):
         return super().asked()
 
 
+@dataclass(kw_only=True)
+class StopAfterCheckpoint(StopFlag):
+    """As if a signal came once a run holds a checkpoint."""
+
+    run: RunDirectory
+
+    def asked(self) -> bool:
+        if self.run.checkpoints.exists() and checkpoints(self.run):
+            self.signal_number = signal.SIGINT
+        return super().asked()
+
+
 def plan_run(undisturbed: Reference, path: Path) -> RunDirectory:
     with open_run(path, undisturbed.recipe, resume=False) as run:
         run.write_plan(undisturbed.recipe, undisturbed.flight)

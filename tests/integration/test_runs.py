@@ -15,6 +15,7 @@ from ray.util.placement_group import placement_group_table
 
 from orbital_train.cli.run_directory import file_sha256, recipe_sha256
 from orbital_train.cli.training import Stopped
+from orbital_train.cluster import driver
 from orbital_train.cluster.driver import CheckpointRule, drive
 from orbital_train.cluster.failures import WorkerLost
 from orbital_train.cluster.group import Workers, worker_group
@@ -27,9 +28,23 @@ from orbital_train.errors import InputError, InputWarning
 from orbital_train.schedule.measures import measure
 from orbital_train.schedule.trace import Adopt
 from tests.integration.conftest import LOGICAL_CPUS, Groups
-from tests.integration.runs import Reference, StopAtPoll, assert_undisturbed, checkpoints, plan_run, train
+from tests.integration.runs import (
+    Reference,
+    StopAfterCheckpoint,
+    StopAtPoll,
+    assert_undisturbed,
+    checkpoints,
+    plan_run,
+    train,
+)
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def _frequent_polls(monkeypatch: pytest.MonkeyPatch):
+    """A run of these tests takes a second or two: many polls of the driver fall into it, however fast the machine."""
+    monkeypatch.setattr(driver, "POLL_S", 0.02)
 
 
 def test_the_recipe_of_these_tests_overlaps_messages_with_training(undisturbed: Reference):
@@ -57,7 +72,7 @@ def test_any_number_of_workers_gives_the_same_bits(groups: Groups, undisturbed: 
     assert sum(tensor.numel() for tensor in model.values()) == summary["parameters_trained"]
 
 
-@pytest.mark.parametrize(("before", "after", "polls"), [(2, 4, 1), (4, 1, 3), (1, 2, 6)])
+@pytest.mark.parametrize(("before", "after", "polls"), [(2, 4, 2), (4, 1, 5), (1, 2, 10)])
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(
     groups: Groups, undisturbed: Reference, run_path: Path, before: int, after: int, polls: int
 ):
@@ -102,7 +117,7 @@ def test_a_stop_at_the_very_end_ends_or_goes_on(groups: Groups, undisturbed: Ref
 def test_a_broken_checkpoint_is_passed_over_and_told(groups: Groups, undisturbed: Reference, run_path: Path):
     run = plan_run(undisturbed, run_path)
     with pytest.raises(Stopped):
-        train(groups(2), undisturbed, run, StopAtPoll(polls_left=6), checkpoint_every_s=0.1)
+        train(groups(2), undisturbed, run, StopAfterCheckpoint(run=run), checkpoint_every_s=0.01)
     older, newest = checkpoints(run)
     file = newest / "node-0003.safetensors"
     content = bytearray(file.read_bytes())
