@@ -60,6 +60,8 @@ def link_spec(recipe: Recipe) -> LinkSpec:
         grazing_altitude_m=links.grazing_altitude_km * 1e3,
         terminals=links.terminals,
         acquisition_s=links.acquisition_s,
+        neighbours=links.neighbours,
+        minimum_life_s=links.minimum_life_s,
         max_rate_deg_s=links.maximum_rate_deg_s,
         rate_bps=links.rate_gbps * 1e9,
         ground_mask_deg=links.ground_mask_deg,

@@ -112,8 +112,12 @@ class Light(Table):
 class Links(Table):
     """Laser links between satellites, and links to ground sites."""
 
-    topology: Literal["ring", "grid", "all_visible"] = "all_visible"
-    """Pairs that may link: neighbours in their plane; also in adjacent planes; any."""
+    topology: Literal["ring", "grid", "nearest", "all_visible"] = "all_visible"
+    """Pairs that may link: neighbours in their plane; also in adjacent planes; the nearest ones at the time; any."""
+    neighbours: PositiveInt = 4
+    """Links that each satellite keeps, as far as its terminals go; with ``nearest``."""
+    minimum_life_s: NonNegativeFloat = 60.0
+    """Data must flow for so long, else a link is not made; with ``nearest``."""
     rate_gbps: PositiveFloat = 100.0
     """Of each direction."""
     maximum_range_km: PositiveFloat = 5_400.0

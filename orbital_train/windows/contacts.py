@@ -10,6 +10,7 @@ from orbital_train.orbit.ephemeris import Ephemeris, GroundSite
 from orbital_train.orbit.fleet import Fleet
 from orbital_train.orbit.grid import StateGrid, sample
 from orbital_train.windows.links import STEP_S, LinkSpec, Opportunities, opportunities_on_grid
+from orbital_train.windows.nearest_plan import with_nearest
 from orbital_train.windows.plan import ContactPlan, FloatArray, IntArray, LinkKind
 from orbital_train.windows.search import maximum_between
 from orbital_train.windows.terminals import Links, Pools, match
@@ -38,6 +39,8 @@ def contact_plan(
     grid = sample(ephemeris, horizon_s, STEP_S)
     found = opportunities_on_grid(fleet, grid, sites, spec)
     links = match(found, _pools(found, len(fleet), sites, spec.terminals), spec.acquisition_s)
+    if spec.topology == "nearest":
+        found, links = with_nearest(found, links, grid, len(fleet), spec)
     return _plan(tuple(ephemeris.names), horizon_s, grid, found, links, spec)
 
 
@@ -45,6 +48,10 @@ def _refuse_bad_spec(spec: LinkSpec) -> None:
     for name in ("max_range_m", "rate_bps", "max_rate_deg_s", "ground_rate_bps"):
         if not getattr(spec, name) > 0:
             raise InputError(f"links.{name}", getattr(spec, name), "accepted is a number above 0")
+    if spec.neighbours < 1:
+        raise InputError("links.neighbours", spec.neighbours, "a satellite needs at least 1 to link to another")
+    if spec.minimum_life_s < 0:
+        raise InputError("links.minimum_life_s", spec.minimum_life_s, "accepted is 0 or more seconds")
     if spec.terminals < 1:
         raise InputError("links.terminals", spec.terminals, "a satellite needs at least 1 to link to another")
     if spec.acquisition_s < 0:

@@ -13,6 +13,7 @@ def topology_pairs(fleet: Fleet, topology: str) -> IntArray:
     """Pairs of satellites that a topology lets link, shape (P, 2), each with the lower index first, sorted.
 
     - ``all_visible``: every pair.
+    - ``nearest``: none here; they are found while links are made, by :mod:`orbital_train.windows.nearest`.
     - ``ring``: neighbours in a plane, closed; a plane of two is one pair.
     - ``grid``: the ring, and the same slot in the planes on either side. Across a Walker delta's last gap the slot is
       shifted by the phasing, where the same phase is; there is no link across a Walker star's seam, where planes
@@ -23,10 +24,12 @@ def topology_pairs(fleet: Fleet, topology: str) -> IntArray:
     """
     if topology == "all_visible":
         return np.stack(np.triu_indices(len(fleet), 1), axis=-1).astype(np.int64)
+    if topology == "nearest":
+        return np.empty((0, 2), dtype=np.int64)
     if topology == "ring":
         return ring_pairs(fleet)
     if fleet.pattern == "file":
-        problem = "satellites from a file have no common slots; accepted for them is 'ring' or 'all_visible'"
+        problem = "satellites from a file have no common slots; accepted for them is 'ring', 'nearest' or 'all_visible'"
         raise InputError("links.topology", topology, problem)
     return _sorted_pairs(np.concatenate([ring_pairs(fleet), _cross_plane_pairs(fleet)]))
 

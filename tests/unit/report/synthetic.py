@@ -73,7 +73,7 @@ def contacts(nodes: int, horizon_s: float) -> ContactPlan:
     rows: list[tuple[float, float, int, int, int]] = []
     for node in range(nodes):
         for start in np.arange(300.0 * (node % 3), horizon_s - 2_000, 3_000):
-            neighbour = (node + 1) % nodes
+            neighbour = (node + 1) % nodes if nodes > 1 else nodes  # the ground site
             t_s = float(start)
             rows += [(t_s, t_s + 1_500, *pair, LinkKind.ISL) for pair in ((node, neighbour), (neighbour, node))]
         for start in np.arange(900.0 * node, horizon_s - 500, 2 * ORBIT_S):

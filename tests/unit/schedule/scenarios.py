@@ -21,7 +21,8 @@ def contacts(nodes: int, windows: Sequence[Window], horizon_s: float, rate_bps: 
     """Two-way links in these windows; every link has a terminal of its own."""
     rows = sorted((start, a, b, end, k) for k, (a, b, start, end) in enumerate(windows))
     both = [row for start, a, b, end, k in rows for row in ((start, a, b, end, k), (start, b, a, end, k))]
-    start, source, dest, end, link = (np.array(column) for column in zip(*both, strict=True))
+    start, source, dest, end, link = np.array(both, dtype=np.float64).reshape(-1, 5).T
+    source, dest, link = (column.astype(np.int64) for column in (source, dest, link))
     n = len(both)
     return ContactPlan(
         node_names=tuple(f"n{i}" for i in range(nodes)),
@@ -32,9 +33,9 @@ def contacts(nodes: int, windows: Sequence[Window], horizon_s: float, rate_bps: 
         dest=dest,
         source_terminal=link,
         dest_terminal=link,
-        acquire_start_s=start.astype(float),
-        start_s=start.astype(float),
-        end_s=end.astype(float),
+        acquire_start_s=start,
+        start_s=start,
+        end_s=end,
         rate_bps=np.full(n, rate_bps),
         owlt_s=np.full(n, owlt_s),
         kind=np.full(n, int(LinkKind.ISL)),

@@ -19,7 +19,7 @@ from tests.unit.schedule.scenarios import scenario
 
 def fleet(nodes: int = 4, budget_steps: int = 402) -> Scenario:
     pairs = [(a, b, 0.0, 20_000.0) for a, b in itertools.combinations(range(nodes), 2)]
-    return scenario(nodes, windows=pairs or [(0, 0, 0.0, 1.0)], power=None, rate_bps=math.inf, owlt_s=0.0,
+    return scenario(nodes, windows=pairs, power=None, rate_bps=math.inf, owlt_s=0.0,
                     budget_steps=budget_steps)  # fmt: skip
 
 

@@ -12,17 +12,13 @@ from orbital_train.orbit.ephemeris import Ephemeris, GroundSite, KeplerEphemeris
 from orbital_train.orbit.fleet import Fleet, WalkerSpec, build_fleet
 from orbital_train.orbit.geodesy import earth_fixed_m
 from orbital_train.orbit.grid import sample
-from orbital_train.windows.links import (
-    LinkSpec,
-    opportunities,
-    pair_windows,
-    range_function,
-    rate_function,
-    sight_function,
-)
+from orbital_train.windows.geometry import range_function, rate_function, sight_function
+from orbital_train.windows.links import LinkSpec, opportunities
+from orbital_train.windows.pairs import pair_windows
 from orbital_train.windows.plan import LinkKind
 
 START = datetime(2026, 3, 20, tzinfo=UTC)
+NOW = np.zeros(1)
 MU = 3.986004418e14
 SITE = GroundSite("madrid", 40.43, -4.25, 700.0)
 
@@ -55,7 +51,7 @@ def test_longest_links_of_the_table_of_default_figures() -> None:
         half_rad = np.arcsin((longest_m + np.array([-1e3, 1e3])) / 2 / radius_m)
         a = radius_m * np.stack([np.cos(half_rad), np.sin(half_rad), np.zeros(2)], axis=-1)
         b = a * [1, -1, 1]
-        clear = sight_function(80e3)(a, a, b, b)
+        clear = sight_function(80e3)(NOW, a, a, b, b)
         assert clear[0] > 0 > clear[1]
 
 
@@ -72,7 +68,7 @@ def test_the_grazing_surface_is_lower_over_the_poles() -> None:
     z_m = EARTH_RADIUS_M * (1 - EARTH_FLATTENING) + np.array([79e3, 81e3])
     x_m = np.sqrt((EARTH_RADIUS_M + 550e3) ** 2 - z_m**2)
     a, b = (np.stack([sign * x_m, np.zeros(2), z_m], axis=-1) for sign in (-1.0, 1.0))
-    clear = sight_function(80e3)(a, a, b, b)
+    clear = sight_function(80e3)(NOW, a, a, b, b)
     assert clear[0] < 0 < clear[1]
 
 
@@ -87,7 +83,7 @@ def test_sight_agrees_with_the_lowest_point_of_the_line() -> None:
     scale = np.array([EARTH_RADIUS_M + 80e3, EARTH_RADIUS_M + 80e3, EARTH_RADIUS_M * (1 - EARTH_FLATTENING) + 80e3])
     x = np.linspace(0, 1, 20_001)[:, None]
     expected = [np.linalg.norm((p + x * (q - p)) / scale, axis=-1).min() > 1 for p, q in zip(a, b, strict=True)]
-    found = sight_function(80e3)(a, a, b, b) > 0
+    found = sight_function(80e3)(NOW, a, a, b, b) > 0
     assert found.tolist() == expected
     assert 20 < found.sum() < 280
 
@@ -99,7 +95,7 @@ def test_in_plane_rings_need_altitude(satellites: int, altitude_m: float) -> Non
     turn = 2 * np.pi / satellites
     a = radius_m * np.array([1.0, 0.0, 0.0])
     b = radius_m * np.array([np.cos(turn), np.sin(turn), 0.0])
-    clear = sight_function(80e3)(a, a, b, b)
+    clear = sight_function(80e3)(NOW, a, a, b, b)
     assert clear[0] < 0 < clear[1]
 
 
@@ -110,7 +106,7 @@ def test_rate_function_has_the_sign_of_limit_minus_rate() -> None:
     d, w = rb - ra, vb - va
     rate = np.linalg.norm(np.cross(d, w), axis=-1) / (d * d).sum(-1)
     limit = float(np.median(rate))
-    assert ((rate_function(limit)(ra, va, rb, vb) > 0) == (rate < limit)).all()
+    assert ((rate_function(limit)(NOW, ra, va, rb, vb) > 0) == (rate < limit)).all()
 
 
 def crossing() -> KeplerEphemeris:

@@ -88,6 +88,6 @@ def test_ring_follows_slots_not_indices() -> None:
 
 
 def test_grid_of_a_file_is_refused() -> None:
-    with pytest.raises(InputError, match="'ring' or 'all_visible'") as caught:
+    with pytest.raises(InputError, match="'ring', 'nearest' or 'all_visible'") as caught:
         topology_pairs(replace(fleet("delta", 4, 1), pattern="file"), "grid")
     assert caught.value.key == "links.topology"

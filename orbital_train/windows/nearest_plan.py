@@ -1,0 +1,55 @@
+"""Nearest-k links as part of a contact plan, beside the links to ground sites."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from orbital_train.orbit.grid import StateGrid
+from orbital_train.windows.links import LinkSpec, Opportunities, link_conditions
+from orbital_train.windows.nearest import NearestSpec, nearest_on_grid
+from orbital_train.windows.plan import LinkKind
+from orbital_train.windows.terminals import Links
+
+
+def nearest_spec(spec: LinkSpec) -> NearestSpec:
+    """What the links' specification says of nearest-k links."""
+    return NearestSpec(
+        neighbours=spec.neighbours,
+        terminals=spec.terminals,
+        acquisition_s=spec.acquisition_s,
+        minimum_life_s=spec.minimum_life_s,
+        max_rate_rad_s=float(np.radians(spec.max_rate_deg_s)),
+    )
+
+
+def with_nearest(
+    ground: Opportunities, ground_links: Links, grid: StateGrid, satellites: int, spec: LinkSpec
+) -> tuple[Opportunities, Links]:
+    """Opportunities and links to the ground, with nearest-k links between the satellites added.
+
+    Only the pairs that were linked are opportunities, while they were: nobody lists all that could have been.
+    """
+    conditions = link_conditions(spec)
+    in_range = conditions.pop("links.max_range_m")  # the cheapest goes first
+    made = nearest_on_grid(grid, satellites, (in_range, *conditions.values()), nearest_spec(spec))
+    a, b = np.concatenate([ground.a, made.a]), np.concatenate([ground.b, made.b])
+    start_s = np.concatenate([ground.start_s, made.acquire_start_s])
+    kind = np.concatenate([ground.kind, np.full(len(made), LinkKind.ISL, dtype=np.int64)])
+    order = np.lexsort((start_s, b, a))
+    row = np.argsort(order)
+    found = Opportunities(
+        a=a[order],
+        b=b[order],
+        start_s=start_s[order],
+        end_s=np.concatenate([ground.end_s, made.end_s])[order],
+        kind=kind[order],
+    )
+    links = Links(
+        opportunity=row[np.concatenate([ground_links.opportunity, len(ground) + np.arange(len(made))])],
+        terminal_a=np.concatenate([ground_links.terminal_a, made.terminal_a]),
+        terminal_b=np.concatenate([ground_links.terminal_b, made.terminal_b]),
+        acquire_start_s=np.concatenate([ground_links.acquire_start_s, made.acquire_start_s]),
+        start_s=np.concatenate([ground_links.start_s, made.start_s]),
+        end_s=np.concatenate([ground_links.end_s, made.end_s]),
+    )
+    return found, links

@@ -1,0 +1,100 @@
+"""Writing contacts and opportunities to Parquet while they are being found, so that they never stand in memory at once.
+
+Links end in another order than they begin. ``contact_id`` is the row that a contact has in the plan's own order and is
+known when its link is made, so :meth:`ContactPlan.read` restores the order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from orbital_train.orbit.constants import LIGHT_SPEED_MPS
+from orbital_train.windows.columns import Columns, file_metadata
+from orbital_train.windows.links import Opportunities
+from orbital_train.windows.nearest import NearestLinks
+from orbital_train.windows.opportunity_file import OPPORTUNITIES
+from orbital_train.windows.plan import CONTACT_PLAN, LinkKind
+
+_ROWS = 1 << 20  # of a row group
+
+
+def write_contacts(
+    path: Path, links: Iterable[NearestLinks], *, node_names: tuple[str, ...], horizon_s: float, rate_bps: float
+) -> int:
+    """Write links between satellites as a contact plan, two rows a link; :meth:`ContactPlan.read` reads it.
+
+    Args:
+        path: the file; it appears when it is whole.
+        links: from :func:`~orbital_train.windows.nearest.nearest_links`.
+        node_names: of all nodes.
+        horizon_s: the scenario's length.
+        rate_bps: of each direction.
+
+    Returns:
+        The number of contacts.
+    """
+    metadata = file_metadata(CONTACT_PLAN, node_names=node_names, horizon_s=horizon_s)
+    return _write(path, (_contacts(part, rate_bps) for part in links), metadata)
+
+
+def write_opportunities(path: Path, found: Iterable[Opportunities]) -> int:
+    """Write link opportunities in the order in which they come; returns their number."""
+    return _write(
+        path,
+        ({f.name: getattr(part, f.name) for f in fields(Opportunities)} for part in found),
+        file_metadata(OPPORTUNITIES),
+    )
+
+
+def _contacts(links: NearestLinks, rate_bps: float) -> Columns:
+    """The columns of a contact plan: each link's row from a to b, then the one back."""
+    twice = np.repeat(np.arange(len(links)), 2)
+    node = np.stack([links.a, links.b], axis=1)
+    terminal = np.stack([links.terminal_a, links.terminal_b], axis=1)
+    return {
+        "contact_id": (2 * links.link_id[:, None] + np.arange(2)).ravel(),
+        "link_id": links.link_id[twice],
+        "source": node.ravel(),
+        "dest": node[:, ::-1].ravel(),
+        "source_terminal": terminal.ravel(),
+        "dest_terminal": terminal[:, ::-1].ravel(),
+        "acquire_start_s": links.acquire_start_s[twice],
+        "start_s": links.start_s[twice],
+        "end_s": links.end_s[twice],
+        "rate_bps": np.full(twice.size, rate_bps),
+        "owlt_s": links.range_m[twice] / LIGHT_SPEED_MPS,
+        "kind": np.full(twice.size, LinkKind.ISL, dtype=np.int64),
+    }
+
+
+def _write(path: Path, parts: Iterable[Columns], metadata: Mapping[bytes, bytes]) -> int:
+    """Write parts as they come, under another name until the last."""
+    unfinished = path.with_name(path.name + ".part")
+    try:
+        rows = _write_parts(unfinished, parts, metadata)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    unfinished.replace(path)
+    return rows
+
+
+def _write_parts(path: Path, parts: Iterable[Columns], metadata: Mapping[bytes, bytes]) -> int:
+    rows = 0
+    writer: pq.ParquetWriter | None = None
+    try:
+        for part in parts:
+            table = pa.table(dict(part)).replace_schema_metadata(dict(metadata))
+            writer = writer or pq.ParquetWriter(path, table.schema)
+            writer.write_table(table, row_group_size=_ROWS)
+            rows += table.num_rows
+    finally:
+        if writer is not None:
+            writer.close()
+    return rows
