@@ -175,7 +175,8 @@ def _roots(value: TrackFunction, brackets: _Brackets) -> FloatArray:
         # Staying a little inside closes the bracket from the other side once the point has settled at one end.
         x = np.clip(x, a + 0.4 * _EDGE_TOLERANCE_S, b - 0.4 * _EDGE_TOLERANCE_S)
         fx = value(brackets.track[open_], x)
-        left_moves = (fx > 0) == (fa > 0)
+        # The side is known, also where rounding gives an end next to its edge the other sign.
+        left_moves = (fx > 0) != brackets.rises[open_]
         a_s[open_], b_s[open_] = np.where(left_moves, x, a), np.where(left_moves, b, x)
         # An end that stays twice has its value halved, which pulls the next point towards it.
         stays = np.where(left_moves, 1, -1)
