@@ -32,7 +32,8 @@ def test_a_near_miss_between_grid_points_is_found_to_a_metre() -> None:
     assert (found.a, found.b) == (0, 1)
     assert found.distance_m == pytest.approx(3000.0 / np.sqrt(2), abs=1.0)
     quarter_s = np.pi / 2 * RADIUS_M / np.sqrt(MU / RADIUS_M)
-    assert found.t_s == pytest.approx(quarter_s * 89 / 90, abs=1.0)
+    # Over either pole.
+    assert found.t_s % (2 * quarter_s) == pytest.approx(quarter_s * 89 / 90, abs=1.0)
     assert closest_approach(ephemeris, 2e3, 86400.0) is None
     assert closest_approach(ephemeris, 10e3, 1000.0) is None
 
