@@ -51,7 +51,7 @@ def sample(ephemeris: Ephemeris, horizon_s: float, step_s: float) -> StateGrid:
 
 
 def _first_point(place: FloatArray, points: int) -> IntArray:
-    """First of the eight points around each place, which is counted in steps; at the ends of the grid, the last eight."""
+    """First of the eight points around each place, which is counted in steps; near an end of the grid, those there."""
     return np.clip(np.floor(place).astype(np.int64) - (_POINTS // 2 - 1), 0, points - _POINTS)
 
 
