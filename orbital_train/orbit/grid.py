@@ -65,7 +65,7 @@ def _slopes(r_m: FloatArray) -> FloatArray:
     """Change a step at every point of a grid, shape (N, T, 3), of the same polynomials."""
     points = r_m.shape[1]
     first = _first_point(np.arange(float(points)), points)
-    _, slope = _weights(np.arange(points) - first)
+    _, slope = _weights(np.arange(float(points)) - first)
     # Away from the ends all points have the same weights: one pass for each instead of a gather.
     ahead = _POINTS // 2 - 1
     inner = points - _POINTS + 1
