@@ -64,8 +64,8 @@ def test_grazing_surface_is_geodetic_altitude_to_a_metre() -> None:
 
 
 def test_the_grazing_surface_is_lower_over_the_poles() -> None:
-    """Level lines over the pole, at 550 km and at both ends 79 and 81 km above the polar radius in their middle."""
-    z_m = EARTH_RADIUS_M * (1 - EARTH_FLATTENING) + np.array([79e3, 81e3])
+    """Level lines over the pole, both ends at 550 km, that pass 100 m below and above 80 km over the polar radius."""
+    z_m = EARTH_RADIUS_M * (1 - EARTH_FLATTENING) + np.array([79.9e3, 80.1e3])
     x_m = np.sqrt((EARTH_RADIUS_M + 550e3) ** 2 - z_m**2)
     a, b = (np.stack([sign * x_m, np.zeros(2), z_m], axis=-1) for sign in (-1.0, 1.0))
     clear = sight_function(80e3)(NOW, a, a, b, b)

@@ -53,6 +53,21 @@ def test_a_touch_is_no_window() -> None:
     assert rows(search(lambda t: -((t - 90.0) ** 2), lambda t: 0.0)) == []
 
 
+def test_zero_is_not_above_zero_at_either_end_of_the_times() -> None:
+    found = search(lambda t: t, lambda t: -t, lambda t: 600.0 - t, lambda t: t - 600.0)
+    assert rows(found) == [(0, 0.0, 600.0), (2, 0.0, 600.0)]
+
+
+def test_the_last_sample_is_no_neighbour_of_the_first() -> None:
+    """Seven seconds near the start of a function that ends closer to zero than it starts, and the same backwards."""
+
+    def bump(t: float) -> float:
+        return (3.5**2 - (t - 5.0) ** 2) * ((t - 600.0) ** 2 + 1.0)
+
+    assert bump(0.0) < bump(600.0) < 0.0
+    assert rows(search(bump, lambda t: bump(600.0 - t))) == [(0, 1.5, 8.5), (1, 591.5, 598.5)]
+
+
 def test_no_tracks() -> None:
     empty = positive_windows(lambda track, t_s: t_s, np.empty((0, T_S.size)), T_S)
     assert len(empty) == 0

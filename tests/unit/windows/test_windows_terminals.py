@@ -49,6 +49,12 @@ def test_a_waiting_opportunity_needs_both_ends_and_enough_time() -> None:
     assert rows(links) == [(2, 30.0, 300.0), (0, 30.0, 100.0), (1, 330.0, 900.0)]
 
 
+def test_an_opportunity_that_waited_is_linked_once() -> None:
+    """0-1 waits for node 0 and links at 100; that both ends have a terminal free again at 300 makes no second link."""
+    links = matched([2, 2, 1, 1, 1], (0, 2, 0, 100), (0, 3, 0, 200), (1, 4, 0, 300), (0, 1, 10, 900))
+    assert rows(links) == [(2, 30.0, 300.0), (1, 30.0, 200.0), (0, 30.0, 100.0), (3, 130.0, 900.0)]
+
+
 def test_a_terminal_that_comes_free_is_given_at_the_same_moment() -> None:
     links = matched([1, 1, 1], (0, 1, 0, 100), (0, 2, 100, 200))
     assert rows(links) == [(0, 30.0, 100.0), (1, 130.0, 200.0)]
