@@ -74,10 +74,9 @@ def opportunities_on_grid(
     """
     space = topology_pairs(fleet, spec.topology)
     found = _satellite_windows(fleet, grid, spec, space)
-    nodes = np.arange(len(fleet))
-    ground = np.array([(s, len(fleet) + g) for s in nodes for g in range(len(sites))], dtype=np.int64).reshape(-1, 2)
-    seen = ground_windows(grid, sites, len(fleet), spec.ground_mask_deg, ground)
-    pairs = np.concatenate([space[found.track], ground[seen.track]])
+    seen = ground_windows(grid, sites, len(fleet), spec.ground_mask_deg)
+    satellite, site = np.divmod(seen.track, max(1, len(sites)))
+    pairs = np.concatenate([space[found.track], np.stack([satellite, len(fleet) + site], axis=-1)])
     start_s = np.concatenate([found.start_s, seen.start_s])
     order = np.lexsort((start_s, pairs[:, 1], pairs[:, 0]))
     return Opportunities(
