@@ -19,6 +19,8 @@ from orbital_train.windows.plan import IntArray
 from orbital_train.windows.search import Windows
 from orbital_train.windows.sun_exclusion import pass_glare
 
+GROUND_MASK_DEG = {"optical": 20.0, "radio": 10.0}  # usual lowest elevations
+
 
 @dataclass(frozen=True, kw_only=True)
 class SiteLinkSpec:
