@@ -2,9 +2,9 @@
 
 **Photons per bit.** A receiver that needs so many photons a bit turns received power P into P λ / (h c n) bit/s. The
 part of the transmitted power that arrives is L (1 - exp(-τ²)) with τ² = A_t A_r / (λ d)², apertures A = π D² / 4 and
-system losses L. Far away it is Friis's formula (1946), P_r / P_t = A_t A_r / (λ d)²; nearer than about D² / λ, where
-that would exceed what was sent, it saturates (Goubau and Schwering, IRE Trans. AP-9, 1961; W. C. Brown, IEEE Trans.
-MTT-32, 1984, gives the closed form), as a beam focused on the receiver does.
+system losses L. Far away that is Friis's formula, P_r / P_t = A_t A_r / (λ d)² (Proc. IRE 34, 1946). Nearer than about
+D² / λ, where Friis's would exceed what was sent, it saturates as the best beam between two apertures does (Goubau and
+Schwering, IRE Trans. AP-9, 1961): it lies within 1 % of the exact optimum (Slepian, Bell Syst. Tech. J. 43, 1964).
 """
 
 from __future__ import annotations
