@@ -48,18 +48,7 @@ def match(found: Opportunities, pools: Pools, acquisition_s: float, minimum_life
         minimum_life_s: data flows at least so long, and at all.
     """
     matcher = _Matcher(found, pools, acquisition_s, minimum_life_s)
-    opening = np.argsort(found.start_s, kind="stable").tolist()
-    start_s = found.start_s.tolist()
-    first = 0
-    while first < len(opening) or matcher.ending:
-        next_open_s = start_s[opening[first]] if first < len(opening) else np.inf
-        now_s = min(next_open_s, matcher.ending[0][0] if matcher.ending else np.inf)
-        freed = matcher.release(now_s)
-        opened = []
-        while first < len(opening) and start_s[opening[first]] == now_s:
-            opened.append(opening[first])
-            first += 1
-        matcher.serve(opened, freed, now_s)
+    matcher.run(found)
     return matcher.links()
 
 
@@ -71,7 +60,7 @@ class _Matcher:
     """
 
     def __init__(self, found: Opportunities, pools: Pools, acquisition_s: float, minimum_life_s: float) -> None:
-        self.ending: list[tuple[float, int]] = []  # heap of (end, index of the link)
+        self._ending: list[tuple[float, int]] = []  # heap of (end, index of the link)
         self._end_s: list[float] = found.end_s.tolist()
         columns, terminals = [pools.a, pools.b], list(pools.terminals)
         if pools.pair is not None:
@@ -83,18 +72,33 @@ class _Matcher:
         self._acquisition_s, self._minimum_life_s = acquisition_s, minimum_life_s
         self._made: list[tuple[int, tuple[int, ...], float]] = []  # opportunity, terminals, when they were taken
 
-    def release(self, now_s: float) -> set[int]:
+    def run(self, found: Opportunities) -> None:
+        """Go through all openings and ends in order."""
+        opening = np.argsort(found.start_s, kind="stable").tolist()
+        start_s = found.start_s.tolist()
+        first = 0
+        while first < len(opening) or self._ending:
+            next_open_s = start_s[opening[first]] if first < len(opening) else np.inf
+            now_s = min(next_open_s, self._ending[0][0] if self._ending else np.inf)
+            freed = self._release(now_s)
+            opened = []
+            while first < len(opening) and start_s[opening[first]] == now_s:
+                opened.append(opening[first])
+                first += 1
+            self._serve(opened, freed, now_s)
+
+    def _release(self, now_s: float) -> set[int]:
         """Free the terminals of links that have ended; the pools that have one more."""
         freed: set[int] = set()
-        while self.ending and self.ending[0][0] <= now_s:
-            _, link = heapq.heappop(self.ending)
+        while self._ending and self._ending[0][0] <= now_s:
+            _, link = heapq.heappop(self._ending)
             row, taken, _ = self._made[link]
             for pool, terminal in zip(self._needs[row], taken, strict=True):
                 heapq.heappush(self._free[pool], terminal)
                 freed.add(pool)
         return freed
 
-    def serve(self, opened: list[int], freed: set[int], now_s: float) -> None:
+    def _serve(self, opened: list[int], freed: set[int], now_s: float) -> None:
         """Make links of what has opened, and of what waits for these pools, as far as there are terminals."""
         pools = sorted(freed)
         new = sorted((-self._end_s[row], row) for row in opened)
@@ -123,7 +127,7 @@ class _Matcher:
                 heapq.heappush(self._queues[pool], (-self._end_s[row], row))
                 return
         taken = tuple(heapq.heappop(self._free[pool]) for pool in self._needs[row])
-        heapq.heappush(self.ending, (self._end_s[row], len(self._made)))
+        heapq.heappush(self._ending, (self._end_s[row], len(self._made)))
         self._made.append((row, taken, now_s))
 
     def links(self) -> Links:
