@@ -90,7 +90,7 @@ def _rate_law(links: Links) -> RateLaw | None:
             transmit_w=links.photons.transmit_w,
             transmit_aperture_m=links.photons.aperture_cm / 100.0,
             receive_aperture_m=links.photons.aperture_cm / 100.0,
-            wavelength_m=links.photons.wavelength_nm * 1e-9,
+            wavelength_m=links.photons.wavelength_nm / 1e9,
             loss_db=links.photons.loss_db,
             photons_per_bit=links.photons.photons_per_bit,
         )

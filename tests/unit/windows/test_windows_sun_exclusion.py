@@ -9,10 +9,11 @@ from orbital_train.orbit.ephemeris import Ephemeris, GroundSite, Sgp4Ephemeris, 
 from orbital_train.orbit.fleet import Fleet, WalkerSpec, build_fleet
 from orbital_train.orbit.grid import StateGrid, sample
 from orbital_train.orbit.sun import SunPositions, sun_path
+from orbital_train.windows.contacts import contact_plan
 from orbital_train.windows.ground import ground_windows
 from orbital_train.windows.intervals import subtract
 from orbital_train.windows.links import LinkSpec, opportunities
-from orbital_train.windows.plan import LinkKind
+from orbital_train.windows.plan import ContactPlan, LinkKind
 from orbital_train.windows.search import Windows
 from orbital_train.windows.shadow import Occulter, angles_rad
 from orbital_train.windows.sun_exclusion import glare_windows, pass_glare, sun_function
@@ -143,3 +144,19 @@ def test_links_lose_what_the_sun_blinds() -> None:
     none, some, much = seconds(0.0), seconds(5.0), seconds(20.0)
     assert none[LinkKind.ISL] > some[LinkKind.ISL] > much[LinkKind.ISL]
     assert none[LinkKind.GROUND] >= some[LinkKind.GROUND] > much[LinkKind.GROUND]
+
+
+def test_nearest_links_end_when_the_sun_blinds_them() -> None:
+    of, sun = fleet(), sun_path(START, HORIZON_S)
+    spec = LinkSpec(topology="nearest", max_range_m=9e6, rate_bps=1e9, ground_rate_bps=1e9, max_rate_deg_s=0.3)
+    free = contact_plan(of, ephemeris(of), (), spec, HORIZON_S)
+    plan = contact_plan(of, ephemeris(of), (), spec, HORIZON_S, sun)
+    dense = sample(ephemeris(of), HORIZON_S, STEP_S)
+
+    def blind_samples(contacts: ContactPlan) -> int:
+        pairs = np.stack([contacts.source, contacts.dest], axis=-1)
+        during = (dense.t_s > contacts.start_s[:, None] + 0.1) & (dense.t_s < contacts.end_s[:, None] - 0.1)
+        return int((blinded(dense, pairs, sun, 5.0) & during).sum())
+
+    assert blind_samples(free) > 100
+    assert blind_samples(plan) == 0
