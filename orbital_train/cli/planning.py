@@ -14,6 +14,7 @@ from orbital_train.config.recipe import ElementFile, Recipe, Walker
 from orbital_train.errors import InputError, InputWarning
 from orbital_train.orbit.ephemeris import Ephemeris, GroundSite, Sgp4Ephemeris, SiteEphemeris, joined
 from orbital_train.orbit.fleet import Fleet, WalkerSpec, build_fleet, check_age, check_separation
+from orbital_train.orbit.sun import sun_path
 from orbital_train.schedule.network import Bookings, Network, earliest_arrivals
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.simulate import simulate
@@ -75,7 +76,8 @@ def survey(recipe: Recipe) -> Survey:
             walker = spec if isinstance(spec, WalkerSpec) else None
             check_separation(satellites, recipe.fleet.minimum_separation_km * 1e3, horizon_s, walker)
         everything = joined(satellites, SiteEphemeris(sites, recipe.time.start)) if sites else satellites
-        contacts = contact_plan(fleet, everything, sites, build.link_spec(recipe), horizon_s)
+        sun = sun_path(recipe.time.start, horizon_s)
+        contacts = contact_plan(fleet, everything, sites, build.link_spec(recipe), horizon_s, sun)
         light = illuminate(everything, len(fleet.names), recipe.time.start, horizon_s, build.light_spec(recipe))
     return Survey(
         contacts=contacts,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orbital_train.config.recipe import ElementFile, Recipe, SunSynchronous, Walker
+from orbital_train.config.recipe import ElementFile, Links, Recipe, Site, SunSynchronous, Walker
 from orbital_train.errors import InputError
 from orbital_train.orbit.ephemeris import GroundSite
 from orbital_train.orbit.fleet import ElementFileSpec, FleetSpec, SunSynchronousSpec, WalkerSpec
@@ -14,8 +14,11 @@ from orbital_train.schedule.policies.link_aware import LinkAware, LinkAwareMemor
 from orbital_train.schedule.power import PowerSpec
 from orbital_train.schedule.workload import CODECS, Workload
 from orbital_train.train.spec import DataSpec, InnerSpec, ModelSpec, OuterSpec, TrainSpec
+from orbital_train.windows.field_of_regard import FieldOfRegard
 from orbital_train.windows.light import LightSpec
 from orbital_train.windows.links import LinkSpec
+from orbital_train.windows.rates import PhotonBudget, RateLaw, RateTable
+from orbital_train.windows.sites import GROUND_MASK_DEG, SiteLinkSpec
 
 
 def fleet_spec(recipe: Recipe) -> FleetSpec:
@@ -43,7 +46,8 @@ def fleet_spec(recipe: Recipe) -> FleetSpec:
 
 def ground_sites(recipe: Recipe) -> tuple[GroundSite, ...]:
     """The ground sites."""
-    return tuple(GroundSite(**site.model_dump()) for site in recipe.ground_sites)
+    names = ("name", "latitude_deg", "longitude_deg", "altitude_m", "terminals")
+    return tuple(GroundSite(**site.model_dump(include=set(names))) for site in recipe.ground_sites)
 
 
 def light_spec(recipe: Recipe) -> LightSpec:
@@ -52,10 +56,15 @@ def light_spec(recipe: Recipe) -> LightSpec:
 
 
 def link_spec(recipe: Recipe) -> LinkSpec:
-    """The links."""
+    """The links.
+
+    Raises:
+        InputError: the rate is given by a table and by photons.
+    """
     links = recipe.links
     return LinkSpec(
         topology=links.topology,
+        pairs=links.pairs,
         max_range_m=links.maximum_range_km * 1e3,
         grazing_altitude_m=links.grazing_altitude_km * 1e3,
         terminals=links.terminals,
@@ -64,8 +73,43 @@ def link_spec(recipe: Recipe) -> LinkSpec:
         minimum_life_s=links.minimum_life_s,
         max_rate_deg_s=links.maximum_rate_deg_s,
         rate_bps=links.rate_gbps * 1e9,
-        ground_mask_deg=links.ground_mask_deg,
+        rate_law=_rate_law(links),
+        fields_of_regard=tuple(FieldOfRegard(**field.model_dump()) for field in links.fields_of_regard),
+        sun_exclusion_deg=links.sun_exclusion_deg,
         ground_rate_bps=links.ground_rate_gbps * 1e9,
+        site_links={site.name: _site_links(site, links) for site in recipe.ground_sites},
+        cloud_seed=recipe.seeds.clouds,
+    )
+
+
+def _rate_law(links: Links) -> RateLaw | None:
+    if links.photons is not None and links.rate_table:
+        raise InputError("links.rate_table", f"{len(links.rate_table)} rows", "give this or links.photons, not both")
+    if links.photons is not None:
+        return PhotonBudget(
+            transmit_w=links.photons.transmit_w,
+            transmit_aperture_m=links.photons.aperture_cm / 100.0,
+            receive_aperture_m=links.photons.aperture_cm / 100.0,
+            wavelength_m=links.photons.wavelength_nm / 1e9,
+            loss_db=links.photons.loss_db,
+            photons_per_bit=links.photons.photons_per_bit,
+        )
+    if not links.rate_table:
+        return None
+    range_km, rate_gbps = zip(*links.rate_table, strict=True)
+    return RateTable(range_m=tuple(r * 1e3 for r in range_km), rate_bps=tuple(r * 1e9 for r in rate_gbps))
+
+
+def _site_links(site: Site, links: Links) -> SiteLinkSpec:
+    usual_deg = links.ground_mask_deg if links.ground_mask_deg is not None else GROUND_MASK_DEG[site.medium]
+    down_gbps = site.rate_gbps or links.ground_rate_gbps
+    return SiteLinkSpec(
+        medium=site.medium,
+        mask_deg=usual_deg if site.mask_deg is None else site.mask_deg,
+        down_bps=down_gbps * 1e9,
+        up_bps=(site.uplink_gbps or down_gbps) * 1e9,
+        cloud_fraction=site.cloud_fraction,
+        mean_cloudy_s=site.cloudy_h * 3600.0,
     )
 
 

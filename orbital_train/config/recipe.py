@@ -100,6 +100,18 @@ class Site(Table):
     longitude_deg: Annotated[float, Field(ge=-180.0, le=360.0)]
     altitude_m: Annotated[float, Field(ge=-500.0, le=9000.0)] = 0.0
     terminals: PositiveInt = 1
+    medium: Literal["optical", "radio"] = "optical"
+    """Lasers are blinded by the Sun and stopped by clouds; radio is neither."""
+    mask_deg: Annotated[float, Field(ge=0.0, lt=90.0)] | None = None
+    """Lowest elevation; ``links.ground_mask_deg`` if not given."""
+    rate_gbps: PositiveFloat | None = None
+    """From a satellite to the site; ``links.ground_rate_gbps`` if not given."""
+    uplink_gbps: PositiveFloat | None = None
+    """From the site to a satellite; as down if not given."""
+    cloud_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Part of the time in which clouds stop an optical site's links; drawn with ``seeds.clouds``."""
+    cloudy_h: PositiveFloat = 6.0
+    """Mean length of a cloudy spell."""
 
 
 class Light(Table):
@@ -109,25 +121,61 @@ class Light(Table):
     """Height up to which the atmosphere is taken to be opaque."""
 
 
+class FieldOfRegard(Table):
+    """Where one terminal can point: a cone on a satellite that flies level."""
+
+    azimuth_deg: Annotated[float, Field(ge=0.0, lt=360.0)]
+    """Of its middle: 0 is fore, 90 starboard, 180 aft, 270 port."""
+    elevation_deg: Annotated[float, Field(ge=-90.0, le=90.0)] = 0.0
+    """Of its middle, above the local horizontal."""
+    half_angle_deg: Annotated[float, Field(gt=0.0, le=180.0)]
+
+
+class Photons(Table):
+    """A laser link's budget: the rate is what the received photons are good for. The defaults give 121 Gbit/s at
+    5,400 km."""
+
+    transmit_w: PositiveFloat = 5.0
+    """Optical power that leaves the terminal."""
+    aperture_cm: PositiveFloat = 10.0
+    """Diameter of the transmitter's and the receiver's aperture."""
+    wavelength_nm: PositiveFloat = 1550.0
+    loss_db: NonNegativeFloat = 6.0
+    """Of the whole system: optics, pointing, implementation."""
+    photons_per_bit: PositiveFloat = 71.0
+
+
 class Links(Table):
     """Laser links between satellites, and links to ground sites."""
 
-    topology: Literal["ring", "grid", "nearest", "all_visible"] = "all_visible"
-    """Pairs that may link: neighbours in their plane; also in adjacent planes; the nearest ones at the time; any."""
+    topology: Literal["ring", "grid", "nearest", "all_visible", "explicit", "ground_relay"] = "all_visible"
+    """Pairs that may link: neighbours in their plane; also in adjacent planes (in a cluster, those beside each other);
+    the nearest ones at the time; any; those in ``pairs``; none, so that satellites meet through ground sites only."""
+    pairs: Annotated[tuple[Annotated[tuple[str, str], _LIST], ...], _LIST] = ()
+    """Names of the satellites that may link; with ``explicit``."""
     neighbours: PositiveInt = 4
     """Links that each satellite keeps, as far as its terminals go; with ``nearest``."""
     minimum_life_s: NonNegativeFloat = 60.0
-    """Data must flow for so long, else a link is not made; with ``nearest``."""
+    """Data must flow for so long, else a link is not made."""
     rate_gbps: PositiveFloat = 100.0
-    """Of each direction."""
+    """What the modem carries in each direction; less where ``rate_table`` or ``photons`` says so."""
+    rate_table: Annotated[tuple[Annotated[tuple[PositiveFloat, PositiveFloat], _LIST], ...], _LIST] = ()
+    """Rows of [range in km, Gbit/s]: the rate up to that range, in steps."""
+    photons: Photons | None = None
+    """The rate by range from a laser's link budget."""
     maximum_range_km: PositiveFloat = 5_400.0
     grazing_altitude_km: Annotated[float, Field(ge=0.0, le=200.0)] = 80.0
     terminals: PositiveInt = 4
     """Laser terminals per satellite; a terminal for ground sites comes on top."""
+    fields_of_regard: Annotated[tuple[FieldOfRegard, ...], _LIST] = ()
+    """Where each of these terminals can point, one for each; without, they point anywhere."""
     acquisition_s: NonNegativeFloat = 30.0
     maximum_rate_deg_s: PositiveFloat = 0.1
     """Angular rate of the line of sight that a terminal can track."""
-    ground_mask_deg: Annotated[float, Field(ge=0.0, lt=90.0)] = 20.0
+    sun_exclusion_deg: Annotated[float, Field(ge=0.0, lt=90.0)] = 5.0
+    """A laser receiver that looks closer to the Sun than this hears nothing, and the link ends."""
+    ground_mask_deg: Annotated[float, Field(ge=0.0, lt=90.0)] | None = None
+    """Lowest elevation at ground sites; 20 for optical and 10 for radio sites if not given."""
     ground_rate_gbps: PositiveFloat = 1.8
 
 
@@ -242,6 +290,8 @@ class Seeds(Table):
 
     init: Annotated[int, Field(ge=0, lt=2**32)] = 0
     data: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    clouds: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Of the clouds over optical sites; part of the sky, which all arms and repetitions share."""
 
 
 class Cluster(Table):
@@ -275,7 +325,7 @@ class Compare(Table):
         "fixed_period_skipping",
     )
     seeds: PositiveInt = 1
-    """Paired repetitions: seed k adds k to every seed of the recipe, in all arms."""
+    """Paired repetitions: seed k adds k to ``seeds.init`` and ``seeds.data``, in all arms."""
     arms: dict[ArmName, Arm] = {}
     """Tuned learning rates by arm; the recipe's own arm goes by the name of its policy."""
     tuning: str | None = None

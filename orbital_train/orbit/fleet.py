@@ -74,7 +74,7 @@ class Fleet:
     satrecs: tuple[Satrec, ...]
     plane: IntArray  # (N,) orbital plane, from 0 eastwards
     slot: IntArray  # (N,) place in the plane, in flight direction from 0
-    pattern: Literal["delta", "star", "single", "file"]
+    pattern: Literal["delta", "star", "single", "file", "cluster"]
     phasing: int = 0  # slots by which the last plane leads plane 0 (Walker's f)
     path: Path | None = None  # the file of element sets
 

@@ -25,14 +25,14 @@ _EARTH_RATE_RAD_S = 7.3e-5
 _FASTER = 1.1  # between two samples a satellite may turn so much faster than at either
 
 
-def ground_windows(grid: StateGrid, sites: tuple[GroundSite, ...], satellites: int, mask_deg: float) -> Windows:
+def ground_windows(grid: StateGrid, sites: tuple[GroundSite, ...], satellites: int, mask_deg: FloatArray) -> Windows:
     """When satellites are above the mask; the elevation is against the ellipsoid's normal.
 
     Args:
         grid: states of the satellites, then of the sites, in TEME axes.
         sites: the G sites.
         satellites: how many satellites there are.
-        mask_deg: lowest elevation.
+        mask_deg: lowest elevation at each site, shape (G,).
 
     Returns:
         Windows whose track is satellite · G + site.
@@ -43,13 +43,13 @@ def ground_windows(grid: StateGrid, sites: tuple[GroundSite, ...], satellites: i
         satellite, site = np.divmod(track, len(sites))
         return elevation(grid.at(satellite, t_s)[0], grid.at(satellites + site, t_s)[0], site)
 
-    track, k = _near(grid, len(sites), satellites, mask_deg)
+    track, k = _near(grid, satellites, mask_deg)
     satellite, site = np.divmod(track, max(1, len(sites)))
     values = elevation(grid.r_m[satellite, k], grid.r_m[satellites + site, k], site)
     return refined_windows(value, scan_runs(values, track, k, grid.t_s.size - 1), grid.t_s)
 
 
-def _elevation_function(sites: tuple[GroundSite, ...], mask_deg: float) -> Callable[..., FloatArray]:
+def _elevation_function(sites: tuple[GroundSite, ...], mask_deg: FloatArray) -> Callable[..., FloatArray]:
     """Positive above the mask; takes positions (K, 3) of satellites and of sites, and the sites' numbers (K,)."""
     normal = up(np.array([s.latitude_deg for s in sites]), np.array([s.longitude_deg for s in sites]))
     sin_mask = np.sin(np.radians(mask_deg))
@@ -62,15 +62,15 @@ def _elevation_function(sites: tuple[GroundSite, ...], mask_deg: float) -> Calla
         level_m = np.einsum("ki,ki->k", d_m[:, :2], site_m[:, :2]) / np.maximum(across_m, 1e-3)
         height_m = cos_latitude[site] * level_m + sin_latitude[site] * d_m[:, 2]
         range_m = np.sqrt(np.einsum("ki,ki->k", d_m, d_m))
-        return np.asarray((height_m - sin_mask * range_m) / EARTH_RADIUS_M)
+        return np.asarray((height_m - sin_mask[site] * range_m) / EARTH_RADIUS_M)
 
     return above
 
 
-def _near(grid: StateGrid, sites: int, satellites: int, mask_deg: float) -> tuple[IntArray, IntArray]:
+def _near(grid: StateGrid, satellites: int, mask_deg: FloatArray) -> tuple[IntArray, IntArray]:
     """Track and point of all samples within half a step of which a pass may be, and of one more on either side."""
     tracks, points = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
-    for track, k in _near_blocks(grid, sites, satellites, mask_deg):
+    for track, k in _near_blocks(grid, satellites, mask_deg):
         tracks.append(track)
         points.append(k)
     track, k = np.concatenate(tracks), np.concatenate(points)
@@ -78,7 +78,7 @@ def _near(grid: StateGrid, sites: int, satellites: int, mask_deg: float) -> tupl
     return track[order], k[order]
 
 
-def _near_blocks(grid: StateGrid, sites: int, satellites: int, mask_deg: float) -> Iterator[tuple[IntArray, IntArray]]:
+def _near_blocks(grid: StateGrid, satellites: int, mask_deg: FloatArray) -> Iterator[tuple[IntArray, IntArray]]:
     site_m = grid.r_m[satellites:]
     to_site = np.moveaxis(site_m / np.linalg.norm(site_m, axis=-1, keepdims=True), -1, 0)
     rows = max(1, _BLOCK // grid.t_s.size)
@@ -89,16 +89,17 @@ def _near_blocks(grid: StateGrid, sites: int, satellites: int, mask_deg: float) 
         speed_mps = np.sqrt((v_mps * v_mps).sum(axis=0))
         half_step_s = 0.5 * (grid.t_s[1] - grid.t_s[0])
         margin_rad = half_step_s * (_FASTER * (speed_mps / range_m).max(axis=1) + _EARTH_RATE_RAD_S)
-        widest_rad = _widest_rad(range_m.max(axis=1), mask_deg) + margin_rad
-        # Compared as components along the site's direction, against the same share of the satellite's own distance.
-        least_m = range_m * np.cos(np.minimum(widest_rad, np.pi))[:, None]
-        for site in range(sites):
+        farthest_m = range_m.max(axis=1)
+        for site in range(mask_deg.size):
+            widest_rad = np.minimum(_widest_rad(farthest_m, mask_deg[site]) + margin_rad, np.pi)
+            # Components along the site's direction, against that share of the satellite's own distance.
+            least_m = range_m * np.cos(widest_rad)[:, None]
             near = np.einsum("int,it->nt", r_m, to_site[:, site]) >= least_m
             around = near.copy()
             around[:, 1:] |= near[:, :-1]
             around[:, :-1] |= near[:, 1:]
             row, k = np.nonzero(around)
-            yield (first + row) * sites + site, k
+            yield (first + row) * mask_deg.size + site, k
 
 
 def _widest_rad(range_m: FloatArray, mask_deg: float) -> FloatArray:

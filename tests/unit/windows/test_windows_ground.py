@@ -57,7 +57,7 @@ def elevations_deg(grid: StateGrid, satellite: int, site: int, first: int, t_s: 
 @pytest.mark.parametrize(("grid", "satellites"), [(low_orbits(), 6), (high_orbits(), 3)])
 def test_passes_are_when_the_elevation_is_above_the_mask(grid: StateGrid, satellites: int, mask_deg: float) -> None:
     """Against elevations every 5 s: whoever is above the mask is in a window, and nobody else."""
-    found = ground_windows(grid, SITES, satellites, mask_deg)
+    found = ground_windows(grid, SITES, satellites, np.full(len(SITES), mask_deg))
     t_s = np.arange(0.0, grid.t_s[-1], 5.0)
     passes = 0
     for satellite in range(satellites):
@@ -73,7 +73,7 @@ def test_passes_are_when_the_elevation_is_above_the_mask(grid: StateGrid, satell
 
 def test_edges_are_at_the_mask() -> None:
     grid = low_orbits()
-    found = ground_windows(grid, SITES, 6, 20.0)
+    found = ground_windows(grid, SITES, 6, np.full(len(SITES), 20.0))
     for edge_s in (found.start_s, found.end_s):
         inner = (edge_s > 0) & (edge_s < grid.t_s[-1])
         for track, t_s in zip(found.track[inner], edge_s[inner], strict=True):
@@ -82,4 +82,4 @@ def test_edges_are_at_the_mask() -> None:
 
 
 def test_no_sites() -> None:
-    assert len(ground_windows(low_orbits(), (), 6, 20.0)) == 0
+    assert len(ground_windows(low_orbits(), (), 6, np.empty(0))) == 0
