@@ -16,6 +16,7 @@ from math import isqrt
 import numpy as np
 from sgp4.api import Satrec
 
+from orbital_train.errors import InputError
 from orbital_train.orbit.arrays import IntArray
 from orbital_train.orbit.constants import EARTH_RADIUS_M
 from orbital_train.orbit.mean_elements import mean_motion_rad_min, mean_satrecs, sun_synchronous_inclination_rad
@@ -41,7 +42,12 @@ def lattice(satellites: int) -> IntArray:
     """The integer points (row, column) nearest to the origin, shape (N, 2), by row and column.
 
     Of points equally far out, the lower row comes first, then the lower column.
+
+    Raises:
+        InputError: that is no number of satellites (key ``fleet.satellites``).
     """
+    if satellites < 1:
+        raise InputError("fleet.satellites", satellites, "at least 1 satellite is needed")
     reach = isqrt(satellites) + 1
     points = sorted(product(range(-reach, reach + 1), repeat=2), key=lambda p: (p[0] ** 2 + p[1] ** 2, p))
     return np.array(sorted(points[:satellites]))

@@ -13,8 +13,7 @@ from orbital_train.orbit.mean_elements import TURN
 from orbital_train.orbit.separation import PlaneApproach, closest_neighbours, closest_planes, locked_distance_m
 from orbital_train.orbit.shells import CircularSpec, LayeredSpec, Planes, WalkerSpec, planes_of_spec
 
-# Advised phasings clear the minimum by what the closed form may be off at such distances.
-ADVICE_MARGIN_M = 5e3
+ADVICE_MARGIN = 1.1  # by which advised phasings clear the minimum
 _CLUSTER_STEP_S = 30.0
 
 
@@ -61,7 +60,7 @@ def _phasing_advice(spec: WalkerSpec, planes: Planes) -> str:
             for phasing in range(spec.planes)
         ]
     )
-    safe_m = spec.minimum_separation_m + ADVICE_MARGIN_M
+    safe_m = ADVICE_MARGIN * spec.minimum_separation_m
     best = [int(f) for f in np.argsort(-separation_m, kind="stable")[:3] if separation_m[f] > safe_m]
     if not best:
         return "no phasing does, use fewer satellites, other planes or another inclination"

@@ -86,7 +86,9 @@ def download(url: str, *, key: str, timeout_s: float = TIMEOUT_S, largest_bytes:
             key, url, f"cannot be reached: {getattr(error.reason, 'strerror', None) or error.reason}"
         ) from None
     except (OSError, HTTPException, ValueError) as error:
-        raise InputError(key, url, f"cannot be fetched: {error or type(error).__name__}") from None
+        raise InputError(
+            key, url, f"cannot be fetched: {' '.join(str(error).split()) or type(error).__name__}"
+        ) from None
 
 
 def _read(answer: HTTPResponse, until_s: float, largest_bytes: int) -> bytes:

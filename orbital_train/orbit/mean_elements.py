@@ -40,30 +40,30 @@ def mean_satrecs(
         eccentricity: SGP4 raises 0 to 1e-6, which is 7 m.
         perigee_rad: argument of perigee; at 0 the mean anomaly is the mean argument of latitude.
     """
-    midnight, fraction = julian_day(start)
-    epoch_days = midnight - _SGP4_EPOCH_DAY + fraction
+    epoch_days = _epoch_days(start)
     columns = np.broadcast_arrays(
         eccentricity, perigee_rad, inclination_rad, mean_anomaly_rad % TURN, mean_motion_rad_min, raan_rad % TURN
     )
-    satrecs = []
-    for e, perigee, inclination, anomaly, motion, raan in zip(*(c.tolist() for c in columns), strict=True):
-        satrec = Satrec()
-        satrec.sgp4init(WGS72, "i", 0, epoch_days, 0.0, 0.0, 0.0, e, perigee, inclination, anomaly, motion, raan)
-        satrecs.append(satrec)
-    return tuple(satrecs)
+    return tuple([_satrec(epoch_days, *elements) for elements in zip(*(c.tolist() for c in columns), strict=True)])
 
 
 def circular_satrec(
     start: datetime, mean_motion_rad_min: float, inclination_rad: float, raan_rad: float, argument_rad: float
 ) -> Satrec:
     """One satellite in a circular orbit, ``argument_rad`` (mean argument of latitude) past its node; see above."""
-    return mean_satrecs(
-        start,
-        mean_motion_rad_min=np.array([mean_motion_rad_min]),
-        inclination_rad=np.array([inclination_rad]),
-        raan_rad=np.array([raan_rad]),
-        mean_anomaly_rad=np.array([argument_rad]),
-    )[0]
+    angles = (0.0, inclination_rad, argument_rad % TURN, mean_motion_rad_min, raan_rad % TURN)
+    return _satrec(_epoch_days(start), 0.0, *angles)
+
+
+def _satrec(epoch_days: float, *elements: float) -> Satrec:
+    satrec = Satrec()
+    satrec.sgp4init(WGS72, "i", 0, epoch_days, 0.0, 0.0, 0.0, *elements)
+    return satrec
+
+
+def _epoch_days(start: datetime) -> float:
+    midnight, fraction = julian_day(start)
+    return midnight - _SGP4_EPOCH_DAY + fraction
 
 
 def mean_motion_rad_min(start: datetime, altitude_m: float, inclination_rad: float) -> float:

@@ -92,6 +92,9 @@ def _csv_records(text: str) -> list[Record]:
     records = [(f"line {rows.line_num}", row) for row in rows]
     if not records:
         raise BrokenElements("line 2", "the table has no rows")
+    for place, row in records:
+        if None in row or None in row.values():
+            raise BrokenElements(place, f"expected {len(rows.fieldnames or ())} fields, as in the header")
     return records
 
 
