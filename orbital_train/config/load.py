@@ -123,6 +123,7 @@ _WANTED = {
     "model_attributes_type": "must be a table",
     "dict_type": "must be a table",
     "tuple_type": "must be an array",
+    "too_short": "must not be empty",
     "datetime_type": INSTANT,
 }
 

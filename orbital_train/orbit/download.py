@@ -59,7 +59,11 @@ def kept_download(url: str, folder: Path, parse: Callable[[bytes], T], *, key: s
         age = f"a copy that is {age_s / 3600.0:.1f} hours old"
         warnings.warn(f"{error}; {age} is used instead", InputWarning, stacklevel=2)
         return parse(copy.read_bytes())
-    _write_whole(copy, content)
+    try:
+        _write_whole(copy, content)
+    except OSError as error:
+        problem = f"cannot be kept for the next time in {folder}: {error.strerror}"
+        warnings.warn(f"{key} = {url!r}: {problem}", InputWarning, stacklevel=2)
     return parsed
 
 

@@ -76,9 +76,7 @@ def mean_motion_rad_min(start: datetime, altitude_m: float, inclination_rad: flo
     """
     if not ALTITUDES_M[0] <= altitude_m <= ALTITUDES_M[1]:
         low_km, high_km = (a / 1e3 for a in ALTITUDES_M)
-        raise InputError(
-            "fleet.altitude_m", altitude_m, f"accepted is {low_km:.0f} to {high_km:.0f} km, given in metres"
-        )
+        raise InputError("fleet.altitude_m", altitude_m, f"accepted is {low_km:.0f} to {high_km:.0f} km")
     wanted_m = EARTH_RADIUS_M + altitude_m
     satrec = Satrec()
     motion_rad_min = 0.06

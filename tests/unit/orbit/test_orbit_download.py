@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -12,61 +11,16 @@ import pytest
 
 from orbital_train.errors import InputError, InputWarning
 from orbital_train.orbit.download import download, is_url, kept_download
+from tests.unit.orbit.server import Answer, Server, content, failure, serving
 
-Answer = Callable[[BaseHTTPRequestHandler], None]
 HOUR_S = 3600.0
-
-
-class Server:
-    """A server on this machine that answers as it is told."""
-
-    def __init__(self) -> None:
-        self.answer: Answer = content(b"good")
-        self.paths: list[str] = []
-        self.closing = threading.Event()
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                server.paths.append(self.path)
-                server.answer(self)
-
-            def log_message(self, format: str, *arguments: object) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.http.server_port}/gp.php?GROUP=starlink&FORMAT=json"
-        self.thread = threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.01})
-        self.thread.start()
-
-    def close(self) -> None:
-        self.closing.set()
-        self.http.shutdown()
-        self.http.server_close()
-        self.thread.join()
-
-
-def content(body: bytes, length: int | None = None) -> Answer:
-    def answer(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(200)
-        request.send_header("Content-Length", str(len(body) if length is None else length))
-        request.end_headers()
-        request.wfile.write(body)
-
-    return answer
-
-
-def failure(code: int) -> Answer:
-    return lambda request: request.send_error(code)
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    made = Server()
-    yield made
-    made.close()
+    with serving() as made:
+        yield made
 
 
 def parse(data: bytes) -> str:
@@ -153,6 +107,14 @@ def test_what_a_killed_writer_left_behind_is_not_read(server: Server, tmp_path: 
     assert kept(server, tmp_path, 0.0) == "good"
     assert kept(server, tmp_path, time.time()) == "good"
     assert len(server.paths) == 1
+
+
+def test_a_copy_that_cannot_be_kept_is_told(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.warns(InputWarning) as caught:
+        assert kept(server, tmp_path / "file", 0.0) == "good"
+    told = f"cannot be kept for the next time in {tmp_path / 'file'}: File exists"
+    assert str(caught[0].message) == f"fleet.path = '{server.url}': {told}"
 
 
 def test_errors_of_servers(server: Server) -> None:
