@@ -7,13 +7,16 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from orbital_train.config import build
-from orbital_train.config.recipe import ElementFile, Recipe, Walker
+from orbital_train.config.recipe import Recipe
 from orbital_train.errors import InputError, InputWarning
+from orbital_train.orbit.crowding import check_separation
 from orbital_train.orbit.ephemeris import Ephemeris, GroundSite, Sgp4Ephemeris, SiteEphemeris, joined
-from orbital_train.orbit.fleet import Fleet, WalkerSpec, build_fleet, check_age, check_separation
+from orbital_train.orbit.fleet import ElementFileSpec, Fleet, FleetSpec, build_fleet, check_age
+from orbital_train.orbit.flyable import flyable
 from orbital_train.orbit.sun import sun_path
 from orbital_train.schedule.network import Bookings, Network, earliest_arrivals
 from orbital_train.schedule.scenario import Scenario
@@ -67,14 +70,11 @@ def survey(recipe: Recipe) -> Survey:
     horizon_s = recipe.time.horizon_h * 3600.0
     spec, sites = build.fleet_spec(recipe), build.ground_sites(recipe)
     with _in_the_recipes_words(recipe), _noted() as notes:
-        fleet = build_fleet(spec, recipe.time.start)
+        fleet = _checked_fleet(spec, recipe.time.start, horizon_s)
+        if isinstance(spec, ElementFileSpec):
+            check_age(fleet, recipe.time.start, horizon_s, spec.allow_old)
         _check_names(fleet, sites)
-        if isinstance(recipe.fleet, ElementFile):
-            check_age(fleet, recipe.time.start, horizon_s, recipe.fleet.allow_old)
         satellites: Ephemeris = Sgp4Ephemeris(fleet.names, fleet.satrecs, recipe.time.start)
-        if not isinstance(recipe.fleet, ElementFile) and len(fleet.names) > 1:
-            walker = spec if isinstance(spec, WalkerSpec) else None
-            check_separation(satellites, recipe.fleet.minimum_separation_km * 1e3, horizon_s, walker)
         everything = joined(satellites, SiteEphemeris(sites, recipe.time.start)) if sites else satellites
         sun = sun_path(recipe.time.start, horizon_s)
         contacts = contact_plan(fleet, everything, sites, build.link_spec(recipe), horizon_s, sun)
@@ -89,6 +89,14 @@ def survey(recipe: Recipe) -> Survey:
     )
 
 
+def _checked_fleet(spec: FleetSpec, start: datetime, horizon_s: float) -> Fleet:
+    """The fleet that flies: satellites that would collide or fall are refused, or left out if the recipe says so."""
+    if isinstance(spec, ElementFileSpec):
+        return flyable(build_fleet(spec, start), start, horizon_s, drop_failing=spec.drop_failing)
+    check_separation(spec, start, horizon_s)
+    return build_fleet(spec, start)
+
+
 def survey_alone(recipe: Recipe, satellites: int) -> Survey:
     """The first satellite by itself, for long enough to do the work of all; it needs no links.
 
@@ -98,9 +106,10 @@ def survey_alone(recipe: Recipe, satellites: int) -> Survey:
     horizon_s = recipe.time.horizon_h * 3600.0 * satellites
     start = recipe.time.start
     with _in_the_recipes_words(recipe), _noted() as notes:
-        fleet = build_fleet(build.fleet_spec(recipe), start)
-        if isinstance(recipe.fleet, ElementFile):
-            check_age(_first_of(fleet), start, horizon_s, recipe.fleet.allow_old)
+        spec = build.fleet_spec(recipe)
+        fleet = _checked_fleet(spec, start, recipe.time.horizon_h * 3600.0)
+        if isinstance(spec, ElementFileSpec):
+            check_age(_first_of(fleet), start, horizon_s, spec.allow_old)
         first = Sgp4Ephemeris(fleet.names[:1], fleet.satrecs[:1], start)
         light = illuminate(first, 1, start, horizon_s, build.light_spec(recipe))
     return Survey(
@@ -241,8 +250,8 @@ def _in_the_recipes_words(recipe: Recipe) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        if error.key == "fleet.phasing" and not isinstance(recipe.fleet, Walker):
-            raise InputError("fleet.satellites", getattr(recipe.fleet, "satellites", None), error.problem) from None
+        if error.key.startswith("fleet.") and error.key.endswith("altitude_m"):
+            raise InputError(f"{error.key[:-2]}_km", float(error.value) / 1e3, error.problem) from None  # type: ignore[arg-type]
         if error.key not in RECIPE_KEYS:
             raise
         key, unit = RECIPE_KEYS[error.key]

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from orbital_train.config.recipe import ElementFile, Links, Recipe, Site, SunSynchronous, Walker
+from orbital_train.config.recipe import (
+    Choice,
+    ElementFile,
+    Formation,
+    Layered,
+    Links,
+    Recipe,
+    Shell,
+    Site,
+    SunSynchronous,
+    Walker,
+)
+from orbital_train.config.sites import read_sites
 from orbital_train.errors import InputError
+from orbital_train.orbit.cluster import ClusterSpec
+from orbital_train.orbit.download import is_url
 from orbital_train.orbit.ephemeris import GroundSite
-from orbital_train.orbit.fleet import ElementFileSpec, FleetSpec, SunSynchronousSpec, WalkerSpec
+from orbital_train.orbit.fleet import ElementFileSpec, FleetSpec
+from orbital_train.orbit.shells import LayeredSpec, ShellSpec, SunSynchronousSpec, WalkerSpec
 from orbital_train.schedule.known import Policy
 from orbital_train.schedule.policies.fixed_period import FixedPeriod, FixedPeriodMemory
 from orbital_train.schedule.policies.link_aware import LinkAware, LinkAwareMemory
@@ -23,31 +39,83 @@ from orbital_train.windows.sites import GROUND_MASK_DEG, SiteLinkSpec
 
 def fleet_spec(recipe: Recipe) -> FleetSpec:
     """The constellation."""
-    match recipe.fleet:
-        case Walker() as walker:
+    fleet = recipe.fleet
+    chosen: dict[str, Any] = fleet.model_dump(include=set(Choice.model_fields))
+    match fleet:
+        case Walker():
             return WalkerSpec(
-                pattern="delta" if walker.kind == "walker_delta" else "star",
-                satellites=walker.satellites,
-                planes=walker.planes,
-                phasing=walker.phasing,
-                altitude_m=walker.altitude_km * 1e3,
-                inclination_deg=walker.inclination_deg,
-                raan_deg=walker.raan_deg,
+                **chosen,
+                pattern="delta" if fleet.kind == "walker_delta" else "star",
+                satellites=fleet.satellites,
+                planes=fleet.planes,
+                phasing=fleet.phasing,
+                altitude_m=fleet.altitude_km * 1e3,
+                inclination_deg=fleet.inclination_deg,
+                raan_deg=fleet.raan_deg,
+                minimum_separation_m=fleet.minimum_separation_km * 1e3,
             )
-        case SunSynchronous() as plane:
+        case SunSynchronous():
             return SunSynchronousSpec(
-                satellites=plane.satellites, altitude_m=plane.altitude_km * 1e3, local_time_h=plane.local_time_h
+                **chosen,
+                satellites=fleet.satellites,
+                altitude_m=fleet.altitude_km * 1e3,
+                local_time_h=fleet.local_time_h,
+                minimum_separation_m=fleet.minimum_separation_km * 1e3,
             )
-        case ElementFile() as file:
+        case Layered():
+            return LayeredSpec(
+                **chosen,
+                shells=tuple(_shell_spec(shell) for shell in fleet.shells),
+                minimum_separation_m=fleet.minimum_separation_km * 1e3,
+            )
+        case Formation():
+            return ClusterSpec(
+                **chosen,
+                satellites=fleet.satellites,
+                spacing_m=fleet.spacing_m,
+                altitude_m=fleet.altitude_km * 1e3,
+                local_time_h=fleet.local_time_h,
+                minimum_separation_m=fleet.minimum_separation_m,
+            )
+        case ElementFile():
             return ElementFileSpec(
-                path=Path(file.path), format=file.kind, names=file.names, limit=file.limit, allow_old=file.allow_old
+                **chosen,
+                path=fleet.path if is_url(fleet.path) else Path(fleet.path),
+                format=fleet.kind,
+                cache_s=fleet.cache_h * 3600.0,
+                allow_old=fleet.allow_old,
+                drop_failing=fleet.drop_failing,
             )
+
+
+def _shell_spec(shell: Shell) -> ShellSpec:
+    return ShellSpec(
+        planes=shell.planes,
+        satellites_per_plane=shell.satellites_per_plane,
+        altitude_m=shell.altitude_km * 1e3,
+        altitude_step_m=shell.altitude_step_km * 1e3,
+        inclination_deg=None if isinstance(shell.inclination_deg, str) else shell.inclination_deg,
+        phasing=shell.phasing,
+        node_spread_deg=shell.node_spread_deg,
+        raan_deg=shell.raan_deg or 0.0,
+        local_time_h=shell.local_time_h,
+    )
 
 
 def ground_sites(recipe: Recipe) -> tuple[GroundSite, ...]:
-    """The ground sites."""
-    names = ("name", "latitude_deg", "longitude_deg", "altitude_m", "terminals")
-    return tuple(GroundSite(**site.model_dump(include=set(names))) for site in recipe.ground_sites)
+    """The ground sites.
+
+    Raises:
+        InputError: the table cannot be read or has a bad row (key ``ground_site_file``).
+    """
+    names = {"name", "latitude_deg", "longitude_deg", "altitude_m", "terminals"}
+    return tuple(GroundSite(**site.model_dump(include=names)) for site in _sites(recipe))
+
+
+def _sites(recipe: Recipe) -> tuple[Site, ...]:
+    """The ground sites of the recipe, then those of its table."""
+    table = read_sites(Path(recipe.ground_site_file)) if recipe.ground_site_file else ()
+    return (*recipe.ground_sites, *table)
 
 
 def light_spec(recipe: Recipe) -> LightSpec:
@@ -77,7 +145,7 @@ def link_spec(recipe: Recipe) -> LinkSpec:
         fields_of_regard=tuple(FieldOfRegard(**field.model_dump()) for field in links.fields_of_regard),
         sun_exclusion_deg=links.sun_exclusion_deg,
         ground_rate_bps=links.ground_rate_gbps * 1e9,
-        site_links={site.name: _site_links(site, links) for site in recipe.ground_sites},
+        site_links={site.name: _site_links(site, links) for site in _sites(recipe)},
         cloud_seed=recipe.seeds.clouds,
     )
 

@@ -21,6 +21,26 @@ def test_a_survey_has_satellites_then_sites(tmp_path: Path):
     assert sky.contacts.horizon_s == sky.light.horizon_s == 43_200.0
 
 
+@pytest.mark.parametrize(
+    ("fleet", "names"),
+    [
+        (
+            'kind="layered", shells=[{planes=2, satellites_per_plane=10, altitude_km=900, altitude_step_km=5.0, '
+            'inclination_deg="sun_synchronous", node_spread_deg=20.0, local_time_h=6.0}], only_planes=[1]',
+            [f"p1s{k}" for k in range(10)],
+        ),
+        (
+            'kind="cluster", satellites=5, altitude_km=650.0, local_time_h=18.0',
+            ["r0c1", "r1c0", "r1c1", "r1c2", "r2c1"],
+        ),
+    ],
+)
+def test_layers_and_clusters_fly(tmp_path: Path, fleet: str, names: list[str]):
+    sky = survey(small.recipe(tmp_path, f"fleet={{{fleet}}}", "time.horizon_h=2.0"))
+    assert sky.contacts.node_names == tuple(names)
+    assert len(sky.contacts) > 0
+
+
 def test_the_ideal_survey_lasts_for_the_budget(tmp_path: Path):
     recipe = small.recipe(tmp_path, SITE)
     sky = ideal_survey(survey(recipe), recipe)

@@ -5,8 +5,10 @@ import pytest
 
 from orbital_train.config import build
 from orbital_train.errors import InputError
+from orbital_train.orbit.cluster import ClusterSpec
 from orbital_train.orbit.ephemeris import GroundSite
-from orbital_train.orbit.fleet import ElementFileSpec, SunSynchronousSpec, WalkerSpec
+from orbital_train.orbit.fleet import ElementFileSpec
+from orbital_train.orbit.shells import LayeredSpec, ShellSpec, SunSynchronousSpec, WalkerSpec
 from orbital_train.schedule.policies.fixed_period import FixedPeriod
 from orbital_train.schedule.policies.link_aware import LinkAware
 from tests import small
@@ -36,9 +38,51 @@ def test_every_kind_of_fleet(tmp_path: Path):
     assert build.fleet_spec(small.recipe(tmp_path, plane)) == SunSynchronousSpec(
         satellites=6, altitude_m=500e3, local_time_h=10.5
     )
-    file = 'fleet={kind="omm", path="a.json", names=["A*"], limit=3, allow_old=true}'
+    file = 'fleet={kind="omm", path="a.json", names=["A*"], limit=3, spread=true, allow_old=true, drop_failing=true}'
     assert build.fleet_spec(small.recipe(tmp_path, file)) == ElementFileSpec(
-        path=tmp_path / "a.json", format="omm", names=("A*",), limit=3, allow_old=True
+        path=tmp_path / "a.json",
+        format="omm",
+        names=("A*",),
+        limit=3,
+        spread=True,
+        allow_old=True,
+        drop_failing=True,
+        cache_s=86_400.0,
+    )
+    url = "https://celestrak.org/NORAD/elements/gp.php?GROUP=starlink&FORMAT=json"
+    fetched = f'fleet={{kind="omm", path="{url}", cache_h=6.0, only_planes=[0, 3]}}'
+    assert build.fleet_spec(small.recipe(tmp_path, fetched)) == ElementFileSpec(
+        path=url, format="omm", only_planes=(0, 3), cache_s=21_600.0
+    )
+
+
+def test_layers_and_clusters(tmp_path: Path):
+    high = (
+        "{planes=100, satellites_per_plane=300, altitude_km=500.0, altitude_step_km=7.5, local_time_h=6.0, "
+        'inclination_deg="sun_synchronous", phasing=0.5, node_spread_deg=180.0}'
+    )
+    low = "{planes=2, satellites_per_plane=3, altitude_km=600, inclination_deg=30, raan_deg=12.0}"
+    fleet = f'fleet={{kind="layered", shells=[{high}, {low}], minimum_separation_km=0.5, limit=8}}'
+    assert build.fleet_spec(small.recipe(tmp_path, fleet)) == LayeredSpec(
+        shells=(
+            ShellSpec(
+                planes=100,
+                satellites_per_plane=300,
+                altitude_m=500e3,
+                altitude_step_m=7.5e3,
+                inclination_deg=None,
+                phasing=0.5,
+                node_spread_deg=180.0,
+                local_time_h=6.0,
+            ),
+            ShellSpec(planes=2, satellites_per_plane=3, altitude_m=600e3, inclination_deg=30.0, raan_deg=12.0),
+        ),
+        minimum_separation_m=500.0,
+        limit=8,
+    )
+    cluster = 'fleet={kind="cluster", altitude_km=650.0, local_time_h=18.0, minimum_separation_m=80.0}'
+    assert build.fleet_spec(small.recipe(tmp_path, cluster)) == ClusterSpec(
+        satellites=81, spacing_m=100.0, altitude_m=650e3, local_time_h=18.0, minimum_separation_m=80.0
     )
 
 
