@@ -92,7 +92,7 @@ def _put(tree: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _anchor_paths(tree: dict[str, Any], folder: Path) -> None:
-    for table, key in (("fleet", "path"), ("data", "corpus"), ("compare", "tuning")):
+    for table, key in (("fleet", "path"), ("links", "plan"), ("data", "corpus"), ("compare", "tuning")):
         value = tree.get(table, {}).get(key) if isinstance(tree.get(table), dict) else None
         if isinstance(value, str) and not (key == "corpus" and value in KNOWN_CORPORA):
             tree[table][key] = str((folder / value).resolve())

@@ -129,6 +129,9 @@ class Links(Table):
     """Angular rate of the line of sight that a terminal can track."""
     ground_mask_deg: Annotated[float, Field(ge=0.0, lt=90.0)] = 20.0
     ground_rate_gbps: PositiveFloat = 1.8
+    plan: str | None = None
+    """Contact plan to fly in place of computed links, relative to the recipe's folder: ``.parquet``, ``.json`` (HDTN),
+    ``.ion`` or ``.ionrc`` (ION). The other keys of this table then say nothing."""
 
 
 class Power(Table):

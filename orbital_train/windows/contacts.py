@@ -19,6 +19,13 @@ from orbital_train.windows.terminals import Links, Pools, match
 def contact_plan(
     fleet: Fleet, ephemeris: Ephemeris, sites: tuple[GroundSite, ...], spec: LinkSpec, horizon_s: float
 ) -> ContactPlan:
+    """The contacts of :func:`contacts_and_opportunities`."""
+    return contacts_and_opportunities(fleet, ephemeris, sites, spec, horizon_s)[0]
+
+
+def contacts_and_opportunities(
+    fleet: Fleet, ephemeris: Ephemeris, sites: tuple[GroundSite, ...], spec: LinkSpec, horizon_s: float
+) -> tuple[ContactPlan, Opportunities]:
     """Plan all contacts of a scenario.
 
     Args:
@@ -30,7 +37,8 @@ def contact_plan(
 
     Returns:
         Contacts with a fixed rate, and the light time of the largest range in the contact, so that no message is
-        planned to be heard too early.
+        planned to be heard too early; and the opportunities that they were matched from (of nearest-k links only those
+        that were taken).
 
     Raises:
         InputError: the links cannot be (keys ``links.*``).
@@ -41,7 +49,7 @@ def contact_plan(
     links = match(found, _pools(found, len(fleet), sites, spec.terminals), spec.acquisition_s)
     if spec.topology == "nearest":
         found, links = with_nearest(found, links, grid, len(fleet), spec)
-    return _plan(tuple(ephemeris.names), horizon_s, grid, found, links, spec)
+    return _plan(tuple(ephemeris.names), horizon_s, grid, found, links, spec), found
 
 
 def _refuse_bad_spec(spec: LinkSpec) -> None:
