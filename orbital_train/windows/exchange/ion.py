@@ -7,7 +7,7 @@
 A rate is in *bytes* per second, a range in whole light seconds. Times are ``yyyy/mm/dd-hh:mm:ss`` in UTC, or ``+s``
 after the reference time, which is the scenario's start until an ``@`` line sets another. A range from the lower to the
 higher node number holds both ways, unless one the other way overrides it; one from the higher to the lower holds one
-way. ION takes an override only if it starts with what it overrides, and does not use a contact that has no range when it
+way. ION takes an override only if it starts with what it overrides, and it uses no contact that has no range when it
 starts.
 
 From ici/doc/pod5/ionrc.pod, ici/utils/ionadmin.c, ici/library/rfx.c and bpv7/cgr/libcgr.c of nasa-jpl/ION-DTN.
