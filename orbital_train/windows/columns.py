@@ -31,8 +31,8 @@ Types = Mapping[str, type[np.float64] | type[np.int64]]
 class _Seal:
     """A digest of columns that come in parts, whatever the parts."""
 
-    def __init__(self, types: Mapping[str, object]) -> None:
-        self._columns = {name: hashlib.sha256(f"{name} {kind}".encode()) for name, kind in types.items()}
+    def __init__(self, names: Iterable[str]) -> None:
+        self._columns = {name: hashlib.sha256(name.encode()) for name in names}
 
     def add(self, name: str, values: NDArray[Any]) -> None:
         self._columns[name].update(np.ascontiguousarray(values).data)
@@ -76,7 +76,7 @@ def write_parts(path: Path, kind: str, parts: Iterable[Columns], types: Types, *
 def _write_parts(path: Path, parts: Iterable[Columns], types: Types, mark: Mapping[str, object]) -> int:
     schema = pa.schema([(name, pa.from_numpy_dtype(kind)) for name, kind in types.items()])
     text = json.dumps(mark).encode()
-    seal = _Seal(_type_names(schema))
+    seal = _Seal(types)
     rows = 0
     with pq.ParquetWriter(path, schema, write_page_checksum=True, store_schema=False) as writer:
         for part in parts:
@@ -135,15 +135,11 @@ def _whole_table(path: Path, kind: str) -> tuple[pa.Table, Mapping[bytes, bytes]
 
 
 def _seal_of(table: pa.Table, mark: bytes) -> bytes:
-    seal = _Seal(_type_names(table.schema))
+    seal = _Seal(table.column_names)
     for name in table.column_names:
         for chunk in table[name].chunks:
             seal.add(name, chunk.to_numpy(zero_copy_only=False))
     return seal.hexdigest(mark)
-
-
-def _type_names(schema: pa.Schema) -> dict[str, str]:
-    return {field.name: str(field.type) for field in schema}
 
 
 def _check_column(table: pa.Table, kind: str, path: Path, name: str, wanted: pa.DataType) -> None:

@@ -77,9 +77,8 @@ def _fitted(path: Path, plan: ContactPlan, node_names: tuple[str, ...], horizon_
     if plan.node_names != node_names:
         problem = f"its nodes are {_short(plan.node_names)}; the recipe's are {_short(node_names)}"
         raise InputError(PLAN_KEY, str(path), problem)
-    kept = np.flatnonzero(plan.start_s < horizon_s)
+    kept = slice(int(np.searchsorted(plan.start_s, horizon_s)))  # contacts are in the order of their starts
     columns = {f.name: getattr(plan, f.name)[kept] for f in fields(plan) if f.name not in ("node_names", "horizon_s")}
-    columns["contact_id"] = np.arange(kept.size)
     columns["end_s"] = np.minimum(columns["end_s"], horizon_s)
     return replace(plan, horizon_s=horizon_s, **columns)
 
