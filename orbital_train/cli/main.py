@@ -31,24 +31,35 @@ ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue the run i
 
 
 @app.command()
-def plan(recipe: RecipeArgument, set_: SetOption = None, out: OutOption = None) -> None:
+def plan(
+    recipe: RecipeArgument,
+    set_: SetOption = None,
+    out: OutOption = None,
+    export: Annotated[
+        list[str] | None,
+        typer.Option("--export", metavar="FORMAT", help="Write the contacts for others too: ion, hdtn. Needs --out."),
+    ] = None,
+) -> None:
     """Compute windows and schedule; nothing is trained."""
     with _told(recipe):
         from orbital_train.cli.planning import fly
         from orbital_train.cli.run_directory import check_directory, open_run
         from orbital_train.cli.tables import measures_table, nodes_table
         from orbital_train.config.load import load_recipe
+        from orbital_train.windows.exchange.files import EXPORTS, plan_text
 
         loaded = load_recipe(recipe, set_ or ())
+        forms = _exports(export, out)
         if out is not None:
             check_directory(out, loaded, resume=False)
         flight = fly(loaded)
+        texts = {EXPORTS[form]: plan_text(form, flight.survey.contacts, loaded.time.start) for form in forms}
         console.print(nodes_table(flight))
         console.print()
         console.print(measures_table(flight))
         if out is not None:
             with open_run(out, loaded, resume=False) as run:
-                run.write_plan(loaded, flight)
+                run.write_plan(loaded, flight, texts)
             console.print(f"\nplan and trace: {out}")
 
 
@@ -111,6 +122,17 @@ def recipes() -> None:
 
     for line in recipe_lines():
         print(line)
+
+
+def _exports(forms: list[str] | None, out: Path | None) -> tuple[str, ...]:
+    from orbital_train.windows.exchange.files import EXPORTS
+
+    for form in forms or ():
+        if form not in EXPORTS:
+            raise InputError("--export", form, f"must be one of {', '.join(EXPORTS)}")
+        if out is None:
+            raise InputError("--export", form, "needs a directory to write to, as --out DIR")
+    return tuple(dict.fromkeys(forms or ()))
 
 
 def _out(out: Path | None, name: str, resume: bool) -> Path | None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from orbital_train.cli.survey import Survey
+from orbital_train.cli.survey_cache import survey_or_cached
 from orbital_train.config import build
 from orbital_train.config.recipe import Recipe
 from orbital_train.errors import InputError, InputWarning
@@ -24,31 +26,22 @@ from orbital_train.schedule.simulate import simulate
 from orbital_train.schedule.synchronous import simulate_synchronous
 from orbital_train.schedule.trace import Trace
 from orbital_train.schedule.validate import validate
-from orbital_train.windows.contacts import contact_plan
+from orbital_train.windows.contacts import contacts_and_opportunities
+from orbital_train.windows.exchange.files import read_contacts
 from orbital_train.windows.ideal import ideal_contacts, ideal_light
 from orbital_train.windows.light import illuminate
-from orbital_train.windows.plan import ContactPlan, Illumination
+from orbital_train.windows.links import Opportunities
+from orbital_train.windows.plan import ContactPlan
 
 FEWEST_ORBITS = 2
 
 # Where lower layers name their own settings, in SI units: the recipe's key, and its unit in theirs.
 RECIPE_KEYS = {
     "start": ("time.start", None),
+    "contact plan": ("links.plan", None),
     "links.max_range_m": ("links.maximum_range_km", 1e3),
     "links.max_rate_deg_s": ("links.maximum_rate_deg_s", 1.0),
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Survey:
-    """What the sky allows: it depends on orbits, light and links, and not on who trains."""
-
-    contacts: ContactPlan
-    light: Illumination
-    satellites: int
-    period_s: float  # of the slowest satellite; 0 in the ideal world
-    ideal: bool
-    notes: tuple[str, ...] = ()  # what one should know before believing it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +55,15 @@ class Flight:
 
 
 def survey(recipe: Recipe) -> Survey:
-    """Propagate the fleet, find light and links.
+    """Propagate the fleet, find light and links; the same scenario's survey comes from the cache the next time.
 
     Raises:
         InputError: the fleet, its element sets or its links cannot be flown.
     """
+    return survey_or_cached(recipe, "all", lambda: _survey(recipe))
+
+
+def _survey(recipe: Recipe) -> Survey:
     horizon_s = recipe.time.horizon_h * 3600.0
     spec, sites = build.fleet_spec(recipe), build.ground_sites(recipe)
     with _in_the_recipes_words(recipe), _noted() as notes:
@@ -76,8 +73,7 @@ def survey(recipe: Recipe) -> Survey:
         _check_names(fleet, sites)
         satellites: Ephemeris = Sgp4Ephemeris(fleet.names, fleet.satrecs, recipe.time.start)
         everything = joined(satellites, SiteEphemeris(sites, recipe.time.start)) if sites else satellites
-        sun = sun_path(recipe.time.start, horizon_s)
-        contacts = contact_plan(fleet, everything, sites, build.link_spec(recipe), horizon_s, sun)
+        contacts, found = _contacts(recipe, fleet, everything, sites)
         light = illuminate(everything, len(fleet.names), recipe.time.start, horizon_s, build.light_spec(recipe))
     return Survey(
         contacts=contacts,
@@ -86,6 +82,7 @@ def survey(recipe: Recipe) -> Survey:
         period_s=_longest_period_s(fleet),
         ideal=False,
         notes=tuple(notes),
+        opportunities=found,
     )
 
 
@@ -97,12 +94,28 @@ def _checked_fleet(spec: FleetSpec, start: datetime, horizon_s: float) -> Fleet:
     return build_fleet(spec, start)
 
 
+def _contacts(
+    recipe: Recipe, fleet: Fleet, ephemeris: Ephemeris, sites: tuple[GroundSite, ...]
+) -> tuple[ContactPlan, Opportunities | None]:
+    """Contacts, and the opportunities that they were matched from unless they come from a file."""
+    start, horizon_s = recipe.time.start, recipe.time.horizon_h * 3600.0
+    path = build.contact_plan_path(recipe)
+    if path is not None:
+        return read_contacts(path, tuple(ephemeris.names), len(fleet), start, horizon_s), None
+    sun = sun_path(start, horizon_s)
+    return contacts_and_opportunities(fleet, ephemeris, sites, build.link_spec(recipe), horizon_s, sun)
+
+
 def survey_alone(recipe: Recipe, satellites: int) -> Survey:
     """The first satellite by itself, for long enough to do the work of all; it needs no links.
 
     Raises:
         InputError: its element set cannot be flown for that long, or is too old for it.
     """
+    return survey_or_cached(recipe, f"alone {satellites}", lambda: _survey_alone(recipe, satellites))
+
+
+def _survey_alone(recipe: Recipe, satellites: int) -> Survey:
     horizon_s = recipe.time.horizon_h * 3600.0 * satellites
     start = recipe.time.start
     with _in_the_recipes_words(recipe), _noted() as notes:

@@ -20,11 +20,11 @@ import psutil
 import torch
 from rich.console import Console
 
+from orbital_train.cli.folder_cache import file_sha256
 from orbital_train.cli.planning import fly
 from orbital_train.cli.run_directory import (
     RunDirectory,
     check_directory,
-    file_sha256,
     open_run,
     recipe_sha256,
     write_json,

@@ -181,6 +181,11 @@ def _site_links(site: Site, links: Links) -> SiteLinkSpec:
     )
 
 
+def contact_plan_path(recipe: Recipe) -> Path | None:
+    """The file with the contact plan, if links are not computed."""
+    return None if recipe.links.plan is None else Path(recipe.links.plan)
+
+
 def power_spec(recipe: Recipe) -> PowerSpec:
     """The power system of a satellite."""
     return PowerSpec(**recipe.power.model_dump())

@@ -92,8 +92,17 @@ def _put(tree: dict[str, Any], key: str, value: Any) -> None:
     tree[last] = value
 
 
+_PATHS = (
+    (None, "ground_site_file"),
+    ("fleet", "path"),
+    ("links", "plan"),
+    ("data", "corpus"),
+    ("compare", "tuning"),
+)
+
+
 def _anchor_paths(tree: dict[str, Any], folder: Path) -> None:
-    for table, key in ((None, "ground_site_file"), ("fleet", "path"), ("data", "corpus"), ("compare", "tuning")):
+    for table, key in _PATHS:
         keys = tree if table is None else tree.get(table)
         if not isinstance(keys, dict):
             continue

@@ -26,6 +26,18 @@ def contact_plan(
     horizon_s: float,
     sun: SunPositions | None = None,
 ) -> ContactPlan:
+    """The contacts of :func:`contacts_and_opportunities`."""
+    return contacts_and_opportunities(fleet, ephemeris, sites, spec, horizon_s, sun)[0]
+
+
+def contacts_and_opportunities(
+    fleet: Fleet,
+    ephemeris: Ephemeris,
+    sites: tuple[GroundSite, ...],
+    spec: LinkSpec,
+    horizon_s: float,
+    sun: SunPositions | None = None,
+) -> tuple[ContactPlan, Opportunities]:
     """Plan all contacts of a scenario.
 
     Args:
@@ -38,7 +50,8 @@ def contact_plan(
 
     Returns:
         Contacts with the light time of the largest range in the contact, so that no message is planned to be heard too
-        early. A link whose rate follows its range is several contacts in a row.
+        early; a link whose rate follows its range is several contacts in a row. And the opportunities that they were
+        matched from (of nearest-k links only those that were taken).
 
     Raises:
         InputError: the links cannot be (keys ``links.*`` and ``ground_sites.*``).
@@ -50,7 +63,7 @@ def contact_plan(
     links = match(found, pools, spec.acquisition_s, spec.minimum_life_s)
     if spec.topology == "nearest":
         found, links = with_nearest(found, links, grid, len(fleet), spec, sun)
-    return plan_of_links(tuple(ephemeris.names), horizon_s, grid, found, links, spec)
+    return plan_of_links(tuple(ephemeris.names), horizon_s, grid, found, links, spec), found
 
 
 def _with_terminals(

@@ -150,6 +150,28 @@ def test_the_program_itself_tells_one_line(tmp_path: Path, recipe: Path):
     assert not (tmp_path / "out").exists()
 
 
+# -- contact plans ---
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--export", "ion"], "--export = 'ion': needs a directory to write to, as --out DIR"),
+        (["--export", "csv", "--out", "out"], "--export = 'csv': must be one of hdtn, ion"),
+    ],
+)
+def test_exports_that_will_not_do(tmp_path: Path, recipe: Path, arguments: list[str], told: str):
+    assert unchanged(tmp_path, "plan", recipe, *arguments) == f"{recipe}: {told}"
+
+
+def test_broken_contact_plans_are_told_with_their_place(tmp_path: Path, recipe: Path):
+    plan = tmp_path / "plan.ion"
+    plan.write_text("# ours\na contact +0 +9 1 7 100\na range +0 +9 1 7 1\n", encoding="utf-8")
+    line = unchanged(tmp_path, "plan", recipe, "--set", "links.plan=plan.ion", "--out", tmp_path / "out")
+    problem = "there is no node 7; accepted are 1 (p0s0) to 6 (p5s0), satellites before sites"
+    assert line == f"{recipe}: links.plan = '{plan}, line 2': {problem}"
+
+
 # -- element sets ---
 
 

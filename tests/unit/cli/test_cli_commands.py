@@ -44,6 +44,19 @@ def test_plan_writes_nothing_unless_asked(tmp_path: Path, monkeypatch: pytest.Mo
     assert sorted(p.name for p in tmp_path.iterdir()) == ["corpus.txt", "small.toml"]
 
 
+def test_plan_exports_what_others_read_and_what_it_reads_itself(tmp_path: Path):
+    recipe, first, again = small.write_recipe(tmp_path), tmp_path / "first", tmp_path / "again"
+    exports = ["--export", "ion", "--export", "hdtn"]
+    assert run("plan", recipe, "--out", first, *exports).exit_code == 0
+    for name in ("contacts.ion", "contacts.json"):
+        flown = again / name
+        result = run("plan", recipe, "--set", f"links.plan={first / 'plan' / name}", "--out", flown, *exports)
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert (flown / "plan" / "contacts.ion").read_bytes() == (first / "plan" / "contacts.ion").read_bytes()
+        assert (flown / "plan" / "contacts.json").read_bytes() == (first / "plan" / "contacts.json").read_bytes()
+        assert not (flown / "plan" / "opportunities.parquet").exists()
+
+
 def test_recipes_are_listed():
     result = run("recipes")
     assert result.exit_code == 0
