@@ -16,6 +16,7 @@ from orbital_train.orbit.grid import StateGrid
 from orbital_train.windows.intervals import spans
 from orbital_train.windows.plan import FloatArray, IntArray
 
+RANGE_ERROR_M = 30.0  # of a turning point on the cubics, in the worst case
 _POINTS = 1 << 19  # worked on at once, to bound memory
 
 
@@ -102,16 +103,18 @@ def cubics(points: RangePoints, at: IntArray) -> tuple[FloatArray, FloatArray, F
 
 def largest_range_m(grid: StateGrid, links: LinkTimes) -> FloatArray:
     """Largest range of each link (L,), to some metres, which is 1e-8 s of light time."""
-    parts = [_largest_m(range_points(grid, links.only(rows)), rows.stop - rows.start) for rows in batches(grid, links)]
-    return np.concatenate(parts)
+    largest_m = np.empty(links.start_s.size)
+    for rows in batches(grid, links):
+        largest_m[rows] = _largest_m(range_points(grid, links.only(rows)), rows.stop - rows.start)
+    return largest_m
 
 
 def batches(grid: StateGrid, links: LinkTimes) -> Iterator[slice]:
-    """Runs of links whose points fit into memory together; one empty run if there are no links."""
+    """Runs of links whose points fit into memory together."""
     points = np.cumsum(3.0 + (links.end_s - links.start_s) / (grid.t_s[1] - grid.t_s[0]))
     batch = (points // _POINTS).astype(np.int64)
-    edges = [0, *(np.flatnonzero(np.diff(batch)) + 1).tolist(), batch.size]
-    for first, last in itertools.pairwise(edges):
+    edges = np.flatnonzero(np.diff(batch, prepend=-1))
+    for first, last in itertools.pairwise([*edges.tolist(), batch.size]):
         yield slice(first, last)
 
 
