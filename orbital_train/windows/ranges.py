@@ -76,6 +76,18 @@ def more_points(grid: StateGrid, links: LinkTimes, points: RangePoints, link: In
     )
 
 
+def quartic_ranges_m(grid: StateGrid, links: LinkTimes, points: RangePoints, at: IntArray, x: FloatArray) -> FloatArray:
+    """Ranges (X, K) at parts x (X,) of sections (K,): the cubics, bent so that they go through the middle as well.
+
+    Good to a millimetre where the cubics are good to a metre.
+    """
+    c0, c1, c2, c3, length_s = cubics(points, at)
+    middle_m = range_m(grid, links, points.link[at], points.t_s[at] + 0.5 * length_s)
+    bend_m2 = middle_m**2 - (c0 + 0.5 * (c1 + 0.5 * (c2 + 0.5 * c3)))
+    x = x[:, None]
+    return np.sqrt(c0 + x * (c1 + x * (c2 + x * c3)) + bend_m2 * (4.0 * x * (1.0 - x)) ** 2)
+
+
 def range_m(grid: StateGrid, links: LinkTimes, link: IntArray, t_s: FloatArray) -> FloatArray:
     """Range of these links (K,) at these times (K,)."""
     d_m, _ = _apart(grid, links.a[link], links.b[link], t_s)

@@ -19,7 +19,7 @@ from orbital_train.windows.ranges import (
     cubics,
     largest_range_m,
     more_points,
-    range_m,
+    quartic_ranges_m,
     range_points,
     turning_points,
 )
@@ -83,8 +83,8 @@ def _batch(grid: StateGrid, links: LinkTimes, law: RateLaw, modem_bps: float, ed
     at = at[points.t_s[at + 1] > points.t_s[at]]
     link, begin_s, length_s = points.link[at], points.t_s[at], points.t_s[at + 1] - points.t_s[at]
     x, weight = np.polynomial.legendre.leggauss(3)
-    node_m = [range_m(grid, links, link, begin_s + 0.5 * (1.0 + part) * length_s) for part in x]
-    node_bps = np.stack([rate_at_bps(law, modem_bps, m) for m in node_m])
+    node_m = quartic_ranges_m(grid, links, points, at, 0.5 * (1.0 + x))
+    node_bps = rate_at_bps(law, modem_bps, node_m)
     largest_m = np.sqrt(np.maximum(points.squared_m2[at], points.squared_m2[at + 1]))
     level = np.searchsorted(edges_m, node_m[1])
     level[_nearly_constant(link, rate_at_bps(law, modem_bps, np.sqrt(points.squared_m2)), at)] = 0
