@@ -14,7 +14,7 @@ from orbital_train.orbit.grid import StateGrid
 from orbital_train.orbit.sun import SunPositions
 from orbital_train.windows.clouds import cloudy_spells
 from orbital_train.windows.ground import ground_windows
-from orbital_train.windows.intervals import merged, renamed, repeated, subtract
+from orbital_train.windows.intervals import merged, repeated, subtract
 from orbital_train.windows.plan import IntArray
 from orbital_train.windows.search import Windows
 from orbital_train.windows.sun_exclusion import pass_glare
@@ -51,7 +51,7 @@ def site_windows(
         sites: the sites.
         own: what the links of each are.
         first_site: node of the first site.
-        pairs: satellites and sites, shape (P, 2).
+        pairs: every satellite with every site, shape (P, 2), sorted.
         glare: the Sun, and the degrees around it in which an optical site's receiver hears nothing.
         cloud_seed: seed of the clouds over optical sites.
 
@@ -59,7 +59,7 @@ def site_windows(
         Windows whose tracks are rows of ``pairs``.
     """
     site = pairs[:, 1] - first_site
-    seen = _above_masks(grid, sites, own, first_site, pairs)
+    seen = ground_windows(grid, sites, first_site, np.array([one.mask_deg for one in own]))
     optical = np.array([one.medium == "optical" for one in own], dtype=np.bool_)
     if glare and optical.any():
         passes = _only(seen, optical[site[seen.track]])
@@ -73,17 +73,6 @@ def site_windows(
         if one.cloud_fraction > 0
     ]
     return subtract(seen, merged(cloudy))
-
-
-def _above_masks(
-    grid: StateGrid, sites: tuple[GroundSite, ...], own: Sequence[SiteLinkSpec], first_site: int, pairs: IntArray
-) -> Windows:
-    mask_deg = np.array([one.mask_deg for one in own])[pairs[:, 1] - first_site]
-    parts = []
-    for mask in np.unique(mask_deg):
-        rows = np.flatnonzero(mask_deg == mask)
-        parts.append(renamed(ground_windows(grid, sites, first_site, float(mask), pairs[rows]), rows))
-    return merged(parts)
 
 
 def _only(windows: Windows, rows: NDArray[np.bool_]) -> Windows:

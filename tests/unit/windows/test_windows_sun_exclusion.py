@@ -117,7 +117,7 @@ def test_passes_of_ground_sites_agree_with_dense_samples(exclusion_deg: float) -
     nodes = joined(ephemeris(of), SiteEphemeris((SITE,), START))
     pairs = np.array([(k, len(of)) for k in range(len(of))])
     sun, grid = sun_path(START, horizon_s), sample(nodes, horizon_s, 60.0)
-    seen = ground_windows(grid, (SITE,), len(of), 20.0, pairs)
+    seen = ground_windows(grid, (SITE,), len(of), np.array([20.0]))
     kept = subtract(seen, pass_glare(grid, pairs, seen, sun, exclusion_deg))
     dense = sample(nodes, horizon_s, 4.0)
     close = off_sun_deg(dense.r_m[-1:], dense.r_m[:-1], sun(dense.t_s)) < exclusion_deg
