@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from orbital_train.orbit.constants import LIGHT_SPEED_MPS
@@ -9,7 +11,7 @@ from orbital_train.orbit.grid import StateGrid
 from orbital_train.windows.links import LinkSpec, Opportunities
 from orbital_train.windows.plan import ContactPlan, FloatArray, IntArray, LinkKind
 from orbital_train.windows.ranges import LinkTimes, largest_range_m
-from orbital_train.windows.slices import Slices, rate_slices
+from orbital_train.windows.slices import Slices, rate_slices, sorted_slices, whole_slices
 from orbital_train.windows.terminals import Links
 
 
@@ -52,27 +54,13 @@ def plan_of_links(
 
 def _slices(grid: StateGrid, times: LinkTimes, kind: IntArray, spec: LinkSpec) -> Slices:
     """Every link as one slice at the modem's rate, except where the range says otherwise."""
-    follows = (kind == LinkKind.ISL) & (spec.rate_law is not None)
-    fixed = np.flatnonzero(~follows)
-    constant = times.only(fixed)
-    whole = Slices(
-        link=fixed,
-        start_s=constant.start_s,
-        end_s=constant.end_s,
-        rate_bps=np.full(fixed.size, spec.rate_bps),
-        range_m=largest_range_m(grid, constant),
-    )
     if spec.rate_law is None:
-        return whole
-    rows = np.flatnonzero(follows)
-    cut = rate_slices(grid, times.only(rows), spec.rate_law, spec.rate_bps, spec.max_range_m)
-    return Slices(
-        link=np.append(whole.link, rows[cut.link]),
-        start_s=np.append(whole.start_s, cut.start_s),
-        end_s=np.append(whole.end_s, cut.end_s),
-        rate_bps=np.append(whole.rate_bps, cut.rate_bps),
-        range_m=np.append(whole.range_m, cut.range_m),
-    )
+        return whole_slices(times, largest_range_m(grid, times), np.full(kind.size, spec.rate_bps))
+    ground, space = np.flatnonzero(kind == LinkKind.GROUND), np.flatnonzero(kind == LinkKind.ISL)
+    fixed = times.only(ground)
+    to_ground = whole_slices(fixed, largest_range_m(grid, fixed), np.full(ground.size, spec.rate_bps))
+    cut = rate_slices(grid, times.only(space), spec.rate_law, spec.rate_bps, spec.max_range_m)
+    return sorted_slices([replace(to_ground, link=ground), replace(cut, link=space[cut.link])])
 
 
 def _rates_bps(

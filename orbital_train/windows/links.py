@@ -170,6 +170,9 @@ def _refuse_dead_rings(
     if key == "links.max_rate_deg_s":
         problem = f"neighbours in a plane ({name}) turn faster than this all the time"
         raise InputError(key, spec.max_rate_deg_s, f"{problem}; circular orbits turn at 360 degrees a period")
+    if key == "links.fields_of_regard":
+        problem = f"neighbours in a plane ({name}) are never in each other's field; they are seen fore and aft"
+        raise InputError(key, f"{spec.terminals} fields", problem)
     raise InputError(key, spec.topology, f"{_altitude_advice(fleet, spec)} ({name})")
 
 

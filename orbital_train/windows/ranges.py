@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from orbital_train.orbit.grid import StateGrid
 from orbital_train.windows.intervals import spans
 from orbital_train.windows.plan import FloatArray, IntArray
 
+RANGE_ERROR_M = 30.0  # of a turning point on the cubics, in the worst case
 _POINTS = 1 << 19  # worked on at once, to bound memory
 
 
@@ -49,17 +51,41 @@ class RangePoints:
 
 def range_points(grid: StateGrid, links: LinkTimes) -> RangePoints:
     """Ranges at both ends of every link and at the points of the grid in between."""
+    moments = _moments(grid, links)
+    d_m, w_mps = _relative(grid, links, moments)
+    return RangePoints(link=moments.link, t_s=moments.t_s, squared_m2=_dot(d_m, d_m), slope_m2ps=2.0 * _dot(d_m, w_mps))
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """Both ends of links and the points of the grid in between, in columns (M,)."""
+
+    link: IntArray
+    k: IntArray  # point of the grid, at inner moments
+    t_s: FloatArray
+    inner: NDArray[np.bool_]
+
+    def only(self, rows: IntArray) -> _Moments:
+        return _Moments(self.link[rows], self.k[rows], self.t_s[rows], self.inner[rows])
+
+
+def _moments(grid: StateGrid, links: LinkTimes) -> _Moments:
     first = np.searchsorted(grid.t_s, links.start_s, side="right")
     last = np.searchsorted(grid.t_s, links.end_s, side="left")
     link, k = spans(first - 1, last + 1)
     at_start, at_end = k < first[link], k >= last[link]
     k = np.clip(k, 0, grid.t_s.size - 1)
-    a, b = links.a[link], links.b[link]
-    d_m, w_mps = grid.r_m[b, k] - grid.r_m[a, k], grid.v_mps[b, k] - grid.v_mps[a, k]
     t_s = np.where(at_start, links.start_s[link], np.where(at_end, links.end_s[link], grid.t_s[k]))
-    ends = np.flatnonzero(at_start | at_end)
-    d_m[ends], w_mps[ends] = _apart(grid, a[ends], b[ends], t_s[ends])
-    return RangePoints(link=link, t_s=t_s, squared_m2=_dot(d_m, d_m), slope_m2ps=2.0 * _dot(d_m, w_mps))
+    return _Moments(link, k, t_s, ~(at_start | at_end))
+
+
+def _relative(grid: StateGrid, links: LinkTimes, moments: _Moments) -> tuple[FloatArray, FloatArray]:
+    """Separation and relative velocity, each (M, 3)."""
+    a, b, k = links.a[moments.link], links.b[moments.link], moments.k
+    d_m, w_mps = grid.r_m[b, k] - grid.r_m[a, k], grid.v_mps[b, k] - grid.v_mps[a, k]
+    ends = np.flatnonzero(~moments.inner)
+    d_m[ends], w_mps[ends] = _apart(grid, a[ends], b[ends], moments.t_s[ends])
+    return d_m, w_mps
 
 
 def more_points(grid: StateGrid, links: LinkTimes, points: RangePoints, link: IntArray, t_s: FloatArray) -> RangePoints:
@@ -73,6 +99,18 @@ def more_points(grid: StateGrid, links: LinkTimes, points: RangePoints, link: In
         squared_m2=np.append(points.squared_m2, _dot(d_m, d_m))[order],
         slope_m2ps=np.append(points.slope_m2ps, 2.0 * _dot(d_m, w_mps))[order],
     )
+
+
+def quartic_ranges_m(grid: StateGrid, links: LinkTimes, points: RangePoints, at: IntArray, x: FloatArray) -> FloatArray:
+    """Ranges (X, K) at parts x (X,) of sections (K,): the cubics, bent so that they go through the middle as well.
+
+    Good to a millimetre where the cubics are good to a metre.
+    """
+    c0, c1, c2, c3, length_s = cubics(points, at)
+    middle_m = range_m(grid, links, points.link[at], points.t_s[at] + 0.5 * length_s)
+    bend_m2 = middle_m**2 - (c0 + 0.5 * (c1 + 0.5 * (c2 + 0.5 * c3)))
+    x = x[:, None]
+    return np.sqrt(c0 + x * (c1 + x * (c2 + x * c3)) + bend_m2 * (4.0 * x * (1.0 - x)) ** 2)
 
 
 def range_m(grid: StateGrid, links: LinkTimes, link: IntArray, t_s: FloatArray) -> FloatArray:
@@ -102,25 +140,49 @@ def cubics(points: RangePoints, at: IntArray) -> tuple[FloatArray, FloatArray, F
 
 def largest_range_m(grid: StateGrid, links: LinkTimes) -> FloatArray:
     """Largest range of each link (L,), to some metres, which is 1e-8 s of light time."""
-    parts = [_largest_m(range_points(grid, links.only(rows)), rows.stop - rows.start) for rows in batches(grid, links)]
-    return np.concatenate(parts)
+    largest_m = np.empty(links.start_s.size)
+    for rows in batches(grid, links):
+        largest_m[rows] = _largest_m(grid, links.only(rows))
+    return largest_m
 
 
 def batches(grid: StateGrid, links: LinkTimes) -> Iterator[slice]:
-    """Runs of links whose points fit into memory together; one empty run if there are no links."""
+    """Runs of links whose points fit into memory together."""
     points = np.cumsum(3.0 + (links.end_s - links.start_s) / (grid.t_s[1] - grid.t_s[0]))
     batch = (points // _POINTS).astype(np.int64)
-    edges = [0, *(np.flatnonzero(np.diff(batch)) + 1).tolist(), batch.size]
-    for first, last in itertools.pairwise(edges):
+    edges = np.flatnonzero(np.diff(batch, prepend=-1))
+    for first, last in itertools.pairwise([*edges.tolist(), batch.size]):
         yield slice(first, last)
 
 
-def _largest_m(points: RangePoints, links: int) -> FloatArray:
-    largest_m2 = np.zeros(links)
-    np.maximum.at(largest_m2, points.link, points.squared_m2)
-    at, _, peak_m2 = turning_points(points)
-    np.maximum.at(largest_m2, points.link[at], peak_m2)
+def _largest_m(grid: StateGrid, links: LinkTimes) -> FloatArray:
+    """The largest at all moments, and at turning points beside those that are no smaller than their neighbours."""
+    moments = _moments(grid, links)
+    squared_m2 = _squared_m2(grid, links, moments)
+    largest_m2 = np.maximum.reduceat(squared_m2, np.flatnonzero(np.diff(moments.link, prepend=-1)))
+    other_link, rise_m2 = np.diff(moments.link) != 0, np.diff(squared_m2)
+    top = np.flatnonzero(np.append(True, other_link | (rise_m2 >= 0)) & np.append(other_link | (rise_m2 <= 0), True))
+    at = np.unique(np.concatenate([top[top > 0] - 1, top[top < squared_m2.size - 1]]))
+    at = at[~other_link[at]]
+    ends = np.stack([at, at + 1], axis=-1).ravel()
+    d_m, w_mps = _relative(grid, links, moments.only(ends))
+    sections = RangePoints(
+        link=np.repeat(np.arange(at.size), 2),
+        t_s=moments.t_s[ends],
+        squared_m2=squared_m2[ends],
+        slope_m2ps=2.0 * _dot(d_m, w_mps),
+    )
+    turns, _, turn_m2 = turning_points(sections)
+    np.maximum.at(largest_m2, moments.link[at[turns // 2]], turn_m2)
     return np.sqrt(largest_m2)
+
+
+def _squared_m2(grid: StateGrid, links: LinkTimes, moments: _Moments) -> FloatArray:
+    a, b = links.a[moments.link], links.b[moments.link]
+    d_m = grid.r_m[b, moments.k] - grid.r_m[a, moments.k]
+    ends = np.flatnonzero(~moments.inner)
+    d_m[ends], _ = _apart(grid, a[ends], b[ends], moments.t_s[ends])
+    return _dot(d_m, d_m)
 
 
 def _apart(grid: StateGrid, a: IntArray, b: IntArray, t_s: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +12,14 @@ from orbital_train.orbit.grid import StateGrid
 from orbital_train.windows.intervals import spans
 from orbital_train.windows.plan import FloatArray, IntArray
 from orbital_train.windows.ranges import (
+    RANGE_ERROR_M,
     LinkTimes,
     RangePoints,
     batches,
     cubics,
+    largest_range_m,
     more_points,
-    range_m,
+    quartic_ranges_m,
     range_points,
     turning_points,
 )
@@ -43,13 +46,35 @@ def rate_slices(grid: StateGrid, links: LinkTimes, law: RateLaw, modem_bps: floa
     range is smooth and goes one way, and the rate is integrated by Gauss and Legendre's rule of three points.
     """
     edges_m = slice_edges_m(law, modem_bps, max_range_m)
-    parts = [_batch(grid, links.only(rows), law, modem_bps, edges_m, rows.start) for rows in batches(grid, links)]
-    return Slices(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Slices)})
+    largest_m = largest_range_m(grid, links)
+    # Before the first edge the rate is constant, and nothing has to be integrated.
+    near = largest_m < edges_m.min(initial=np.inf) - RANGE_ERROR_M
+    whole = whole_slices(links, largest_m, rate_at_bps(law, modem_bps, largest_m))
+    parts = [_only(whole, np.flatnonzero(near))]
+    far = np.flatnonzero(~near)
+    for rows in batches(grid, links.only(far)):
+        cut = _batch(grid, links.only(far[rows]), law, modem_bps, edges_m)
+        parts.append(replace(cut, link=far[rows][cut.link]))
+    return sorted_slices(parts)
 
 
-def _batch(
-    grid: StateGrid, links: LinkTimes, law: RateLaw, modem_bps: float, edges_m: FloatArray, first_link: int
-) -> Slices:
+def whole_slices(links: LinkTimes, largest_m: FloatArray, rate_bps: FloatArray) -> Slices:
+    """Every link as one slice."""
+    rows = np.arange(rate_bps.size)
+    return Slices(link=rows, start_s=links.start_s, end_s=links.end_s, rate_bps=rate_bps, range_m=largest_m)
+
+
+def sorted_slices(parts: Sequence[Slices]) -> Slices:
+    """Slices of different links as one."""
+    joined = Slices(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Slices)})
+    return _only(joined, np.lexsort((joined.start_s, joined.link)))
+
+
+def _only(of: Slices, rows: IntArray) -> Slices:
+    return Slices(**{f.name: getattr(of, f.name)[rows] for f in fields(Slices)})
+
+
+def _batch(grid: StateGrid, links: LinkTimes, law: RateLaw, modem_bps: float, edges_m: FloatArray) -> Slices:
     points = range_points(grid, links)
     at, when_s, _ = turning_points(points)
     points = more_points(grid, links, points, points.link[at], when_s)
@@ -58,8 +83,8 @@ def _batch(
     at = at[points.t_s[at + 1] > points.t_s[at]]
     link, begin_s, length_s = points.link[at], points.t_s[at], points.t_s[at + 1] - points.t_s[at]
     x, weight = np.polynomial.legendre.leggauss(3)
-    node_m = [range_m(grid, links, link, begin_s + 0.5 * (1.0 + part) * length_s) for part in x]
-    node_bps = np.stack([rate_at_bps(law, modem_bps, m) for m in node_m])
+    node_m = quartic_ranges_m(grid, links, points, at, 0.5 * (1.0 + x))
+    node_bps = rate_at_bps(law, modem_bps, node_m)
     largest_m = np.sqrt(np.maximum(points.squared_m2[at], points.squared_m2[at + 1]))
     level = np.searchsorted(edges_m, node_m[1])
     level[_nearly_constant(link, rate_at_bps(law, modem_bps, np.sqrt(points.squared_m2)), at)] = 0
@@ -67,7 +92,7 @@ def _batch(
     last = np.append(first[1:], at.size) - 1
     start_s, end_s = begin_s[first], points.t_s[at[last] + 1]
     return Slices(
-        link=first_link + link[first],
+        link=link[first],
         start_s=start_s,
         end_s=end_s,
         rate_bps=np.add.reduceat(0.5 * length_s * (weight @ node_bps), first) / (end_s - start_s),

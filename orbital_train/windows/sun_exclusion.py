@@ -21,6 +21,7 @@ from orbital_train.windows.plan import FloatArray, IntArray
 from orbital_train.windows.search import Windows, intersect, positive_windows
 
 _STRETCH = np.array([1.0, 1.0, 1.0 / (1.0 - EARTH_FLATTENING)])  # makes a sphere of the Earth, as in shadow.py
+_PATH_OVER_ARC = 1.2
 _QUARTERS = np.linspace(0.0, 1.0, 5)
 
 
@@ -67,7 +68,8 @@ def pass_glare(grid: StateGrid, pairs: IntArray, seen: Windows, sun: SunPosition
     up = _unit(grid.r_m[satellite, k] - grid.r_m[site, k])
     off_rad = np.arccos(np.clip((up * _unit(sun(grid.t_s))[k]).sum(-1), -1.0, 1.0))
     turn_rad = np.arccos(np.clip((up[:-1] * up[1:]).sum(-1), -1.0, 1.0))
-    near = np.minimum(off_rad[:-1], off_rad[1:]) <= np.radians(exclusion_deg) + turn_rad
+    # By the triangle's inequality at both ends; the path is a little longer than the arc between them.
+    near = off_rad[:-1] + off_rad[1:] - _PATH_OVER_ARC * turn_rad <= 2.0 * np.radians(exclusion_deg)
     piece = np.flatnonzero(near & (row[:-1] == row[1:]))
     track, begin_s = seen.track[row[piece]], grid.t_s[k[piece]]
     facing = _facing_function(sun, exclusion_deg)

@@ -69,26 +69,33 @@ class _Matcher:
         self._needs: list[tuple[int, ...]] = list(zip(*(column.tolist() for column in columns), strict=True))
         self._free = [list(numbers) for numbers in terminals]  # each list is a heap
         self._queues: list[list[tuple[float, int]]] = [[] for _ in terminals]  # heaps of (-end, opportunity)
-        self._acquisition_s, self._minimum_life_s = acquisition_s, minimum_life_s
+        self._acquisition_s = acquisition_s
+        # Data flows at least so long, and for some time even if that is nothing.
+        self._shortest_s = acquisition_s + minimum_life_s if minimum_life_s > 0 else np.nextafter(acquisition_s, np.inf)
         self._made: list[tuple[int, tuple[int, ...], float]] = []  # opportunity, terminals, when they were taken
 
     def run(self, found: Opportunities) -> None:
         """Go through all openings and ends in order."""
-        opening = np.argsort(found.start_s, kind="stable").tolist()
-        start_s = found.start_s.tolist()
+        order = np.lexsort((-found.end_s, found.start_s))
+        opening: list[int] = order.tolist()
+        start_s: list[float] = found.start_s[order].tolist()
         first = 0
         while first < len(opening) or self._ending:
-            next_open_s = start_s[opening[first]] if first < len(opening) else np.inf
-            now_s = min(next_open_s, self._ending[0][0] if self._ending else np.inf)
-            freed = self._release(now_s)
-            opened = []
-            while first < len(opening) and start_s[opening[first]] == now_s:
-                opened.append(opening[first])
+            ends_s = self._ending[0][0] if self._ending else np.inf
+            if first < len(opening) and start_s[first] < ends_s:
+                # Nobody who waits can be served: nothing has come free for them.
+                self._link_or_wait(opening[first], start_s[first])
                 first += 1
-            self._serve(opened, freed, now_s)
+                continue
+            last = first
+            while last < len(opening) and start_s[last] == ends_s:
+                last += 1
+            new = [(-self._end_s[row], row) for row in opening[first:last]]
+            self._serve(new, self._release(ends_s), ends_s)
+            first = last
 
-    def _release(self, now_s: float) -> set[int]:
-        """Free the terminals of links that have ended; the pools that have one more."""
+    def _release(self, now_s: float) -> list[int]:
+        """Free the terminals of links that have ended; the pools that have one more, in order."""
         freed: set[int] = set()
         while self._ending and self._ending[0][0] <= now_s:
             _, link = heapq.heappop(self._ending)
@@ -96,12 +103,10 @@ class _Matcher:
             for pool, terminal in zip(self._needs[row], taken, strict=True):
                 heapq.heappush(self._free[pool], terminal)
                 freed.add(pool)
-        return freed
+        return sorted(freed)
 
-    def _serve(self, opened: list[int], freed: set[int], now_s: float) -> None:
+    def _serve(self, new: list[tuple[float, int]], pools: list[int], now_s: float) -> None:
         """Make links of what has opened, and of what waits for these pools, as far as there are terminals."""
-        pools = sorted(freed)
-        new = sorted((-self._end_s[row], row) for row in opened)
         queues = [*(self._queues[pool] for pool in pools), new]
         fronts = [(queue[0], k) for k, queue in enumerate(queues) if queue]
         heapq.heapify(fronts)
@@ -109,7 +114,7 @@ class _Matcher:
             (minus_end_s, row), k = heapq.heappop(fronts)
             if k < len(pools) and not self._free[pools[k]]:
                 continue  # given away; the others in this queue wait on
-            if not self._lasts(-minus_end_s, now_s):
+            if -minus_end_s - now_s < self._shortest_s:
                 queues[k].clear()  # the others in it end no later
                 continue
             heapq.heappop(queues[k])
@@ -117,17 +122,16 @@ class _Matcher:
                 heapq.heappush(fronts, (queues[k][0], k))
             self._link_or_wait(row, now_s)
 
-    def _lasts(self, end_s: float, now_s: float) -> bool:
-        flows_s = end_s - now_s - self._acquisition_s
-        return flows_s > 0 and flows_s >= self._minimum_life_s
-
     def _link_or_wait(self, row: int, now_s: float) -> None:
+        end_s = self._end_s[row]
+        if end_s - now_s < self._shortest_s:
+            return
         for pool in self._needs[row]:
             if not self._free[pool]:
-                heapq.heappush(self._queues[pool], (-self._end_s[row], row))
+                heapq.heappush(self._queues[pool], (-end_s, row))
                 return
         taken = tuple(heapq.heappop(self._free[pool]) for pool in self._needs[row])
-        heapq.heappush(self._ending, (self._end_s[row], len(self._made)))
+        heapq.heappush(self._ending, (end_s, len(self._made)))
         self._made.append((row, taken, now_s))
 
     def links(self) -> Links:

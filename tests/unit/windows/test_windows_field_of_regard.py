@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from orbital_train.errors import InputError
 from orbital_train.orbit.ephemeris import Sgp4Ephemeris
 from orbital_train.orbit.fleet import Fleet, WalkerSpec, build_fleet
 from orbital_train.orbit.grid import sample
@@ -131,3 +132,17 @@ def test_windows_by_terminal_are_parts_of_the_windows() -> None:
     own = found.track == 0
     assert (terminal_a[own].tolist(), terminal_b[own].tolist()) == ([0], [2])
     assert (found.start_s[own].tolist(), found.end_s[own].tolist()) == ([100.0], [7000.0])
+
+
+def test_a_ring_whose_terminals_all_look_up_is_refused() -> None:
+    fleet = grid_fleet()
+    up = FieldOfRegard(azimuth_deg=0.0, elevation_deg=90.0, half_angle_deg=60.0)
+    spec = LinkSpec(
+        topology="ring", max_range_m=9e6, rate_bps=1e11, ground_rate_bps=1e9, terminals=2, fields_of_regard=(up, up)
+    )
+    with pytest.raises(InputError) as caught:
+        contact_plan(fleet, Sgp4Ephemeris(fleet.names, fleet.satrecs, START), (), spec, 8000.0)
+    assert str(caught.value) == (
+        "links.fields_of_regard = '2 fields': neighbours in a plane (p0s0 and p0s1) are never in each other's field; "
+        "they are seen fore and aft"
+    )
