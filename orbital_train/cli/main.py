@@ -36,6 +36,8 @@ def plan(recipe: RecipeArgument, set_: SetOption = None, out: OutOption = None) 
     with _told(recipe):
         from orbital_train.cli.planning import fly
         from orbital_train.cli.run_directory import check_directory, open_run
+        from orbital_train.cli.seasons import season_lines
+        from orbital_train.cli.sizing import sizing_lines
         from orbital_train.cli.tables import measures_table, nodes_table
         from orbital_train.config.load import load_recipe
 
@@ -46,6 +48,9 @@ def plan(recipe: RecipeArgument, set_: SetOption = None, out: OutOption = None) 
         console.print(nodes_table(flight))
         console.print()
         console.print(measures_table(flight))
+        console.print()
+        for line in (*sizing_lines(flight), *season_lines(loaded)):
+            console.print(line, highlight=False, soft_wrap=True)
         if out is not None:
             with open_run(out, loaded, resume=False) as run:
                 run.write_plan(loaded, flight)

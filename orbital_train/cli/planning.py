@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from orbital_train.cli.energy import check_energy
 from orbital_train.config import build
 from orbital_train.config.recipe import ElementFile, Recipe, Walker
 from orbital_train.errors import InputError, InputWarning
@@ -22,6 +23,7 @@ from orbital_train.schedule.trace import Trace
 from orbital_train.schedule.validate import validate
 from orbital_train.windows.contacts import contact_plan
 from orbital_train.windows.ideal import ideal_contacts, ideal_light
+from orbital_train.windows.incidence import light_on_arrays
 from orbital_train.windows.light import illuminate
 from orbital_train.windows.plan import ContactPlan, Illumination
 
@@ -40,7 +42,8 @@ class Survey:
     """What the sky allows: it depends on orbits, light and links, and not on who trains."""
 
     contacts: ContactPlan
-    light: Illumination
+    light: Illumination  # sunlit fraction
+    array_light: Illumination  # times the cosine of incidence, where arrays do not track the Sun
     satellites: int
     period_s: float  # of the slowest satellite; 0 in the ideal world
     ideal: bool
@@ -77,9 +80,11 @@ def survey(recipe: Recipe) -> Survey:
         everything = joined(satellites, SiteEphemeris(sites, recipe.time.start)) if sites else satellites
         contacts = contact_plan(fleet, everything, sites, build.link_spec(recipe), horizon_s)
         light = illuminate(everything, len(fleet.names), recipe.time.start, horizon_s, build.light_spec(recipe))
+        array_light = light_on_arrays(everything, len(fleet), recipe.time.start, light, recipe.power.array_mount)
     return Survey(
         contacts=contacts,
         light=light,
+        array_light=array_light,
         satellites=len(fleet.names),
         period_s=_longest_period_s(fleet),
         ideal=False,
@@ -101,9 +106,11 @@ def survey_alone(recipe: Recipe, satellites: int) -> Survey:
             check_age(_first_of(fleet), start, horizon_s, recipe.fleet.allow_old)
         first = Sgp4Ephemeris(fleet.names[:1], fleet.satrecs[:1], start)
         light = illuminate(first, 1, start, horizon_s, build.light_spec(recipe))
+        array_light = light_on_arrays(first, 1, start, light, recipe.power.array_mount)
     return Survey(
         contacts=ideal_contacts(first.names, horizon_s),  # none, with nobody to talk to
         light=light,
+        array_light=array_light,
         satellites=1,
         period_s=_longest_period_s(fleet),
         ideal=False,
@@ -116,9 +123,11 @@ def ideal_survey(real: Survey, recipe: Recipe) -> Survey:
     names = real.contacts.node_names[: real.satellites]
     steps = -(-recipe.schedule.budget_steps // real.satellites) + 2 * recipe.schedule.inner_steps
     horizon_s = math.ceil(steps * build.workload(recipe).step_us / 1e6) + 1.0
+    light = ideal_light(names, horizon_s)
     return Survey(
         contacts=ideal_contacts(names, horizon_s),
-        light=ideal_light(names, horizon_s),
+        light=light,
+        array_light=light,
         satellites=real.satellites,
         period_s=0.0,
         ideal=True,
@@ -130,7 +139,7 @@ def scenario_of(recipe: Recipe, sky: Survey) -> Scenario:
     evaluate_every = max(1, recipe.schedule.budget_steps // recipe.schedule.evaluations)
     return Scenario(
         contacts=sky.contacts,
-        light=sky.light,
+        light=sky.array_light,
         power=None if sky.ideal else build.power_spec(recipe),
         workload=build.workload(recipe),
         training_nodes=tuple(range(sky.satellites)),
@@ -175,7 +184,7 @@ def check_scenario(recipe: Recipe, sky: Survey, scenario: Scenario) -> None:
         orbit_h = sky.period_s / 3600.0
         _warn("time.horizon_h", recipe.time.horizon_h, f"is under two orbits of {orbit_h:.2f} h: few windows change")
     _check_talk(scenario)
-    _check_energy(recipe, scenario)
+    check_energy(scenario, build.power_spec(recipe))
 
 
 def _check_talk(scenario: Scenario) -> None:
@@ -194,23 +203,6 @@ def _check_talk(scenario: Scenario) -> None:
             raise InputError(
                 "links", names[i], f"can never talk to any other node of the fleet: {why} within the horizon"
             )
-
-
-def _check_energy(recipe: Recipe, scenario: Scenario) -> None:
-    steps = {}
-    for i, node in enumerate(scenario.build_nodes()):
-        if i in scenario.training_nodes:
-            node.train()
-            node.advance(scenario.horizon_us)
-            steps[i] = node.steps
-    power, names = recipe.power, scenario.contacts.node_names
-    array_w = build.power_spec(recipe).array_w(scenario.light.sun_distance_au)
-    advice = f"the array gives {array_w:.0f} W in full sun; idle_w + train_w is {power.idle_w + power.train_w:.0f} W"
-    if not any(steps.values()):
-        raise InputError("power", "the whole fleet", f"never has the energy for one inner step: {advice}")
-    starved = [names[i] for i, n in steps.items() if n == 0]
-    if starved:
-        _warn("power", ", ".join(starved), f"never has the energy for one inner step: {advice}")
 
 
 def _first_of(fleet: Fleet) -> Fleet:

@@ -91,7 +91,8 @@ def eclipse_year(
 
     umbra = positive_windows(depth_rad, _umbra_depth_rad(r_m, sun_m, earth), phase_s)
     # An umbra that is cut by the revolution's ends counts with both its parts.
-    umbra_s = np.bincount(umbra.track, weights=umbra.end_s - umbra.start_s, minlength=day_s.size)
+    umbra_s = np.zeros(day_s.size)
+    np.add.at(umbra_s, umbra.track, umbra.end_s - umbra.start_s)
     beta = beta_rad(orbit_normals(r_m[:, 0], v_mps[:, 0]), sun_m[:, 0])
     return EclipseYear(start=start, period_s=period_s, umbra_s=umbra_s, beta_rad=beta)
 
