@@ -49,8 +49,8 @@ def _refuse_without_charge(scenario: Scenario, power: PowerSpec) -> None:
         return
     least_m2 = power.idle_w / (brightest * _w_per_m2(scenario, power))
     problem = (
-        f"gives {best_w:.0f} W at best, idle_w is {power.idle_w:g} W: batteries can never charge; accepted is above"
-        f" {least_m2:.3g} m2; {needs_words(scenario, power)}"
+        f"gives {best_w:.4g} W at best and idle_w is {power.idle_w:g} W: batteries can never charge; accepted is above"
+        f" {math.ceil(least_m2 * 1e3) / 1e3:g} m2; {needs_words(scenario, power)}"
     )
     raise InputError("power.array_m2", power.array_m2, problem)
 
