@@ -29,8 +29,8 @@ the orbit, on the side of the Sun."""
 
 # The cosine of a zenith array goes through a quarter turn in minutes, that of the orbit's normal through one in months.
 SLICE_S = {"zenith": 300.0, "orbit_normal": 3600.0}
-# Points of the Gauss-Legendre rule in a slice: exact to 1e-12 for a sine over a third of a radian.
-_QUADRATURE_POINTS = 6
+# Points of the Gauss-Legendre rule in a slice. It must follow the wobble of the orbit's normal, twice an orbit.
+_QUADRATURE_POINTS = 12
 
 
 def light_on_arrays(
