@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from orbital_train.errors import InputError
@@ -38,7 +39,7 @@ def training_limit_w(radiator: RadiatorSpec, idle_w: float, least_w: float) -> f
     Args:
         radiator: the radiator.
         idle_w: the idle load.
-        least_w: training must be able to draw more than this.
+        least_w: the static part of training; it must be able to draw more than this.
 
     Raises:
         InputError: nothing is left for training (key ``power.radiator.area_m2``).
@@ -47,10 +48,11 @@ def training_limit_w(radiator: RadiatorSpec, idle_w: float, least_w: float) -> f
     if limit_w > least_w:
         return limit_w
     needed_m2 = (idle_w + least_w + radiator.absorbed_w) / radiator.flux_w_per_m2
-    made = (
-        f"idle_w alone makes {idle_w:g} W"
-        if limit_w < 0
-        else f"idle and the least of training make {idle_w + least_w:g} W"
+    made = f"idle_w alone makes {idle_w:g} W"
+    if limit_w >= 0:
+        made = f"idle_w with the static part of training makes {idle_w + least_w:g} W"
+    problem = (
+        f"rejects {max(0.0, radiator.rejected_w):.4g} W of heat and {made};"
+        f" accepted is above {math.ceil(needed_m2 * 1e3) / 1e3:g} m2"
     )
-    problem = f"rejects {max(0.0, radiator.rejected_w):.4g} W of heat, {made}; accepted is above {needed_m2:.4g} m2"
     raise InputError("power.radiator.area_m2", radiator.area_m2, problem)

@@ -47,7 +47,7 @@ def fine_levels(ephemeris: Ephemeris, mount: ArrayMount, t_s: np.ndarray) -> np.
 @pytest.mark.parametrize("mount", ["zenith", "orbit_normal"])
 @pytest.mark.parametrize("spec", [WALKER, DAWN_DUSK], ids=["walker", "dawn-dusk"])
 def test_energy_agrees_with_a_fine_integration(spec: FleetSpec, mount: ArrayMount) -> None:
-    """Up to every edge of the steps to 0.004 s of full sun, 2e-7 of the scenario. Achieved: 0.002 s; zenith 0.0002 s."""
+    """Up to every edge of the steps to 0.004 s of full sun, 2e-7 of all. Achieved: 0.002 s (zenith 0.0002)."""
     ephemeris = flown(spec)
     _, light = lights(ephemeris, mount)
     t_s = np.linspace(0.0, HORIZON_S, 20_001)
