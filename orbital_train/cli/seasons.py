@@ -14,6 +14,8 @@ from orbital_train.orbit.mean_elements import nodal_period_s
 from orbital_train.windows.light import occulter_of
 from orbital_train.windows.seasons import EclipseYear, eclipse_year
 
+FEW_SEASONS = 3  # more are not listed one by one
+
 
 def season_lines(recipe: Recipe) -> list[str]:
     """Eclipses of the first satellite over the year from the start.
@@ -33,10 +35,9 @@ def season_lines(recipe: Recipe) -> list[str]:
 def _year_words(year: EclipseYear) -> str:
     if not year.days:
         return "no eclipses"
-    when = "every day"
-    if year.days < year.umbra_s.size - 1:
-        seasons = ", ".join(f"{_day(first)} to {_day(last)}" for first, last in year.seasons)
-        when = f"on {year.days} days ({seasons})"
+    when = "every day" if year.days == year.umbra_s.size - 1 else f"on {year.days} days"
+    if len(year.seasons) <= FEW_SEASONS and year.days < year.umbra_s.size - 1:
+        when += " (" + ", ".join(f"{_day(first)} to {_day(last)}" for first, last in year.seasons) + ")"
     return f"eclipses {when}, {year.share:.1%} of the time in umbra, longest {year.longest_s / 60.0:.1f} min"
 
 
