@@ -39,7 +39,10 @@ def size_power(light: Illumination, nodes: Sequence[int], load_w: float, spec: P
         spec: efficiencies and depth of discharge; its array and battery are not looked at.
     """
     parts = [_whole_cycles(light.edge_s[i], light.fraction[i]) for i in nodes]
-    array_w = max(_balanced_w(length_s, fraction, begins, load_w, spec) for length_s, fraction, begins in parts)
+    lengths, fractions, begins = zip(*parts, strict=True)
+    offset = np.cumsum([0, *(fraction.size for fraction in fractions[:-1])])
+    begin = np.concatenate([b + first for b, first in zip(begins, offset, strict=True)])
+    array_w = _balanced_w(np.concatenate(lengths), np.concatenate(fractions), begin, load_w, spec)
     if math.isinf(array_w):
         return Sizing(array_w=math.inf, battery_wh=math.inf)
     drawn_wh = max(_drawn_wh(length_s, _stored_w(array_w * fraction, load_w, spec)) for length_s, fraction, _ in parts)
@@ -59,7 +62,7 @@ def _whole_cycles(edge_s: FloatArray, fraction: FloatArray) -> tuple[FloatArray,
 
 
 def _balanced_w(length_s: FloatArray, fraction: FloatArray, begins: IntArray, load_w: float, spec: PowerSpec) -> float:
-    """The array at which the worst cycle stores as much as it draws, by bisection."""
+    """The array at which the worst of all nodes' cycles stores as much as it draws, by bisection."""
     lit_s, all_s = np.add.reduceat(fraction * length_s, begins), np.add.reduceat(length_s, begins)
     if not lit_s.min() > 0:
         return math.inf
