@@ -44,6 +44,8 @@ def plan(
     with _told(recipe):
         from orbital_train.cli.planning import fly
         from orbital_train.cli.run_directory import check_directory, open_run
+        from orbital_train.cli.seasons import season_lines
+        from orbital_train.cli.sizing import sizing_lines
         from orbital_train.cli.tables import measures_table, nodes_table
         from orbital_train.config.load import load_recipe
         from orbital_train.windows.exchange.files import EXPORTS, plan_text
@@ -57,6 +59,9 @@ def plan(
         console.print(nodes_table(flight))
         console.print()
         console.print(measures_table(flight))
+        console.print()
+        for line in (*sizing_lines(flight), *season_lines(loaded)):
+            console.print(line, highlight=False, soft_wrap=True)
         if out is not None:
             with open_run(out, loaded, resume=False) as run:
                 run.write_plan(loaded, flight, texts)

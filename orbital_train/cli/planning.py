@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from orbital_train.cli.energy import check_energy
 from orbital_train.cli.survey import Survey
 from orbital_train.cli.survey_cache import survey_or_cached
 from orbital_train.config import build
@@ -29,6 +30,7 @@ from orbital_train.schedule.validate import validate
 from orbital_train.windows.contacts import contacts_and_opportunities
 from orbital_train.windows.exchange.files import read_contacts
 from orbital_train.windows.ideal import ideal_contacts, ideal_light
+from orbital_train.windows.incidence import light_on_arrays
 from orbital_train.windows.light import illuminate
 from orbital_train.windows.links import Opportunities
 from orbital_train.windows.plan import ContactPlan
@@ -75,9 +77,11 @@ def _survey(recipe: Recipe) -> Survey:
         everything = joined(satellites, SiteEphemeris(sites, recipe.time.start)) if sites else satellites
         contacts, found = _contacts(recipe, fleet, everything, sites)
         light = illuminate(everything, len(fleet.names), recipe.time.start, horizon_s, build.light_spec(recipe))
+        array_light = light_on_arrays(everything, len(fleet), recipe.time.start, light, recipe.power.array_mount)
     return Survey(
         contacts=contacts,
         light=light,
+        array_light=array_light,
         satellites=len(fleet.names),
         period_s=_longest_period_s(fleet),
         ideal=False,
@@ -125,9 +129,11 @@ def _survey_alone(recipe: Recipe, satellites: int) -> Survey:
             check_age(_first_of(fleet), start, horizon_s, spec.allow_old)
         first = Sgp4Ephemeris(fleet.names[:1], fleet.satrecs[:1], start)
         light = illuminate(first, 1, start, horizon_s, build.light_spec(recipe))
+        array_light = light_on_arrays(first, 1, start, light, recipe.power.array_mount)
     return Survey(
         contacts=ideal_contacts(first.names, horizon_s),  # none, with nobody to talk to
         light=light,
+        array_light=array_light,
         satellites=1,
         period_s=_longest_period_s(fleet),
         ideal=False,
@@ -140,9 +146,11 @@ def ideal_survey(real: Survey, recipe: Recipe) -> Survey:
     names = real.contacts.node_names[: real.satellites]
     steps = -(-recipe.schedule.budget_steps // real.satellites) + 2 * recipe.schedule.inner_steps
     horizon_s = math.ceil(steps * build.workload(recipe).step_us / 1e6) + 1.0
+    light = ideal_light(names, horizon_s)
     return Survey(
         contacts=ideal_contacts(names, horizon_s),
-        light=ideal_light(names, horizon_s),
+        light=light,
+        array_light=light,
         satellites=real.satellites,
         period_s=0.0,
         ideal=True,
@@ -154,7 +162,7 @@ def scenario_of(recipe: Recipe, sky: Survey) -> Scenario:
     evaluate_every = max(1, recipe.schedule.budget_steps // recipe.schedule.evaluations)
     return Scenario(
         contacts=sky.contacts,
-        light=sky.light,
+        light=sky.array_light,
         power=None if sky.ideal else build.power_spec(recipe),
         workload=build.workload(recipe),
         training_nodes=tuple(range(sky.satellites)),
@@ -199,7 +207,7 @@ def check_scenario(recipe: Recipe, sky: Survey, scenario: Scenario) -> None:
         orbit_h = sky.period_s / 3600.0
         _warn("time.horizon_h", recipe.time.horizon_h, f"is under two orbits of {orbit_h:.2f} h: few windows change")
     _check_talk(scenario)
-    _check_energy(recipe, scenario)
+    check_energy(scenario, build.power_spec(recipe))
 
 
 def _check_talk(scenario: Scenario) -> None:
@@ -218,23 +226,6 @@ def _check_talk(scenario: Scenario) -> None:
             raise InputError(
                 "links", names[i], f"can never talk to any other node of the fleet: {why} within the horizon"
             )
-
-
-def _check_energy(recipe: Recipe, scenario: Scenario) -> None:
-    steps = {}
-    for i, node in enumerate(scenario.build_nodes()):
-        if i in scenario.training_nodes:
-            node.train()
-            node.advance(scenario.horizon_us)
-            steps[i] = node.steps
-    power, names = recipe.power, scenario.contacts.node_names
-    array_w = build.power_spec(recipe).array_w(scenario.light.sun_distance_au)
-    advice = f"the array gives {array_w:.0f} W in full sun; idle_w + train_w is {power.idle_w + power.train_w:.0f} W"
-    if not any(steps.values()):
-        raise InputError("power", "the whole fleet", f"never has the energy for one inner step: {advice}")
-    starved = [names[i] for i, n in steps.items() if n == 0]
-    if starved:
-        _warn("power", ", ".join(starved), f"never has the energy for one inner step: {advice}")
 
 
 def _first_of(fleet: Fleet) -> Fleet:

@@ -11,6 +11,7 @@ from orbital_train.windows.opportunity_file import read_opportunities, write_opp
 from orbital_train.windows.plan import ContactPlan, Illumination
 
 _CONTACTS, _LIGHT, _OPPORTUNITIES = "contacts.parquet", "illumination.parquet", "opportunities.parquet"
+_ARRAY_LIGHT = "array_light.parquet"
 _FACTS = "survey.json"
 
 
@@ -19,7 +20,8 @@ class Survey:
     """What the sky allows: it depends on orbits, light and links, and not on who trains."""
 
     contacts: ContactPlan
-    light: Illumination
+    light: Illumination  # sunlit fraction
+    array_light: Illumination  # times the cosine of incidence, where arrays do not track the Sun
     satellites: int
     period_s: float  # of the slowest satellite; 0 in the ideal world
     ideal: bool
@@ -28,9 +30,11 @@ class Survey:
 
 
 def write_windows(sky: Survey, folder: Path) -> None:
-    """Write contacts, light and link opportunities."""
+    """Write contacts, light, the light on arrays that do not track the Sun, and link opportunities."""
     sky.contacts.write(folder / _CONTACTS)
     sky.light.write(folder / _LIGHT)
+    if sky.array_light is not sky.light:
+        sky.array_light.write(folder / _ARRAY_LIGHT)
     if sky.opportunities is not None:
         write_opportunities(folder / _OPPORTUNITIES, [sky.opportunities])
 
@@ -46,10 +50,12 @@ def read_survey(folder: Path) -> Survey:
     """Read what :func:`write_survey` wrote."""
     facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
     facts["notes"] = tuple(facts["notes"])
-    found = folder / _OPPORTUNITIES
+    found, on_arrays = folder / _OPPORTUNITIES, folder / _ARRAY_LIGHT
+    light = Illumination.read(folder / _LIGHT)
     return Survey(
         contacts=ContactPlan.read(folder / _CONTACTS),
-        light=Illumination.read(folder / _LIGHT),
+        light=light,
+        array_light=Illumination.read(on_arrays) if on_arrays.exists() else light,
         opportunities=read_opportunities(found) if found.exists() else None,
         **facts,
     )

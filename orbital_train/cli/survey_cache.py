@@ -60,6 +60,7 @@ def survey_key(recipe: Recipe, what: str) -> str | None:
     content = {
         "what": what,
         "recipe": tree,
+        "array_mount": recipe.power.array_mount,  # the rest of its table is the schedule's
         "files": {str(path): file_sha256(path) for path in files if path.is_file()},
         "code": [orbital_train.__version__, _code_sha256()],
         "packages": {name: version(name) for name in _PACKAGES},

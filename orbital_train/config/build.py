@@ -11,6 +11,7 @@ from orbital_train.config.recipe import (
     Formation,
     Layered,
     Links,
+    Power,
     Recipe,
     Shell,
     Site,
@@ -28,6 +29,8 @@ from orbital_train.schedule.known import Policy
 from orbital_train.schedule.policies.fixed_period import FixedPeriod, FixedPeriodMemory
 from orbital_train.schedule.policies.link_aware import LinkAware, LinkAwareMemory
 from orbital_train.schedule.power import PowerSpec
+from orbital_train.schedule.radiator import RadiatorSpec, training_limit_w
+from orbital_train.schedule.throttle import refuse_low_cap, step_time_factor
 from orbital_train.schedule.workload import CODECS, Workload
 from orbital_train.train.spec import DataSpec, InnerSpec, ModelSpec, OuterSpec, TrainSpec
 from orbital_train.windows.field_of_regard import FieldOfRegard
@@ -35,6 +38,8 @@ from orbital_train.windows.light import LightSpec
 from orbital_train.windows.links import LinkSpec
 from orbital_train.windows.rates import PhotonBudget, RateLaw, RateTable
 from orbital_train.windows.sites import GROUND_MASK_DEG, SiteLinkSpec
+
+ZERO_CELSIUS_K = 273.15
 
 
 def fleet_spec(recipe: Recipe) -> FleetSpec:
@@ -187,15 +192,52 @@ def contact_plan_path(recipe: Recipe) -> Path | None:
 
 
 def power_spec(recipe: Recipe) -> PowerSpec:
-    """The power system of a satellite."""
-    return PowerSpec(**recipe.power.model_dump())
+    """The power system of a satellite; its training load is what cap and radiator leave of it.
+
+    Raises:
+        InputError: battery thresholds too close to each other, or a cap or a radiator that leaves nothing for training.
+    """
+    power = recipe.power
+    return PowerSpec(
+        array_m2=power.array_m2,
+        array_efficiency=power.array_efficiency,
+        battery_wh=power.battery_wh,
+        idle_w=power.idle_w,
+        train_w=_train_w(power),
+        transmit_w=power.transmit_w,
+        depth_of_discharge=power.depth_of_discharge,
+        resume_fraction=power.resume_fraction,
+        charge_efficiency=power.charge_efficiency,
+        discharge_efficiency=power.discharge_efficiency,
+    )
+
+
+def _train_w(power: Power) -> float:
+    """What training draws: as given, under its cap, and within what the radiator sheds."""
+    static_w = power.train_w * power.train_static_fraction
+    drawn_w = power.train_w
+    if power.train_cap_w is not None:
+        refuse_low_cap(power.train_cap_w, static_w)
+        drawn_w = min(drawn_w, power.train_cap_w)
+    if power.radiator is not None:
+        table = power.radiator
+        radiator = RadiatorSpec(
+            area_m2=table.area_m2,
+            faces=table.faces,
+            emissivity=table.emissivity,
+            temperature_k=table.temperature_c + ZERO_CELSIUS_K,
+            absorbed_w=table.absorbed_w,
+        )
+        drawn_w = min(drawn_w, training_limit_w(radiator, power.idle_w, static_w))
+    return drawn_w
 
 
 def workload(recipe: Recipe) -> Workload:
     """The flown work.
 
     Raises:
-        InputError: the duration of a step is given twice or not at all, or there is no codec of that many bits.
+        InputError: the duration of a step is given twice or not at all, there is no codec of that many bits, or nothing
+            is left to train with (see :func:`power_spec`).
     """
     table = recipe.workload
     by_device = (table.device_tflops, table.mfu)
@@ -214,6 +256,11 @@ def workload(recipe: Recipe) -> Workload:
         device_flops=None if table.device_tflops is None else table.device_tflops * 1e12,
         mfu=table.mfu,
         step_s=table.step_s,
+        step_time_factor=step_time_factor(
+            full_w=recipe.power.train_w,
+            static_w=recipe.power.train_w * recipe.power.train_static_fraction,
+            drawn_w=_train_w(recipe.power),
+        ),
     )
 
 

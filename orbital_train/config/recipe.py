@@ -271,11 +271,26 @@ class Links(Table):
     ``.ion`` or ``.ionrc`` (ION). The other keys of this table then say nothing."""
 
 
+class Radiator(Table):
+    """A flat radiator in steady state, at one temperature; it limits what training may draw."""
+
+    area_m2: PositiveFloat
+    """Of one face."""
+    faces: Annotated[int, Field(ge=1, le=2)] = 2
+    """How many of its faces radiate to space."""
+    emissivity: PositiveFraction = 0.85
+    temperature_c: Annotated[float, Field(gt=-273.15, le=500.0)] = 20.0
+    absorbed_w: NonNegativeFloat = 0.0
+    """Heat that it takes up from the Sun and the Earth."""
+
+
 class Power(Table):
     """Array, battery and loads of one satellite; every satellite of the fleet has the same."""
 
     array_m2: NonNegativeFloat
     array_efficiency: PositiveFraction = 0.3
+    array_mount: Literal["tracking", "zenith", "orbit_normal"] = "tracking"
+    """Where the array faces: the Sun; away from the Earth; along the orbit's normal, on the side of the Sun."""
     battery_wh: PositiveFloat
     depth_of_discharge: PositiveFraction = 0.3
     resume_fraction: PositiveFraction = 0.75
@@ -284,14 +299,20 @@ class Power(Table):
     discharge_efficiency: PositiveFraction = 0.95
     idle_w: NonNegativeFloat
     train_w: NonNegativeFloat
-    """On top of idle."""
+    """On top of idle, without a cap."""
+    train_cap_w: PositiveFloat | None = None
+    """Cap of the training load: the accelerator lowers its clock, and steps take longer."""
+    train_static_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.3
+    """Part of ``train_w`` that does not fall with the clock; the rest falls with its cube."""
+    radiator: Radiator | None = None
+    """Without one, heat limits nothing."""
     transmit_w: NonNegativeFloat = 0.0
     """On top of idle, for each message that is being sent."""
 
 
 class WorkloadTable(Table):
     """The model that *flies*: it sets how long a step takes and how large a message is. Give ``step_s``, or
-    ``device_tflops`` and ``mfu``."""
+    ``device_tflops`` and ``mfu``; of a device that is not throttled (``power.train_cap_w``, ``power.radiator``)."""
 
     parameters: PositiveFloat
     tokens_per_step: PositiveInt

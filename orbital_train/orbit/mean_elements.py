@@ -89,6 +89,11 @@ def mean_motion_rad_min(start: datetime, altitude_m: float, inclination_rad: flo
     return motion_rad_min
 
 
+def nodal_period_s(satrec: Satrec) -> float:
+    """Time from ascending node to ascending node, by SGP4's secular rates of the argument of latitude [s]."""
+    return 120.0 * np.pi / float(satrec.mdot + satrec.argpdot)
+
+
 def sun_synchronous_inclination_rad(start: datetime, altitude_m: float) -> float:
     """The inclination at which SGP4 turns the node once in a tropical year, so that local time stays.
 

@@ -47,13 +47,7 @@ def illuminate(
     Raises:
         InputError: the opaque atmosphere reaches up to the satellites (key ``light.shadow_margin_m``).
     """
-    if not 0.0 <= spec.shadow_margin_m < LOWEST_ALTITUDE_M:
-        problem = f"accepted is 0 to below {LOWEST_ALTITUDE_M / 1e3:.0f} km, given in metres"
-        raise InputError("light.shadow_margin_m", spec.shadow_margin_m, problem)
-    occulter = Occulter(
-        radius_m=EARTH_RADIUS_M + spec.shadow_margin_m,
-        flattening=EARTH_FLATTENING if spec.earth == "oblate" else 0.0,
-    )
+    occulter = occulter_of(spec)
     sun = sun_path(start, horizon_s)
     grid = sample(ephemeris, horizon_s, STEP_S)
     in_orbit = StateGrid(grid.t_s, grid.r_m[:satellites], grid.v_mps[:satellites])
@@ -66,6 +60,17 @@ def illuminate(
         edge_s=tuple(edge_s for edge_s, _ in steps),
         fraction=tuple(fraction for _, fraction in steps),
         sun_distance_au=float(np.linalg.norm(sun(grid.t_s), axis=-1).mean() / ASTRONOMICAL_UNIT_M),
+    )
+
+
+def occulter_of(spec: LightSpec) -> Occulter:
+    """The body that casts the shadow; InputError as in :func:`illuminate`."""
+    if not 0.0 <= spec.shadow_margin_m < LOWEST_ALTITUDE_M:
+        problem = f"accepted is 0 to below {LOWEST_ALTITUDE_M / 1e3:.0f} km, given in metres"
+        raise InputError("light.shadow_margin_m", spec.shadow_margin_m, problem)
+    return Occulter(
+        radius_m=EARTH_RADIUS_M + spec.shadow_margin_m,
+        flattening=EARTH_FLATTENING if spec.earth == "oblate" else 0.0,
     )
 
 

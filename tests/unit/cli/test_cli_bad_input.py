@@ -72,8 +72,12 @@ def unchanged(folder: Path, *arguments: str | Path) -> str:
             "links = 'p0s0': can never talk to any other node of the fleet: no contact carries",
         ),
         (
-            ["power.array_m2=0.1", "workload.step_s=600.0"],
-            "power = 'the whole fleet': never has the energy for one inner step: the array gives 41 W",
+            ["power.array_m2=0.1"],
+            "power.array_m2 = 0.1: gives 41.17 W at best and idle_w is 150 W: batteries can never charge; accepted is ",
+        ),
+        (
+            ["power.array_m2=1.0", "workload.step_s=3000.0"],
+            "power = 'the whole fleet': never has the energy for one inner step: the array gives 412 W",
         ),
         (["schedule.policy=fixed_period", "schedule.home=Oslo"], "schedule.home = 'Oslo': must be one of p0s0, p1s0,"),
         (

@@ -101,7 +101,7 @@ def test_what_is_warned_of_is_noted(tmp_path: Path):
 def test_a_node_without_energy_is_named(tmp_path: Path):
     sky = survey(small.recipe(tmp_path))
     with pytest.raises(InputError, match="never has the energy for one inner step") as caught:
-        fly(small.recipe(tmp_path, "power.array_m2=0.1", "workload.step_s=600.0"), sky)
+        fly(small.recipe(tmp_path, "power.array_m2=1.0", "workload.step_s=3000.0"), sky)
     assert (caught.value.key, caught.value.value) == ("power", "the whole fleet")
 
 

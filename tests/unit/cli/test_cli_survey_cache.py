@@ -89,7 +89,7 @@ def test_it_can_be_turned_off(tmp_path: Path, plans: Path, monkeypatch: pytest.M
 def test_what_was_refused_is_refused_again(tmp_path: Path, plans: Path) -> None:
     recipe = small.recipe(tmp_path, "fleet.phasing=0", "fleet.inclination_deg=90.0")
     for _ in range(2):
-        with pytest.raises(InputError, match=r"fleet\.phasing = 0: p0s0 and p4s0 come within"):
+        with pytest.raises(InputError, match=r"fleet\.phasing = 0: satellites of planes 0 and 3 come within"):
             survey(recipe)
     assert kept(plans) == 0
 
@@ -133,6 +133,11 @@ def test_every_input_of_a_survey_makes_another_key(tmp_path: Path) -> None:
 )
 def test_who_trains_makes_no_other_key(tmp_path: Path, change: str) -> None:
     assert survey_key(small.recipe(tmp_path, change), "all") == survey_key(small.recipe(tmp_path), "all")
+
+
+def test_the_mount_of_the_array_makes_another_key(tmp_path: Path) -> None:
+    keys = {survey_key(small.recipe(tmp_path, f"power.array_mount={m}"), "all") for m in ("tracking", "zenith")}
+    assert len(keys) == 2
 
 
 def test_the_content_of_files_counts(tmp_path: Path) -> None:

@@ -136,3 +136,24 @@ def test_what_is_trained(tmp_path: Path):
     with pytest.raises(InputError, match="must be a multiple of the 2 heads") as caught:
         build.train_spec(small.recipe(tmp_path, "model.width=17"))
     assert (caught.value.key, caught.value.value) == ("model.width", 17)
+
+
+def test_training_draws_what_cap_and_radiator_leave_and_its_steps_take_longer(tmp_path: Path):
+    def drawn(*overrides: str) -> tuple[float, int]:
+        recipe = small.recipe(tmp_path, *overrides)
+        return build.power_spec(recipe).train_w, build.workload(recipe).step_us
+
+    assert drawn() == (700.0, 30_000_000)
+    assert drawn("power.train_cap_w=900.0", "power.radiator={area_m2=9.0}") == (700.0, 30_000_000)
+    half_clock_w = 210.0 + 490.0 / 8
+    assert drawn(f"power.train_cap_w={half_clock_w}") == (half_clock_w, 60_000_000)
+    # 1 m2 of black plate at 20 C sheds 837.5 W from both faces, 150 of them idle
+    black = "power.radiator={area_m2=1.0, emissivity=1.0, temperature_c=20.0}"
+    train_w, step_us = drawn(black)
+    assert train_w == pytest.approx(687.5, abs=0.1)
+    assert step_us == pytest.approx(30e6 * (490.0 / (train_w - 210.0)) ** (1 / 3), abs=1)
+    assert drawn(black, "power.train_cap_w=300.0")[0] == 300.0
+    one_face = "power.radiator={area_m2=1.0, emissivity=1.0, temperature_c=40.0, faces=1, absorbed_w=50.0}"
+    assert drawn(one_face)[0] == pytest.approx(5.670374e-8 * 313.15**4 - 50.0 - 150.0, abs=0.01)
+    device = "workload={parameters=1e9, tokens_per_step=1000, device_tflops=100.0, mfu=0.5}"
+    assert drawn(device, f"power.train_cap_w={half_clock_w}")[1] == 240_000

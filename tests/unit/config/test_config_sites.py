@@ -60,8 +60,8 @@ def test_a_table_comes_after_the_recipes_own_sites(tmp_path: Path):
         (TABLE.replace(",390,2", ",390,2,7"), "line 2: has more fields than the header"),
         (
             TABLE.replace("terminals", "dishes"),
-            "line 2: unknown column 'dishes'; accepted: name, latitude_deg, longitude_deg, altitude_m, terminals, medium,"
-            " mask_deg, rate_gbps, uplink_gbps, cloud_fraction, cloudy_h",
+            "line 2: unknown column 'dishes'; accepted: name, latitude_deg, longitude_deg, altitude_m, terminals,"
+            " medium, mask_deg, rate_gbps, uplink_gbps, cloud_fraction, cloudy_h",
         ),
         (TABLE.replace(' north"', " north"), "is not a CSV file: unexpected end of data"),
     ],
