@@ -34,22 +34,12 @@ ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue the run i
 def plan(recipe: RecipeArgument, set_: SetOption = None, out: OutOption = None) -> None:
     """Compute windows and schedule; nothing is trained."""
     with _told(recipe):
-        from orbital_train.cli.planning import fly
-        from orbital_train.cli.run_directory import check_directory, open_run
-        from orbital_train.cli.tables import measures_table, nodes_table
+        from orbital_train.cli import plan as planning
+        from orbital_train.cli.run_directory import free_directory
         from orbital_train.config.load import load_recipe
 
         loaded = load_recipe(recipe, set_ or ())
-        if out is not None:
-            check_directory(out, loaded, resume=False)
-        flight = fly(loaded)
-        console.print(nodes_table(flight))
-        console.print()
-        console.print(measures_table(flight))
-        if out is not None:
-            with open_run(out, loaded, resume=False) as run:
-                run.write_plan(loaded, flight)
-            console.print(f"\nplan and trace: {out}")
+        planning.plan(loaded, out or free_directory(f"{loaded.name}-plan"), console)
 
 
 @app.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,12 +20,20 @@ from orbital_train.schedule.simulate import simulate
 from orbital_train.schedule.synchronous import simulate_synchronous
 from orbital_train.schedule.trace import Trace
 from orbital_train.schedule.validate import validate
-from orbital_train.windows.contacts import contact_plan
+from orbital_train.windows.contacts import plan_links
 from orbital_train.windows.ideal import ideal_contacts, ideal_light
 from orbital_train.windows.light import illuminate
 from orbital_train.windows.plan import ContactPlan, Illumination
 
 FEWEST_ORBITS = 2
+
+Note = Callable[[str], None]
+"""Told of each stage of planning as it begins."""
+
+
+def _quiet(stage: str) -> None:
+    """Nobody watches."""
+
 
 # Where lower layers name their own settings, in SI units: the recipe's key, and its unit in theirs.
 RECIPE_KEYS = {
@@ -44,6 +52,7 @@ class Survey:
     satellites: int
     period_s: float  # of the slowest satellite; 0 in the ideal world
     ideal: bool
+    opportunities: int = 0  # to link, before terminals were matched
     notes: tuple[str, ...] = ()  # what one should know before believing it
 
 
@@ -57,7 +66,7 @@ class Flight:
     notes: tuple[str, ...]  # those of the survey, and of this flight
 
 
-def survey(recipe: Recipe) -> Survey:
+def survey(recipe: Recipe, note: Note = _quiet) -> Survey:
     """Propagate the fleet, find light and links.
 
     Raises:
@@ -65,6 +74,7 @@ def survey(recipe: Recipe) -> Survey:
     """
     horizon_s = recipe.time.horizon_h * 3600.0
     spec, sites = build.fleet_spec(recipe), build.ground_sites(recipe)
+    note("building the fleet")
     with _in_the_recipes_words(recipe), _noted() as notes:
         fleet = build_fleet(spec, recipe.time.start)
         _check_names(fleet, sites)
@@ -75,14 +85,16 @@ def survey(recipe: Recipe) -> Survey:
             walker = spec if isinstance(spec, WalkerSpec) else None
             check_separation(satellites, recipe.fleet.minimum_separation_km * 1e3, horizon_s, walker)
         everything = joined(satellites, SiteEphemeris(sites, recipe.time.start)) if sites else satellites
-        contacts = contact_plan(fleet, everything, sites, build.link_spec(recipe), horizon_s)
+        planned = plan_links(fleet, everything, sites, build.link_spec(recipe), horizon_s, note)
+        note("finding light and shadow")
         light = illuminate(everything, len(fleet.names), recipe.time.start, horizon_s, build.light_spec(recipe))
     return Survey(
-        contacts=contacts,
+        contacts=planned.contacts,
         light=light,
         satellites=len(fleet.names),
         period_s=_longest_period_s(fleet),
         ideal=False,
+        opportunities=len(planned.opportunities),
         notes=tuple(notes),
     )
 
@@ -139,25 +151,28 @@ def scenario_of(recipe: Recipe, sky: Survey) -> Scenario:
     )
 
 
-def fly(recipe: Recipe, sky: Survey | None = None) -> Flight:
+def fly(recipe: Recipe, sky: Survey | None = None, note: Note = _quiet) -> Flight:
     """Simulate a recipe; the survey is made when none is given. The fully connected policy flies in the ideal world.
 
     Raises:
         InputError: the fleet can never talk, or never has the energy to train, or the model cannot be built.
     """
     build.train_spec(recipe)
-    sky = sky or survey(recipe)
+    sky = sky or survey(recipe, note)
     if recipe.schedule.policy == "fully_connected" and not sky.ideal:
         sky = ideal_survey(sky, recipe)
     scenario = scenario_of(recipe, sky)
     with _noted() as notes:
+        note("checking energy and links")
         check_scenario(recipe, sky, scenario)
+        note("simulating the schedule")
         policy = build.policy(recipe, sky.contacts.node_names)
         trace = simulate_synchronous(scenario) if policy is None else simulate(scenario, policy)
         if trace.merged_steps < trace.budget_steps:
             share = trace.merged_steps / trace.budget_steps
             problem = f"{trace.policy} merges only {trace.merged_steps} ({share:.0%}) before the horizon ends"
             _warn("schedule.budget_steps", trace.budget_steps, problem)
+    note("checking the schedule")
     validate(trace, scenario)
     return Flight(survey=sky, scenario=scenario, trace=trace, notes=(*sky.notes, *notes))
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
 from orbital_train.errors import InputError
@@ -16,9 +19,29 @@ from orbital_train.windows.search import maximum_between
 from orbital_train.windows.terminals import Links, Pools, match
 
 
+@dataclass(frozen=True, kw_only=True)
+class PlannedLinks:
+    """The contacts of a scenario, and the opportunities that they were chosen from."""
+
+    opportunities: Opportunities
+    contacts: ContactPlan
+
+
 def contact_plan(
     fleet: Fleet, ephemeris: Ephemeris, sites: tuple[GroundSite, ...], spec: LinkSpec, horizon_s: float
 ) -> ContactPlan:
+    """Plan all contacts of a scenario; see :func:`plan_links`."""
+    return plan_links(fleet, ephemeris, sites, spec, horizon_s).contacts
+
+
+def plan_links(
+    fleet: Fleet,
+    ephemeris: Ephemeris,
+    sites: tuple[GroundSite, ...],
+    spec: LinkSpec,
+    horizon_s: float,
+    note: Callable[[str], None] = lambda stage: None,
+) -> PlannedLinks:
     """Plan all contacts of a scenario.
 
     Args:
@@ -27,21 +50,26 @@ def contact_plan(
         sites: the ground sites.
         spec: topology, limits and costs of links.
         horizon_s: length of the scenario; contacts are clipped to it.
+        note: told of each stage as it begins.
 
     Returns:
-        Contacts with a fixed rate, and the light time of the largest range in the contact, so that no message is
-        planned to be heard too early.
+        Opportunities, and contacts with a fixed rate and the light time of the largest range in the contact, so that no
+        message is planned to be heard too early.
 
     Raises:
         InputError: the links cannot be (keys ``links.*``).
     """
     _refuse_bad_spec(spec)
+    note("propagating the fleet")
     grid = sample(ephemeris, horizon_s, STEP_S)
+    note("finding links")
     found = opportunities_on_grid(fleet, grid, sites, spec)
+    note("matching terminals")
     links = match(found, _pools(found, len(fleet), sites, spec.terminals), spec.acquisition_s)
     if spec.topology == "nearest":
         found, links = with_nearest(found, links, grid, len(fleet), spec)
-    return _plan(tuple(ephemeris.names), horizon_s, grid, found, links, spec)
+    contacts = _plan(tuple(ephemeris.names), horizon_s, grid, found, links, spec)
+    return PlannedLinks(opportunities=found, contacts=contacts)
 
 
 def _refuse_bad_spec(spec: LinkSpec) -> None:
