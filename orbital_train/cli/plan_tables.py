@@ -68,57 +68,60 @@ def _fleet_rows(planned: Planned) -> Iterator[tuple[str, str]]:
     if not sky.ideal:
         yield "opportunities", f"{sky.opportunities:,} before terminals are matched, {_plural(links, 'link')} after"
     duty, open_links = planned.linked.duty[:satellites], planned.linked.open_links[:satellites]
-    yield "link duty", f"{_mean_and_range(duty)} of a satellite's time; {open_links.mean():.2f} links open on average"
+    yield "link duty", f"{_mean_and_range(duty)} of the time; {open_links.mean():.2f} open on average"
 
 
 def _light_rows(planned: Planned) -> Iterator[tuple[str, str]]:
     dark, satellites = planned.eclipses, len(planned.fleet)
     worst = int(dark.longest_s[:satellites].argmax())
     lost = f"{fmt.percent(float(dark.shaded[:satellites].mean()))} of sunlight lost"
-    yield "eclipse", f"{_mean_and_range(dark.umbra[:satellites])} of the time in umbra; {lost}"
+    yield "eclipse", f"{_mean_and_range(dark.umbra[:satellites])} in umbra; {lost}"
     if dark.longest_s[worst] > 0:
-        yield (
-            "longest eclipse",
-            f"{fmt.duration(float(dark.longest_s[worst]))}, penumbra included ({planned.names[worst]})",
-        )
-    yield "compute duty", f"{_mean_and_range(_duty(planned))} of the steps of an always-powered satellite"
+        longest = fmt.duration(float(dark.longest_s[worst]))
+        yield "longest eclipse", f"{longest}, penumbra included ({planned.names[worst]})"
+    yield "compute duty", f"{_mean_and_range(_duty(planned))} of an always-powered satellite's steps"
 
 
 def _reach_rows(planned: Planned) -> Iterator[tuple[str, str]]:
     for reach, what in zip(planned.reaches, ("message", "signal"), strict=False):
-        yield f"{what}, {fmt.data_bytes(reach.bits / 8)}", _reached(reach, planned.names)
+        yield f"{what}, {fmt.data_bytes(reach.bits / 8)}", _reached(reach)
     for reach in planned.reaches[:1]:
-        if never := _pairs(np.isinf(reach.first_s), reach, planned.names):
-            yield "cannot reach", never
-        yield "start times", _how(reach, planned.names)
+        if slowest := _slowest(reach, planned.names):
+            yield "slowest pair", slowest
+        if np.isinf(reach.first_s).any():
+            yield "cannot reach", _pairs(np.argwhere(np.isinf(reach.first_s)).tolist(), reach, planned.names)
+        yield "delays", _how(reach, planned.names)
 
 
-def _reached(reach: Reach, names: tuple[str, ...]) -> str:
+def _reached(reach: Reach) -> str:
     """How many pairs a message can join, and how soon."""
-    first_s, total = reach.first_s[reach.pairs], int(reach.pairs.sum())
-    known_s = first_s[np.isfinite(first_s)]
-    share = f"reaches {known_s.size:,} of {total:,} pairs"
-    if not known_s.size:
+    first_s, worst_s = reach.first_s[reach.pairs], reach.worst_s[reach.pairs]
+    known = np.isfinite(first_s)
+    share = f"{int(known.sum()):,} of {known.size:,} pairs"
+    if not known.any():
         return share
-    worst_s = np.where(np.isfinite(reach.first_s), reach.worst_s, -np.inf)
-    source, dest = (int(i) for i in np.unravel_index(worst_s.argmax(), worst_s.shape))
-    slowest = f"{_delay(float(worst_s[source, dest]))} ({names[reach.sources[source]]} to {names[dest]})"
-    return f"{share}; median {fmt.duration(float(np.median(known_s)))}, longest {slowest}"
+    return f"{share}; median {fmt.duration(float(np.median(first_s[known])))}, longest {_delay(worst_s[known].max())}"
 
 
-def _pairs(which: np.ndarray, reach: Reach, names: tuple[str, ...]) -> str:
-    rows = np.argwhere(which).tolist()
+def _slowest(reach: Reach, names: tuple[str, ...]) -> str:
+    """The pair with the longest delay of those that can be joined; empty where none can."""
+    worst_s = np.where(reach.pairs & np.isfinite(reach.first_s), reach.worst_s, -np.inf)
+    worst = np.unravel_index(worst_s.argmax(), worst_s.shape)
+    return _pairs([[int(i) for i in worst]], reach, names) if worst_s[worst] > -np.inf else ""
+
+
+def _pairs(rows: list[list[int]], reach: Reach, names: tuple[str, ...]) -> str:
+    """Some pairs by name: rows of the reach's source and destination."""
     named = ", ".join(f"{names[reach.sources[s]]} to {names[d]}" for s, d in rows[:_NAMED])
-    return named + (f" and {len(rows) - _NAMED:,} more pairs" if len(rows) > _NAMED else "")
+    return named + (f" and {_plural(len(rows) - _NAMED, 'more pair')}" if len(rows) > _NAMED else "")
 
 
 def _how(reach: Reach, names: tuple[str, ...]) -> str:
-    tried = "all" if reach.starts is None else f"{reach.starts}, evenly spaced,"
-    text = f"median: at the start; longest: of {tried} within one orbit"
+    tried = "any start time" if reach.starts is None else f"{reach.starts} start times"
+    text = f"median from the start; longest of {tried} in one orbit"
     if len(reach.sources) == len(names):
         return text
-    some = [names[i] for i in reach.sources]
-    return f"{text}; from {len(some)} nodes, evenly chosen: {', '.join(some)}"
+    return f"{text}; from {len(reach.sources)} nodes, evenly chosen: {', '.join(names[i] for i in reach.sources)}"
 
 
 def nodes_table(planned: Planned) -> Table:
@@ -193,7 +196,7 @@ def reach_table(planned: Planned) -> Table | None:
         return None
     worst_s = planned.reaches[0].worst_s
     size_s, unit = fmt.time_unit(float(np.max(worst_s, where=np.isfinite(worst_s), initial=0.0)))
-    cells = [["·" if s == d else _short(worst_s[s, d] / size_s) for d in range(nodes)] for s in range(nodes)]
+    cells = [[_cell(planned.reaches[0], s, d, size_s) for d in range(nodes)] for s in range(nodes)]
     widths = [max(len(planned.names[d]), *(len(row[d]) for row in cells)) for d in range(nodes)]
     if max(len(f"longest ({unit})"), *(len(name) for name in planned.names)) + sum(widths) + 2 * nodes > _WIDTH:
         return None
@@ -204,6 +207,15 @@ def reach_table(planned: Planned) -> Table | None:
     for name, row in zip(planned.names, cells, strict=True):
         table.add_row(name, *row)
     return table
+
+
+def _cell(reach: Reach, source: int, dest: int, size_s: float) -> str:
+    if source == dest:
+        return "·"
+    if np.isinf(reach.first_s[source, dest]):
+        return "never"
+    worst_s = float(reach.worst_s[source, dest])
+    return fmt.significant(worst_s / size_s, 2) if np.isfinite(worst_s) else "late"
 
 
 def _duty(planned: Planned) -> FloatArray:
@@ -225,10 +237,6 @@ def _delay(t_s: float) -> str:
     if np.isnan(t_s):
         return fmt.NONE
     return fmt.duration(t_s) if np.isfinite(t_s) else "too late"
-
-
-def _short(value: float) -> str:
-    return fmt.significant(value, 2) if np.isfinite(value) else "late"
 
 
 def _whole(value: float) -> str:

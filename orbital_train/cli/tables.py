@@ -29,7 +29,7 @@ def recipe_lines() -> Iterator[str]:
 def measures_table(flight: Flight) -> Table:
     """What the trace amounts to."""
     m = measure(flight.trace)
-    table = Table("measure", "value", box=None, show_header=False)
+    table = Table("measure", "value", box=None, show_header=False, pad_edge=False)
     rows = {
         "policy": flight.trace.policy,
         "simulated time": f"{m.simulated_s / 3600:.2f} h",

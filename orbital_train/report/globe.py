@@ -42,8 +42,13 @@ class Marks:
 
     @property
     def size(self) -> float:
-        """Area of a satellite's dot."""
-        return float(np.clip(900.0 / max(1, self.sunlit.size), 5.0, 62.0))
+        """Area of a satellite's dot, in square points."""
+        return float(np.clip(900.0 / self.sunlit.size, 5.0, 62.0))
+
+    @property
+    def link_width(self) -> float:
+        """In points."""
+        return float(np.clip(14.0 / np.sqrt(max(1, len(self.links))), 0.35, 1.7))
 
 
 def draw_globe(ax: Axes, sky: Sky, marks: Marks) -> None:
@@ -53,21 +58,15 @@ def draw_globe(ax: Axes, sky: Sky, marks: Marks) -> None:
     many = len(sky.orbits_m) > 8
     _lines(ax, camera, sky.orbits_m, [SPACE["orbit"]] * len(sky.orbits_m), 0.6 if many else 1.1, 0.16 if many else 0.4)
     nodes_m = np.concatenate([sky.satellites_m, sky.sites_m])
-    pieces = _SEGMENTS if len(marks.links) < _MANY else _SEGMENTS // 3
-    share = np.linspace(0.0, 1.0, pieces + 1)[:, None]
+    reach = 1.08 * max(1.0, *(float(np.abs(camera.project(r_m)[0]).max()) for r_m in (nodes_m, sky.orbits_m)))
+    ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    ax.set_axis_off()
+    few = len(marks.links) < _MANY
+    share = np.linspace(0.0, 1.0, (_SEGMENTS if few else _SEGMENTS // 3) + 1)[:, None]
     ends_m = nodes_m[marks.links]
     chords_m = ends_m[:, None, 0] * (1 - share) + ends_m[:, None, 1] * share
-    few = len(marks.links) < _MANY
-    _lines(ax, camera, chords_m, marks.link_colours, 1.7 if few else 0.7, 0.28 if few else 0.07)
+    _lines(ax, camera, chords_m, marks.link_colours, marks.link_width, 0.3 if few else 0.08)
     _dots(ax, camera, sky, marks)
-    reach = 1.08 * max(1.0, float(np.abs(camera.project(nodes_m)[0]).max()), _span(camera, sky.orbits_m))
-    ax.set(xlim=(-reach, reach), ylim=(-reach, reach))
-    ax.set_aspect("equal", adjustable="datalim")  # so that its title stands as high as those beside it
-    ax.set_axis_off()
-
-
-def _span(camera: Camera, lines_m: FloatArray) -> float:
-    return float(np.abs(camera.project(lines_m)[0]).max(initial=0.0))
 
 
 def _camera(sky: Sky) -> Camera:
@@ -86,7 +85,7 @@ def _lines(ax: Axes, camera: Camera, lines_m: FloatArray, colours: list[str], wi
     for rows, alpha, zorder in ((hidden, faded, 3), (~hidden, 1.0, 4)):
         ax.add_collection(
             LineCollection(
-                pieces[rows], colors=colour[rows], linewidths=width, alpha=alpha, zorder=zorder, capstyle="round"
+                pieces[rows], colors=colour[rows], linewidths=width, alpha=alpha, zorder=zorder, capstyle="butt"
             )
         )
 
@@ -108,14 +107,14 @@ def _dots(ax: Axes, camera: Camera, sky: Sky, marks: Marks) -> None:
 
 def _names(ax: Axes, at: FloatArray, hidden: NDArray[np.bool_], names: tuple[str, ...]) -> None:
     """Beside the dots, away from the Earth's middle; a name that would lie on another is left out."""
-    placed: list[FloatArray] = []
+    room = np.array([0.16, 0.06]) * ax.get_xlim()[1]
     halo = [withStroke(linewidth=2.2, foreground="white", alpha=0.85)]
+    placed: list[FloatArray] = []
     for i in np.argsort(hidden, kind="stable").tolist():
         out = at[i] / max(1e-9, float(np.hypot(*at[i])))
-        place = at[i] + out * np.array([0.10, 0.075])
-        if all(np.abs((place - other) / [0.2, 0.075]).max() > 1.0 for other in placed):
-            placed.append(place)
-            ax.text(
-                *place, names[i], fontsize=8, ha="center", va="center", color=INK,
-                alpha=0.45 if hidden[i] else 1.0, path_effects=halo, zorder=7,
+        if all(np.abs((at[i] - other) / room).max() > 1.0 for other in placed):
+            placed.append(at[i])
+            ax.annotate(
+                names[i], at[i], out * [20, 13], textcoords="offset points", fontsize=8, ha="center", va="center",
+                color=INK, alpha=0.45 if hidden[i] else 1.0, path_effects=halo, zorder=7,
             )  # fmt: skip

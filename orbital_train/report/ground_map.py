@@ -71,9 +71,8 @@ def _links(sky: Sky, marks: Marks) -> LineCollection:
     ends_m, share = nodes_m[marks.links], np.linspace(0.0, 1.0, _PIECES + 1)[:, None]
     lines = _below(ends_m[:, None, 0] * (1 - share) + ends_m[:, None, 1] * share, sky.sidereal_rad)
     colours = np.repeat(np.array(marks.link_colours, dtype=object), _PIECES)[_is_unbroken(lines)]
-    few = len(lines) < 250
-    width, alpha = (1.3, 0.9) if few else (0.4, 0.5)
-    return LineCollection(_unbroken(lines), colors=colours.tolist(), linewidths=width, alpha=alpha, zorder=2)
+    width = 0.8 * marks.link_width
+    return LineCollection(_unbroken(lines), colors=colours.tolist(), linewidths=width, alpha=0.85, zorder=2)
 
 
 def _is_unbroken(lines_deg: FloatArray) -> np.ndarray:

@@ -80,7 +80,7 @@ def panels(plan: Plan, edge_s: FloatArray) -> Iterator[Panel]:
     training = np.array([coverage([work[n].training], edge_s) for n in nodes])
     yield Panel(
         title="training", values=training, colours=("#4A515E", "#E3E7ED", LANE["training"]),
-        low=0, high=1, ends=("none", "all the time"),
+        low=0, high=1, ends=("not training", "training"),
     )  # fmt: skip
 
 

@@ -6,29 +6,36 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
+from orbital_train.report import fmt
 from orbital_train.report.style import BLUE, INK, MUTED, SKY, time_axis
 from orbital_train.windows.measures import open_links_at, pair_shares
 from orbital_train.windows.plan import ContactPlan
 
 MOST_IN_MATRIX = 100
-_MOST_LABELS = 26
+_MOST_LABELS, _MOST_NUMBERS = 26, 12
 _MOMENTS = 400
 _SHARES = LinearSegmentedColormap.from_list("shares", ["#F4F7FB", "#9CCBEA", BLUE, "#06304F"])
 
 
 def draw_matrix(ax: Axes, plan: ContactPlan) -> None:
-    """Share of the time that each pair is linked; one half is enough, for links are open both ways."""
-    nodes = len(plan.node_names)
-    shares = np.ma.masked_where(np.eye(nodes, dtype=bool), pair_shares(plan))
-    image = ax.imshow(shares, cmap=_SHARES, vmin=0.0, vmax=1.0, interpolation="nearest")
+    """Share of the time that each pair is linked; links are open both ways, so that it is symmetric."""
+    nodes, shares = len(plan.node_names), pair_shares(plan)
+    most = float(shares.max())
+    shown = np.ma.masked_where(np.eye(nodes, dtype=bool), shares)
+    image = ax.imshow(shown, cmap=_SHARES, vmin=0.0, vmax=most, interpolation="nearest")
     if nodes <= _MOST_LABELS:
         ax.set_xticks(range(nodes), plan.node_names, rotation=90)
         ax.set_yticks(range(nodes), plan.node_names)
+    if nodes <= _MOST_NUMBERS:
+        for source, dest in np.argwhere(shares > 0).tolist():
+            share = float(shares[source, dest])
+            colour = "white" if share > 0.45 * most else INK
+            ax.text(dest, source, fmt.significant(100 * share, 2), fontsize=6.5, ha="center", va="center", color=colour)
     ax.set_anchor("W")
     ax.tick_params(length=0, labelsize=7.5)
     ax.spines[["left", "bottom"]].set_visible(False)
-    bar = ax.figure.colorbar(image, ax=ax, shrink=0.9, pad=0.03, aspect=18, ticks=(0, 0.5, 1))
-    bar.ax.set_yticklabels(["0", "50 %", "100 %"])
+    bar = ax.figure.colorbar(image, cax=ax.inset_axes((1.04, 0.06, 0.045, 0.88)), ticks=(0.0, most))
+    bar.ax.set_yticklabels(["0", f"{fmt.significant(100 * most, 2)} %"])
     bar.ax.tick_params(length=0, labelsize=7.5)
     bar.outline.set_visible(False)
 

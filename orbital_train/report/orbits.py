@@ -13,6 +13,7 @@ from orbital_train.report.runs import Plan
 from orbital_train.report.sky import Sky
 from orbital_train.report.style import MUTED, SPACE, figure, png
 from orbital_train.windows.measures import fraction_at, open_at
+from orbital_train.windows.plan import LinkKind
 
 
 def orbits_plot(plan: Plan, sky: Sky, title: str) -> bytes:
@@ -30,7 +31,9 @@ def draw_orbits(fig: Figure, plan: Plan, sky: Sky, title: str) -> None:
     grid = fig.add_gridspec(2, 2, width_ratios=(1.28, 1.0), height_ratios=(1.0, 1.12))
     around, above, links = (fig.add_subplot(grid[at]) for at in ((slice(None), 0), (0, 1), (1, 1)))
     draw_globe(around, sky, marks)
-    around.set_title(f"{title}: {sky.moment}, {fmt.duration(sky.t_s)} after the start")
+    ideal = ", ideal links and light" if (plan.contacts.kind == LinkKind.IDEAL).any() else ""
+    heading = f"{title}: {sky.moment}, {fmt.duration(sky.t_s)} after the start" + ideal
+    fig.suptitle(heading, x=0.008, ha="left", fontsize=12, fontweight="bold")
     if is_formation(sky):
         draw_formation(above, sky, marks)
         above.set_title("The formation, close up")
