@@ -6,8 +6,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from orbital_train.cli.plan_tables import Planned, nodes_table, reach_table, sky_table
+from orbital_train.cli.plan_tables import Planned, nodes_table, sky_table
 from orbital_train.cli.planning import Flight, fly
+from orbital_train.cli.reach_tables import reach_table
 from orbital_train.cli.run_directory import check_directory, open_run
 from orbital_train.cli.sky import sky_at
 from orbital_train.cli.tables import measures_table
@@ -34,7 +35,8 @@ def plan(recipe: Recipe, out: Path, console: Console) -> None:
         flight = fly(recipe, note=note)
         note("following messages")
         planned = measured(recipe, flight)
-    for table in (sky_table(planned), nodes_table(planned), reach_table(planned), measures_table(flight)):
+    pairs = [reach_table(reach, planned.names) for reach in planned.reaches[:1]]
+    for table in (sky_table(planned), nodes_table(planned), *pairs, measures_table(flight)):
         if table is not None:
             console.print(table)
             console.print()
@@ -72,4 +74,4 @@ def _draw(recipe: Recipe, planned: Planned, folder: Path) -> None:
     plan = Plan(contacts=flight.survey.contacts, light=flight.survey.light, trace=flight.trace)
     sky = sky_at(recipe, planned.fleet, typical_moment_s(plan.contacts))
     (folder / "timeline.png").write_bytes(timeline_plot(plan, recipe.name))
-    (folder / "orbits.png").write_bytes(orbits_plot(plan, sky, recipe.name))
+    (folder / "orbits.png").write_bytes(orbits_plot(plan.contacts, plan.light, sky, recipe.name))

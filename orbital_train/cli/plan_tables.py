@@ -9,6 +9,7 @@ import numpy as np
 from rich.table import Table
 
 from orbital_train.cli.planning import Flight
+from orbital_train.cli.reach_tables import delay, reach_rows
 from orbital_train.orbit.fleet import Fleet
 from orbital_train.report import fmt
 from orbital_train.schedule.reach import Reach
@@ -16,9 +17,6 @@ from orbital_train.windows.measures import Eclipses, Linked, pairs_linked
 from orbital_train.windows.plan import FloatArray
 
 MOST_ROWS = 40  # satellites, or planes, up to which each has a row
-MOST_COLUMNS = 12  # nodes up to which every pair is told
-_WIDTH = 80
-_NAMED = 4  # pairs that are named; of the others only the number is told
 _QUANTILES = {"lowest": 0.0, "lower quarter": 0.25, "median": 0.5, "upper quarter": 0.75, "highest": 1.0}
 
 
@@ -43,7 +41,7 @@ def sky_table(planned: Planned) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column()
-    for label, value in (*_fleet_rows(planned), *_light_rows(planned), *_reach_rows(planned)):
+    for label, value in (*_fleet_rows(planned), *_light_rows(planned), *reach_rows(planned.reaches, planned.names)):
         table.add_row(label, value)
     return table
 
@@ -51,22 +49,15 @@ def sky_table(planned: Planned) -> Table:
 def _fleet_rows(planned: Planned) -> Iterator[tuple[str, str]]:
     sky, satellites, planes = planned.flight.survey, len(planned.fleet), np.unique(planned.fleet.plane).size
     contacts, sites = sky.contacts, len(planned.names) - satellites
-    yield (
-        "nodes",
-        ", ".join(
-            [
-                _plural(satellites, "satellite") + f" in {_plural(planes, 'plane')}",
-                *([_plural(sites, "ground site")] * (sites > 0)),
-            ]
-        ),
-    )
+    fleet = f"{fmt.plural(satellites, 'satellite')} in {fmt.plural(planes, 'plane')}"
+    yield "nodes", fleet + (f", {fmt.plural(sites, 'ground site')}" if sites else "")
     orbits = f", {fmt.significant(contacts.horizon_s / sky.period_s)} orbits" if sky.period_s else ""
     yield "horizon", fmt.duration(contacts.horizon_s) + orbits
     nodes, links = len(planned.names), np.unique(contacts.link_id).size
     pairs = f"{pairs_linked(contacts):,} of {nodes * (nodes - 1) // 2:,} pairs"
-    yield "contacts", f"{len(contacts):,} (one way) of {_plural(links, 'link')} between {pairs}"
+    yield "contacts", f"{len(contacts):,} (one way) of {fmt.plural(links, 'link')} between {pairs}"
     if not sky.ideal:
-        yield "opportunities", f"{sky.opportunities:,} before terminals are matched, {_plural(links, 'link')} after"
+        yield "opportunities", f"{sky.opportunities:,} before terminals are matched, {fmt.plural(links, 'link')} after"
     duty, open_links = planned.linked.duty[:satellites], planned.linked.open_links[:satellites]
     yield "link duty", f"{_mean_and_range(duty)} of the time; {open_links.mean():.2f} open on average"
 
@@ -80,48 +71,6 @@ def _light_rows(planned: Planned) -> Iterator[tuple[str, str]]:
         longest = fmt.duration(float(dark.longest_s[worst]))
         yield "longest eclipse", f"{longest}, penumbra included ({planned.names[worst]})"
     yield "compute duty", f"{_mean_and_range(_duty(planned))} of an always-powered satellite's steps"
-
-
-def _reach_rows(planned: Planned) -> Iterator[tuple[str, str]]:
-    for reach, what in zip(planned.reaches, ("message", "signal"), strict=False):
-        yield f"{what}, {fmt.data_bytes(reach.bits / 8)}", _reached(reach)
-    for reach in planned.reaches[:1]:
-        if slowest := _slowest(reach, planned.names):
-            yield "slowest pair", slowest
-        if np.isinf(reach.first_s).any():
-            yield "cannot reach", _pairs(np.argwhere(np.isinf(reach.first_s)).tolist(), reach, planned.names)
-        yield "delays", _how(reach, planned.names)
-
-
-def _reached(reach: Reach) -> str:
-    """How many pairs a message can join, and how soon."""
-    first_s, worst_s = reach.first_s[reach.pairs], reach.worst_s[reach.pairs]
-    known = np.isfinite(first_s)
-    share = f"{int(known.sum()):,} of {known.size:,} pairs"
-    if not known.any():
-        return share
-    return f"{share}; median {fmt.duration(float(np.median(first_s[known])))}, longest {_delay(worst_s[known].max())}"
-
-
-def _slowest(reach: Reach, names: tuple[str, ...]) -> str:
-    """The pair with the longest delay of those that can be joined; empty where none can."""
-    worst_s = np.where(reach.pairs & np.isfinite(reach.first_s), reach.worst_s, -np.inf)
-    worst = np.unravel_index(worst_s.argmax(), worst_s.shape)
-    return _pairs([[int(i) for i in worst]], reach, names) if worst_s[worst] > -np.inf else ""
-
-
-def _pairs(rows: list[list[int]], reach: Reach, names: tuple[str, ...]) -> str:
-    """Some pairs by name: rows of the reach's source and destination."""
-    named = ", ".join(f"{names[reach.sources[s]]} to {names[d]}" for s, d in rows[:_NAMED])
-    return named + (f" and {_plural(len(rows) - _NAMED, 'more pair')}" if len(rows) > _NAMED else "")
-
-
-def _how(reach: Reach, names: tuple[str, ...]) -> str:
-    tried = "any start time" if reach.starts is None else f"{reach.starts} start times"
-    text = f"median from the start; longest of {tried} in one orbit"
-    if len(reach.sources) == len(names):
-        return text
-    return f"{text}; from {len(reach.sources)} nodes, evenly chosen: {', '.join(names[i] for i in reach.sources)}"
 
 
 def nodes_table(planned: Planned) -> Table:
@@ -160,7 +109,7 @@ def _columns(planned: Planned) -> list[_Column]:
         _Column(name="steps", values=np.array([float(a.steps) for a in accounts]), text=_whole),
         _Column(name="duty", values=_duty(planned), text=fmt.percent),
         _Column(name="waits", values=waits, text=fmt.percent),
-        _Column(name="reached", values=worst_s, text=_delay, joined=np.max),
+        _Column(name="reached", values=worst_s, text=delay, joined=np.max),
     ]  # fmt: skip
 
 
@@ -181,41 +130,12 @@ def _rows(columns: list[_Column], fleet: Fleet) -> Iterator[tuple[str, list[str]
     elif _by_plane(fleet):
         for plane in np.unique(fleet.plane).tolist():
             members = np.flatnonzero(fleet.plane == plane)
-            label = f"{plane} ({_plural(members.size, 'satellite')})"
+            label = f"{plane} ({fmt.plural(members.size, 'satellite')})"
             yield label, [c.text(float(c.joined(c.values[members]))) for c in columns]
     else:
         for label, share in _QUANTILES.items():
             values = [np.quantile(c.values[: len(fleet)], share, method="nearest") for c in columns]
             yield label, [c.text(float(value)) for c, value in zip(columns, values, strict=True)]
-
-
-def reach_table(planned: Planned) -> Table | None:
-    """Every pair of a small fleet: the longest delay of the flown message from the row's node to the column's."""
-    nodes = len(planned.names)
-    if not planned.reaches or nodes > MOST_COLUMNS:
-        return None
-    worst_s = planned.reaches[0].worst_s
-    size_s, unit = fmt.time_unit(float(np.max(worst_s, where=np.isfinite(worst_s), initial=0.0)))
-    cells = [[_cell(planned.reaches[0], s, d, size_s) for d in range(nodes)] for s in range(nodes)]
-    widths = [max(len(planned.names[d]), *(len(row[d]) for row in cells)) for d in range(nodes)]
-    if max(len(f"longest ({unit})"), *(len(name) for name in planned.names)) + sum(widths) + 2 * nodes > _WIDTH:
-        return None
-    table = Table(box=None, pad_edge=False)
-    table.add_column(f"longest ({unit})", no_wrap=True)
-    for name in planned.names:
-        table.add_column(name, justify="right", no_wrap=True)
-    for name, row in zip(planned.names, cells, strict=True):
-        table.add_row(name, *row)
-    return table
-
-
-def _cell(reach: Reach, source: int, dest: int, size_s: float) -> str:
-    if source == dest:
-        return "·"
-    if np.isinf(reach.first_s[source, dest]):
-        return "never"
-    worst_s = float(reach.worst_s[source, dest])
-    return fmt.significant(worst_s / size_s, 2) if np.isfinite(worst_s) else "late"
 
 
 def _duty(planned: Planned) -> FloatArray:
@@ -227,16 +147,6 @@ def _mean_and_range(shares: FloatArray) -> str:
     """The mean over the fleet, and the lowest and highest where they differ."""
     low, high = fmt.percent(float(shares.min())), fmt.percent(float(shares.max()))
     return fmt.percent(float(shares.mean())) + ("" if low == high else f" ({low.removesuffix(' %')} to {high})")
-
-
-def _plural(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
-def _delay(t_s: float) -> str:
-    if np.isnan(t_s):
-        return fmt.NONE
-    return fmt.duration(t_s) if np.isfinite(t_s) else "too late"
 
 
 def _whole(value: float) -> str:

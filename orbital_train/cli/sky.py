@@ -22,7 +22,7 @@ _MOST_ORBITS = 36
 
 
 def sky_at(recipe: Recipe, fleet: Fleet, t_s: float) -> Sky:
-    """Propagate the fleet to one moment; orbits and tails are the two-body motion through it, good enough to look at."""
+    """Propagate the fleet to one moment. Orbits and tails are the two-body motion through it: enough to look at."""
     start, now_s = recipe.time.start, np.array([t_s])
     r_m, v_mps = (state[:, 0] for state in Sgp4Ephemeris(fleet.names, fleet.satrecs, start).states(now_s))
     sun_m = sun_positions_almanac_m(start, now_s)[0]

@@ -28,22 +28,23 @@ class Marks:
     sunlit: NDArray[np.bool_]  # (N,)
     links: IntArray  # (L, 2) nodes, satellites before ground sites
     names: tuple[str, ...]  # of all nodes
+    apart: bool  # whether the satellites can be told apart beside the Earth; else they are one dot
 
     @property
     def colours(self) -> list[str]:
         """A colour for every satellite."""
-        return [SPACE["sunlit" if lit else "shadow"] for lit in self.sunlit.tolist()]
+        return [SPACE["sunlit" if lit else "shadow"] for lit in self.sunlit]
 
     @property
     def link_colours(self) -> list[str]:
         """A colour for every link."""
-        ground = (self.links >= self.sunlit.size).any(axis=1)
-        return [SPACE["ground_link" if g else "link"] for g in ground.tolist()]
+        ground = (self.links >= self.sunlit.size).max(axis=1, initial=False)
+        return [SPACE["ground_link" if g else "link"] for g in ground]
 
     @property
     def size(self) -> float:
         """Area of a satellite's dot, in square points."""
-        return float(np.clip(900.0 / self.sunlit.size, 5.0, 62.0))
+        return float(np.clip(900.0 / self.sunlit.size, 5.0, 62.0)) if self.apart else 62.0
 
     @property
     def link_width(self) -> float:
@@ -84,9 +85,7 @@ def _lines(ax: Axes, camera: Camera, lines_m: FloatArray, colours: list[str], wi
     colour = np.repeat(np.array(colours), lines_m.shape[1] - 1)
     for rows, alpha, zorder in ((hidden, faded, 3), (~hidden, 1.0, 4)):
         ax.add_collection(
-            LineCollection(
-                pieces[rows], colors=colour[rows], linewidths=width, alpha=alpha, zorder=zorder, capstyle="butt"
-            )
+            LineCollection(list(pieces[rows]), colors=colour[rows], linewidths=width, alpha=alpha, zorder=zorder)
         )
 
 
@@ -95,8 +94,10 @@ def _dots(ax: Axes, camera: Camera, sky: Sky, marks: Marks) -> None:
     hidden, colour = camera.hidden(sky.satellites_m), np.array(marks.colours)
     edge = 0.8 if marks.size > 12 else 0.25
     for rows, alpha, zorder in ((hidden, 0.3 if len(at) < 200 else 0.12, 3), (~hidden, 1.0, 6)):
-        style = {"s": marks.size, "linewidths": edge, "edgecolors": "white", "alpha": alpha, "zorder": zorder}
-        ax.scatter(at[rows, 0], at[rows, 1], c=colour[rows], **style)
+        ax.scatter(
+            at[rows, 0], at[rows, 1], s=marks.size, c=colour[rows], linewidths=edge, edgecolors="white", alpha=alpha,
+            zorder=zorder,
+        )  # fmt: skip
     if len(sky.sites_m):
         sites, _ = camera.project(sky.sites_m)
         seen = ~camera.hidden(sky.sites_m * 1.001)

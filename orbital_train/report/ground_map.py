@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.patheffects import withStroke
+from numpy.typing import NDArray
 
 from orbital_train.report.earth import world_map
 from orbital_train.report.globe import Marks
@@ -14,7 +15,7 @@ from orbital_train.report.style import INK, MUTED, SPACE
 from orbital_train.windows.plan import FloatArray
 
 FORMATION_M = 200e3  # satellites that are all this close to each other fly in formation
-_MOST_TAILS = 150
+MOST_TAILS = 150
 _MOST_SITES = 8
 _PIECES = 24
 
@@ -30,9 +31,9 @@ def draw_map(ax: Axes, sky: Sky, marks: Marks) -> None:
     ax.imshow(
         world_map(sky.sun, sky.sidereal_rad), extent=(-180, 180, -90, 90), origin="lower", aspect="auto", zorder=0
     )
-    if len(sky.tails_deg) <= _MOST_TAILS:
+    if len(sky.tails_deg) <= MOST_TAILS:
         pieces = _unbroken(sky.tails_deg)
-        ax.add_collection(LineCollection(pieces, colors="white", linewidths=1.6, alpha=0.75, zorder=1))
+        ax.add_collection(LineCollection(list(pieces), colors="white", linewidths=1.6, alpha=0.75, zorder=1))
     ax.add_collection(_links(sky, marks))
     here = sky.tails_deg[:, -1]
     ax.scatter(
@@ -70,12 +71,12 @@ def _links(sky: Sky, marks: Marks) -> LineCollection:
     nodes_m = np.concatenate([sky.satellites_m, sky.sites_m])
     ends_m, share = nodes_m[marks.links], np.linspace(0.0, 1.0, _PIECES + 1)[:, None]
     lines = _below(ends_m[:, None, 0] * (1 - share) + ends_m[:, None, 1] * share, sky.sidereal_rad)
-    colours = np.repeat(np.array(marks.link_colours, dtype=object), _PIECES)[_is_unbroken(lines)]
+    colours = np.repeat(np.array(marks.link_colours), _PIECES)[_is_unbroken(lines)]
     width = 0.8 * marks.link_width
-    return LineCollection(_unbroken(lines), colors=colours.tolist(), linewidths=width, alpha=0.85, zorder=2)
+    return LineCollection(list(_unbroken(lines)), colors=colours.tolist(), linewidths=width, alpha=0.85, zorder=2)
 
 
-def _is_unbroken(lines_deg: FloatArray) -> np.ndarray:
+def _is_unbroken(lines_deg: FloatArray) -> NDArray[np.bool_]:
     """Which pieces do not jump over the map's edge, (P · (K - 1),)."""
     return np.asarray((np.abs(np.diff(lines_deg[..., 0], axis=1)) < 180.0).ravel())
 
@@ -95,7 +96,7 @@ def draw_formation(ax: Axes, sky: Sky, marks: Marks) -> None:
     size_m, unit = (1.0, "m") if np.abs(place_m).max() < 5e3 else (1e3, "km")
     place = place_m / size_m
     between = marks.links[(marks.links < len(place)).all(axis=1)]
-    ax.add_collection(LineCollection(place[between], colors=SPACE["link"], linewidths=1.0, alpha=0.7, zorder=1))
+    ax.add_collection(LineCollection(list(place[between]), colors=SPACE["link"], linewidths=1.0, alpha=0.7, zorder=1))
     ax.scatter(place[:, 0], place[:, 1], s=34, c=marks.colours, edgecolors="white", linewidths=0.7, zorder=2)
     ax.set_xlabel(f"along the flight ({unit})")
     ax.set_ylabel(f"up ({unit})")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.ticker import MaxNLocator
 
 from orbital_train.report import fmt
 from orbital_train.report.style import BLUE, INK, MUTED, SKY, time_axis
@@ -50,7 +51,7 @@ def draw_degree(ax: Axes, plan: ContactPlan, satellites: int) -> None:
     ax.step(t_s, middle, where="post", color=BLUE, lw=1.2, label="median")
     ax.plot(t_s, count.mean(axis=0), color=INK, lw=0.9, ls="--", label="mean")
     ax.set(xlim=(0, plan.horizon_s), ylim=(0, max(1.0, float(highest.max()) * 1.05)))
-    ax.yaxis.get_major_locator().set_params(integer=True)
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(True)
     ax.tick_params(colors=MUTED)
     time_axis(ax, plan.horizon_s)
