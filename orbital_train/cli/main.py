@@ -32,7 +32,7 @@ ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue the run i
 
 @app.command()
 def plan(recipe: RecipeArgument, set_: SetOption = None, out: OutOption = None) -> None:
-    """Compute windows and schedule; nothing is trained."""
+    """Compute windows and schedule, print and draw them; nothing is trained."""
     with _told(recipe):
         from orbital_train.cli import plan as planning
         from orbital_train.cli.run_directory import free_directory

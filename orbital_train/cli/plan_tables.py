@@ -116,7 +116,7 @@ def _columns(planned: Planned) -> list[_Column]:
 def _first_heading(fleet: Fleet) -> str:
     if len(fleet) <= MOST_ROWS:
         return "node"
-    return "plane" if _by_plane(fleet) else f"{len(fleet):,} satellites"
+    return "plane\n(satellites)" if _by_plane(fleet) else f"of {len(fleet):,}\nsatellites"
 
 
 def _by_plane(fleet: Fleet) -> bool:
@@ -130,8 +130,7 @@ def _rows(columns: list[_Column], fleet: Fleet) -> Iterator[tuple[str, list[str]
     elif _by_plane(fleet):
         for plane in np.unique(fleet.plane).tolist():
             members = np.flatnonzero(fleet.plane == plane)
-            label = f"{plane} ({fmt.plural(members.size, 'satellite')})"
-            yield label, [c.text(float(c.joined(c.values[members]))) for c in columns]
+            yield f"{plane} ({members.size})", [c.text(float(c.joined(c.values[members]))) for c in columns]
     else:
         for label, share in _QUANTILES.items():
             values = [np.quantile(c.values[: len(fleet)], share, method="nearest") for c in columns]

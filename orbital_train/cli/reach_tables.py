@@ -34,7 +34,9 @@ def _reached(reach: Reach) -> str:
     share = f"{int(known.sum()):,} of {known.size:,} pairs"
     if not known.any():
         return share
-    return f"{share}; median {fmt.duration(float(np.median(first_s[known])))}, longest {delay(worst_s[known].max())}"
+    worst = float(worst_s[known].max())
+    longest = fmt.duration(worst) if np.isfinite(worst) else "beyond the horizon"
+    return f"{share}; median {fmt.duration(float(np.median(first_s[known])))}, longest {longest}"
 
 
 def _slowest(reach: Reach, names: tuple[str, ...]) -> str:
