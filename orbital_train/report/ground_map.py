@@ -14,16 +14,20 @@ from orbital_train.report.sky import Sky
 from orbital_train.report.style import INK, MUTED, SPACE
 from orbital_train.windows.plan import FloatArray
 
-FORMATION_M = 200e3  # satellites that are all this close to each other fly in formation
+FORMATION_M, FORMATION_MPS = 200e3, 300.0  # satellites that are all this alike fly in formation
 MOST_TAILS = 150
 _MOST_SITES = 8
 _PIECES = 24
 
 
 def is_formation(sky: Sky) -> bool:
-    """Whether several satellites fly so close together that a picture of the Earth shows one dot."""
-    middle_m = sky.satellites_m.mean(axis=0)
-    return len(sky.satellites_m) > 1 and float(np.linalg.norm(sky.satellites_m - middle_m, axis=-1).max()) < FORMATION_M
+    """Whether several satellites fly together, so close that a picture of the Earth shows one dot."""
+    near = _spread(sky.satellites_m) < FORMATION_M and _spread(sky.velocities_mps) < FORMATION_MPS
+    return len(sky.satellites_m) > 1 and near
+
+
+def _spread(vectors: FloatArray) -> float:
+    return float(np.linalg.norm(vectors - vectors.mean(axis=0), axis=-1).max())
 
 
 def draw_map(ax: Axes, sky: Sky, marks: Marks) -> None:

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.figure import Figure
 
+from orbital_train.report.ground_map import is_formation
 from orbital_train.report.orbits import draw_orbits, orbits_plot
 from orbital_train.report.sky import Sky
 from orbital_train.report.style import SPACE, figure
@@ -69,6 +70,14 @@ def test_a_formation_is_shown_close_up():
     along_m, up_m = np.asarray(close.collections[1].get_offsets()).T
     assert np.abs(along_m).max() == pytest.approx(1000.0, abs=1.0)
     assert np.abs(up_m).max() == pytest.approx(500.0, abs=1.0)
+
+
+def test_satellites_that_only_pass_each_other_are_no_formation():
+    sky = skies.formation()
+    turned = sky.velocities_mps * np.where(np.arange(81) < 40, 1.0, -1.0)[:, None]
+    assert is_formation(sky)
+    assert not is_formation(replace(sky, velocities_mps=turned))
+    assert not is_formation(skies.constellation(1, 1))
 
 
 def test_links_to_the_ground_have_a_colour_and_an_entry_of_their_own():
