@@ -37,35 +37,17 @@ def plan(
     out: OutOption = None,
     export: Annotated[
         list[str] | None,
-        typer.Option("--export", metavar="FORMAT", help="Write the contacts for others too: ion, hdtn. Needs --out."),
+        typer.Option("--export", metavar="FORMAT", help="Write the contacts for other programs too: ion, hdtn."),
     ] = None,
 ) -> None:
-    """Compute windows and schedule; nothing is trained."""
+    """Compute windows and schedule, print and draw them; nothing is trained."""
     with _told(recipe):
-        from orbital_train.cli.planning import fly
-        from orbital_train.cli.run_directory import check_directory, open_run
-        from orbital_train.cli.seasons import season_lines
-        from orbital_train.cli.sizing import sizing_lines
-        from orbital_train.cli.tables import measures_table, nodes_table
+        from orbital_train.cli import plan as planning
+        from orbital_train.cli.run_directory import free_directory
         from orbital_train.config.load import load_recipe
-        from orbital_train.windows.exchange.files import EXPORTS, plan_text
 
         loaded = load_recipe(recipe, set_ or ())
-        forms = _exports(export, out)
-        if out is not None:
-            check_directory(out, loaded, resume=False)
-        flight = fly(loaded)
-        texts = {EXPORTS[form]: plan_text(form, flight.survey.contacts, loaded.time.start) for form in forms}
-        console.print(nodes_table(flight))
-        console.print()
-        console.print(measures_table(flight))
-        console.print()
-        for line in (*sizing_lines(flight), *season_lines(loaded)):
-            console.print(line, highlight=False, soft_wrap=True)
-        if out is not None:
-            with open_run(out, loaded, resume=False) as run:
-                run.write_plan(loaded, flight, texts)
-            console.print(f"\nplan and trace: {out}")
+        planning.plan(loaded, out or free_directory(f"{loaded.name}-plan"), console, _exports(export))
 
 
 @app.command()
@@ -129,14 +111,12 @@ def recipes() -> None:
         print(line)
 
 
-def _exports(forms: list[str] | None, out: Path | None) -> tuple[str, ...]:
+def _exports(forms: list[str] | None) -> tuple[str, ...]:
     from orbital_train.windows.exchange.files import EXPORTS
 
     for form in forms or ():
         if form not in EXPORTS:
             raise InputError("--export", form, f"must be one of {', '.join(EXPORTS)}")
-        if out is None:
-            raise InputError("--export", form, "needs a directory to write to, as --out DIR")
     return tuple(dict.fromkeys(forms or ()))
 
 

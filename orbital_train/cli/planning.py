@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,6 +20,7 @@ from orbital_train.orbit.crowding import check_separation
 from orbital_train.orbit.ephemeris import Ephemeris, GroundSite, Sgp4Ephemeris, SiteEphemeris, joined
 from orbital_train.orbit.fleet import ElementFileSpec, Fleet, FleetSpec, build_fleet, check_age
 from orbital_train.orbit.flyable import flyable
+from orbital_train.orbit.grid import StateGrid, sample
 from orbital_train.orbit.sun import sun_path
 from orbital_train.schedule.network import Bookings, Network, earliest_arrivals
 from orbital_train.schedule.scenario import Scenario
@@ -27,15 +28,23 @@ from orbital_train.schedule.simulate import simulate
 from orbital_train.schedule.synchronous import simulate_synchronous
 from orbital_train.schedule.trace import Trace
 from orbital_train.schedule.validate import validate
-from orbital_train.windows.contacts import contacts_and_opportunities
+from orbital_train.windows.contacts import plan_links
 from orbital_train.windows.exchange.files import read_contacts
 from orbital_train.windows.ideal import ideal_contacts, ideal_light
 from orbital_train.windows.incidence import light_on_arrays
-from orbital_train.windows.light import illuminate
-from orbital_train.windows.links import Opportunities
+from orbital_train.windows.light import illuminate_on_grid
+from orbital_train.windows.links import STEP_S, Opportunities
 from orbital_train.windows.plan import ContactPlan
 
 FEWEST_ORBITS = 2
+
+Note = Callable[[str], None]
+"""Told of each stage of planning as it begins."""
+
+
+def _quiet(stage: str) -> None:
+    """Nobody watches."""
+
 
 # Where lower layers name their own settings, in SI units: the recipe's key, and its unit in theirs.
 RECIPE_KEYS = {
@@ -56,28 +65,33 @@ class Flight:
     notes: tuple[str, ...]  # those of the survey, and of this flight
 
 
-def survey(recipe: Recipe) -> Survey:
+def survey(recipe: Recipe, note: Note = _quiet) -> Survey:
     """Propagate the fleet, find light and links; the same scenario's survey comes from the cache the next time.
 
     Raises:
         InputError: the fleet, its element sets or its links cannot be flown.
     """
-    return survey_or_cached(recipe, "all", lambda: _survey(recipe))
+    return survey_or_cached(recipe, "all", lambda: _survey(recipe, note))
 
 
-def _survey(recipe: Recipe) -> Survey:
+def _survey(recipe: Recipe, note: Note) -> Survey:
     horizon_s = recipe.time.horizon_h * 3600.0
     spec, sites = build.fleet_spec(recipe), build.ground_sites(recipe)
+    note("building the fleet")
     with _in_the_recipes_words(recipe), _noted() as notes:
-        fleet = _checked_fleet(spec, recipe.time.start, horizon_s)
+        fleet = checked_fleet(spec, recipe.time.start, horizon_s)
         if isinstance(spec, ElementFileSpec):
             check_age(fleet, recipe.time.start, horizon_s, spec.allow_old)
         _check_names(fleet, sites)
         satellites: Ephemeris = Sgp4Ephemeris(fleet.names, fleet.satrecs, recipe.time.start)
         everything = joined(satellites, SiteEphemeris(sites, recipe.time.start)) if sites else satellites
-        contacts, found = _contacts(recipe, fleet, everything, sites)
-        light = illuminate(everything, len(fleet.names), recipe.time.start, horizon_s, build.light_spec(recipe))
-        array_light = light_on_arrays(everything, len(fleet), recipe.time.start, light, recipe.power.array_mount)
+        note("propagating the fleet")
+        grid = sample(everything, horizon_s, STEP_S)
+        contacts, found = _contacts(recipe, fleet, grid, sites, note)
+        note("finding light and shadow")
+        names = contacts.node_names
+        light = illuminate_on_grid(names, grid, len(fleet), recipe.time.start, build.light_spec(recipe))
+        array_light = light_on_arrays(grid, len(fleet), recipe.time.start, light, recipe.power.array_mount)
     return Survey(
         contacts=contacts,
         light=light,
@@ -90,7 +104,7 @@ def _survey(recipe: Recipe) -> Survey:
     )
 
 
-def _checked_fleet(spec: FleetSpec, start: datetime, horizon_s: float) -> Fleet:
+def checked_fleet(spec: FleetSpec, start: datetime, horizon_s: float) -> Fleet:
     """The fleet that flies: satellites that would collide or fall are refused, or left out if the recipe says so."""
     if isinstance(spec, ElementFileSpec):
         return flyable(build_fleet(spec, start), start, horizon_s, drop_failing=spec.drop_failing)
@@ -99,15 +113,16 @@ def _checked_fleet(spec: FleetSpec, start: datetime, horizon_s: float) -> Fleet:
 
 
 def _contacts(
-    recipe: Recipe, fleet: Fleet, ephemeris: Ephemeris, sites: tuple[GroundSite, ...]
+    recipe: Recipe, fleet: Fleet, grid: StateGrid, sites: tuple[GroundSite, ...], note: Note
 ) -> tuple[ContactPlan, Opportunities | None]:
     """Contacts, and the opportunities that they were matched from unless they come from a file."""
     start, horizon_s = recipe.time.start, recipe.time.horizon_h * 3600.0
     path = build.contact_plan_path(recipe)
     if path is not None:
-        return read_contacts(path, tuple(ephemeris.names), len(fleet), start, horizon_s), None
-    sun = sun_path(start, horizon_s)
-    return contacts_and_opportunities(fleet, ephemeris, sites, build.link_spec(recipe), horizon_s, sun)
+        names = (*fleet.names, *(site.name for site in sites))
+        return read_contacts(path, names, len(fleet), start, horizon_s), None
+    planned = plan_links(fleet, grid, sites, build.link_spec(recipe), sun_path(start, horizon_s), note)
+    return planned.contacts, planned.opportunities
 
 
 def survey_alone(recipe: Recipe, satellites: int) -> Survey:
@@ -124,12 +139,13 @@ def _survey_alone(recipe: Recipe, satellites: int) -> Survey:
     start = recipe.time.start
     with _in_the_recipes_words(recipe), _noted() as notes:
         spec = build.fleet_spec(recipe)
-        fleet = _checked_fleet(spec, start, recipe.time.horizon_h * 3600.0)
+        fleet = checked_fleet(spec, start, recipe.time.horizon_h * 3600.0)
         if isinstance(spec, ElementFileSpec):
             check_age(_first_of(fleet), start, horizon_s, spec.allow_old)
         first = Sgp4Ephemeris(fleet.names[:1], fleet.satrecs[:1], start)
-        light = illuminate(first, 1, start, horizon_s, build.light_spec(recipe))
-        array_light = light_on_arrays(first, 1, start, light, recipe.power.array_mount)
+        grid = sample(first, horizon_s, STEP_S)
+        light = illuminate_on_grid(first.names, grid, 1, start, build.light_spec(recipe))
+        array_light = light_on_arrays(grid, 1, start, light, recipe.power.array_mount)
     return Survey(
         contacts=ideal_contacts(first.names, horizon_s),  # none, with nobody to talk to
         light=light,
@@ -171,25 +187,28 @@ def scenario_of(recipe: Recipe, sky: Survey) -> Scenario:
     )
 
 
-def fly(recipe: Recipe, sky: Survey | None = None) -> Flight:
+def fly(recipe: Recipe, sky: Survey | None = None, note: Note = _quiet) -> Flight:
     """Simulate a recipe; the survey is made when none is given. The fully connected policy flies in the ideal world.
 
     Raises:
         InputError: the fleet can never talk, or never has the energy to train, or the model cannot be built.
     """
     build.train_spec(recipe)
-    sky = sky or survey(recipe)
+    sky = sky or survey(recipe, note)
     if recipe.schedule.policy == "fully_connected" and not sky.ideal:
         sky = ideal_survey(sky, recipe)
     scenario = scenario_of(recipe, sky)
     with _noted() as notes:
+        note("checking energy and links")
         check_scenario(recipe, sky, scenario)
+        note("simulating the schedule")
         policy = build.policy(recipe, sky.contacts.node_names)
         trace = simulate_synchronous(scenario) if policy is None else simulate(scenario, policy)
         if trace.merged_steps < trace.budget_steps:
             share = trace.merged_steps / trace.budget_steps
             problem = f"{trace.policy} merges only {trace.merged_steps} ({share:.0%}) before the horizon ends"
             _warn("schedule.budget_steps", trace.budget_steps, problem)
+    note("checking the schedule")
     validate(trace, scenario)
     return Flight(survey=sky, scenario=scenario, trace=trace, notes=(*sky.notes, *notes))
 

@@ -16,7 +16,7 @@ from orbital_train.windows.terminals import Links
 
 
 def plan_of_links(
-    names: tuple[str, ...], horizon_s: float, grid: StateGrid, found: Opportunities, links: Links, spec: LinkSpec
+    names: tuple[str, ...], grid: StateGrid, found: Opportunities, links: Links, spec: LinkSpec
 ) -> ContactPlan:
     """Two rows for every slice of a link, in the order of (start, link, direction); links are numbered by start.
 
@@ -36,7 +36,7 @@ def plan_of_links(
     acquire_start_s = np.where(opens, links.acquire_start_s[order][slices.link], slices.start_s)
     return ContactPlan(
         node_names=names,
-        horizon_s=horizon_s,
+        horizon_s=float(grid.t_s[-1]),
         contact_id=np.arange(part.size),
         link_id=link,
         source=node,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
 from orbital_train.orbit.ephemeris import Ephemeris, GroundSite
@@ -18,6 +21,14 @@ from orbital_train.windows.search import Windows
 from orbital_train.windows.terminals import Pools, match
 
 
+@dataclass(frozen=True, kw_only=True)
+class PlannedLinks:
+    """The contacts of a scenario, and the opportunities that they were chosen from."""
+
+    opportunities: Opportunities
+    contacts: ContactPlan
+
+
 def contact_plan(
     fleet: Fleet,
     ephemeris: Ephemeris,
@@ -26,27 +37,28 @@ def contact_plan(
     horizon_s: float,
     sun: SunPositions | None = None,
 ) -> ContactPlan:
-    """The contacts of :func:`contacts_and_opportunities`."""
-    return contacts_and_opportunities(fleet, ephemeris, sites, spec, horizon_s, sun)[0]
+    """The contacts of :func:`plan_links`, for an ephemeris of the satellites, then the sites, in TEME axes."""
+    grid = sample(ephemeris, horizon_s, STEP_S)
+    return plan_links(fleet, grid, sites, spec, sun).contacts
 
 
-def contacts_and_opportunities(
+def plan_links(
     fleet: Fleet,
-    ephemeris: Ephemeris,
+    grid: StateGrid,
     sites: tuple[GroundSite, ...],
     spec: LinkSpec,
-    horizon_s: float,
     sun: SunPositions | None = None,
-) -> tuple[ContactPlan, Opportunities]:
+    note: Callable[[str], None] = lambda stage: None,
+) -> PlannedLinks:
     """Plan all contacts of a scenario.
 
     Args:
         fleet: the satellites.
-        ephemeris: the satellites, then the sites, in TEME axes.
+        grid: states of the satellites, then the sites, in TEME axes; contacts are clipped to its time.
         sites: the ground sites.
         spec: topology, limits and costs of links.
-        horizon_s: length of the scenario; contacts are clipped to it.
-        sun: what blinds receivers, in the axes of the ephemeris; None leaves it out.
+        sun: what blinds receivers, in the axes of the states; None leaves it out.
+        note: told of each stage as it begins.
 
     Returns:
         Contacts with the light time of the largest range in the contact, so that no message is planned to be heard too
@@ -57,13 +69,16 @@ def contacts_and_opportunities(
         InputError: the links cannot be (keys ``links.*`` and ``ground_sites.*``).
     """
     refuse_bad_links(spec)
-    grid = sample(ephemeris, horizon_s, STEP_S)
-    found = opportunities_on_grid(fleet, grid, sites, spec, sun)
+    note("finding links")
+    kept = found = opportunities_on_grid(fleet, grid, sites, spec, sun)
+    note("matching terminals")
     found, pools = _with_terminals(grid, found, len(fleet), sites, spec)
     links = match(found, pools, spec.acquisition_s, spec.minimum_life_s)
     if spec.topology == "nearest":
         found, links = with_nearest(found, links, grid, len(fleet), spec, sun)
-    return plan_of_links(tuple(ephemeris.names), horizon_s, grid, found, links, spec), found
+        kept = found
+    names = (*fleet.names, *(site.name for site in sites))
+    return PlannedLinks(opportunities=kept, contacts=plan_of_links(names, grid, found, links, spec))
 
 
 def _with_terminals(

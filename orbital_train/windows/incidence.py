@@ -16,12 +16,10 @@ import numpy as np
 
 from orbital_train.orbit.arrays import BoolArray
 from orbital_train.orbit.beta import orbit_normals
-from orbital_train.orbit.ephemeris import Ephemeris
-from orbital_train.orbit.grid import StateGrid, sample
+from orbital_train.orbit.grid import StateGrid
 from orbital_train.orbit.sun import SunPositions, sun_path
 from orbital_train.windows.plan import FloatArray, Illumination, IntArray
 from orbital_train.windows.search import TrackFunction, positive_windows
-from orbital_train.windows.shadow import STEP_S
 
 ArrayMount = Literal["tracking", "zenith", "orbit_normal"]
 """Where an array faces: the Sun at all times; away from the Earth's centre, with cells on one side; along the normal of
@@ -34,12 +32,12 @@ _QUADRATURE_POINTS = 12
 
 
 def light_on_arrays(
-    ephemeris: Ephemeris, satellites: int, start: datetime, light: Illumination, mount: ArrayMount
+    grid: StateGrid, satellites: int, start: datetime, light: Illumination, mount: ArrayMount
 ) -> Illumination:
     """Sunlit fraction times cosine of incidence on the arrays of every satellite.
 
     Args:
-        ephemeris: the nodes in TEME axes, satellites first, then ground sites.
+        grid: states of the nodes in TEME axes, satellites first, then ground sites.
         satellites: how many of them are satellites; the light of the others stays as it is.
         start: the scenario's start.
         light: sunlit fraction of every node.
@@ -52,7 +50,6 @@ def light_on_arrays(
     if mount == "tracking":
         return light
     sun = sun_path(start, light.horizon_s)
-    grid = sample(ephemeris, light.horizon_s, STEP_S)
     grid = StateGrid(grid.t_s, grid.r_m[:satellites], grid.v_mps[:satellites])
     cosine = _cosine(grid, sun, mount)
     cut_s = np.arange(SLICE_S[mount], light.horizon_s, SLICE_S[mount])

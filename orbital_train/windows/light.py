@@ -32,13 +32,20 @@ class LightSpec:
 def illuminate(
     ephemeris: Ephemeris, satellites: int, start: datetime, horizon_s: float, spec: LightSpec
 ) -> Illumination:
+    """The same as :func:`illuminate_on_grid`, for an ephemeris and the length of the scenario."""
+    return illuminate_on_grid(ephemeris.names, sample(ephemeris, horizon_s, STEP_S), satellites, start, spec)
+
+
+def illuminate_on_grid(
+    names: tuple[str, ...], grid: StateGrid, satellites: int, start: datetime, spec: LightSpec
+) -> Illumination:
     """Sunlit fraction of every node.
 
     Args:
-        ephemeris: the nodes in TEME axes, satellites first, then ground sites.
+        names: of the nodes, satellites first, then ground sites.
+        grid: their states in TEME axes.
         satellites: how many of them are satellites; the others are always at 1.
         start: the scenario's start.
-        horizon_s: its length.
         spec: the Earth's shape and atmosphere.
 
     Returns:
@@ -48,14 +55,14 @@ def illuminate(
         InputError: the opaque atmosphere reaches up to the satellites (key ``light.shadow_margin_m``).
     """
     occulter = occulter_of(spec)
+    horizon_s = float(grid.t_s[-1])
     sun = sun_path(start, horizon_s)
-    grid = sample(ephemeris, horizon_s, STEP_S)
     in_orbit = StateGrid(grid.t_s, grid.r_m[:satellites], grid.v_mps[:satellites])
     steps = _steps(in_orbit, sun, horizon_s, find_shadows(in_orbit, sun, occulter), occulter)
-    sites = len(ephemeris.names) - satellites
+    sites = len(names) - satellites
     steps += [(np.array([0.0, horizon_s]), np.ones(1))] * sites
     return Illumination(
-        node_names=tuple(ephemeris.names),
+        node_names=tuple(names),
         horizon_s=horizon_s,
         edge_s=tuple(edge_s for edge_s, _ in steps),
         fraction=tuple(fraction for _, fraction in steps),

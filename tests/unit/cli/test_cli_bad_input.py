@@ -157,15 +157,9 @@ def test_the_program_itself_tells_one_line(tmp_path: Path, recipe: Path):
 # -- contact plans ---
 
 
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (["--export", "ion"], "--export = 'ion': needs a directory to write to, as --out DIR"),
-        (["--export", "csv", "--out", "out"], "--export = 'csv': must be one of hdtn, ion"),
-    ],
-)
-def test_exports_that_will_not_do(tmp_path: Path, recipe: Path, arguments: list[str], told: str):
-    assert unchanged(tmp_path, "plan", recipe, *arguments) == f"{recipe}: {told}"
+def test_an_export_that_is_not_known(tmp_path: Path, recipe: Path):
+    told = "--export = 'csv': must be one of hdtn, ion"
+    assert unchanged(tmp_path, "plan", recipe, "--export", "csv") == f"{recipe}: {told}"
 
 
 def test_broken_contact_plans_are_told_with_their_place(tmp_path: Path, recipe: Path):

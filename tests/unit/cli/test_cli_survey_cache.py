@@ -178,9 +178,12 @@ def test_what_is_at_an_address_is_never_kept(tmp_path: Path) -> None:
 
 def test_two_processes_plan_the_same(tmp_path: Path, plans: Path) -> None:
     command = [sys.executable, "-m", "orbital_train", "plan", str(small.write_recipe(tmp_path))]
+    folders = [tmp_path / name for name in ("one", "other")]
+    for folder in folders:
+        folder.mkdir()
     pair = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
-        for _ in range(2)
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ, cwd=folder)
+        for folder in folders
     ]
     told = [process.communicate(timeout=120) for process in pair]
     assert [process.returncode for process in pair] == [0, 0]

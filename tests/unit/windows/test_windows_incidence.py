@@ -10,6 +10,7 @@ import pytest
 from orbital_train.orbit.beta import beta_rad, orbit_normals
 from orbital_train.orbit.ephemeris import Ephemeris, GroundSite, Sgp4Ephemeris, SiteEphemeris, joined
 from orbital_train.orbit.fleet import FleetSpec, SunSynchronousSpec, WalkerSpec, build_fleet
+from orbital_train.orbit.grid import sample
 from orbital_train.orbit.sun import sun_path, sun_positions_m
 from orbital_train.windows.incidence import SLICE_S, ArrayMount, light_on_arrays
 from orbital_train.windows.light import LightSpec, illuminate
@@ -29,7 +30,7 @@ def flown(spec: FleetSpec) -> Ephemeris:
 
 def lights(ephemeris: Ephemeris, mount: ArrayMount, satellites: int = 2) -> tuple[Illumination, Illumination]:
     light = illuminate(ephemeris, satellites, START, HORIZON_S, LightSpec())
-    return light, light_on_arrays(ephemeris, satellites, START, light, mount)
+    return light, light_on_arrays(sample(ephemeris, light.horizon_s, 60.0), satellites, START, light, mount)
 
 
 def fine_levels(ephemeris: Ephemeris, mount: ArrayMount, t_s: np.ndarray) -> np.ndarray:
