@@ -170,8 +170,10 @@ def _roots(value: TrackFunction, brackets: _Brackets) -> FloatArray:
         args=(brackets.track,),
         tolerances={"xatol": _EDGE_TOLERANCE_S, "xrtol": 0.0, "fatol": 0.0, "frtol": 0.0},
     )
-    assert found.success.all()
-    return np.asarray(found.x, dtype=np.float64)
+    # Where rounding gives an end next to its edge the sign of the other one, that end is the edge.
+    left_off, right_off = (np.abs(off) for off in found.f_bracket)
+    end_s = np.where(left_off < right_off, brackets.left_s, brackets.right_s)
+    return np.asarray(np.where(found.success, found.x, end_s), dtype=np.float64)
 
 
 def _sorted(track: IntArray, t_s: FloatArray) -> tuple[IntArray, FloatArray]:

@@ -11,6 +11,13 @@ from orbital_train.errors import InputError
 from orbital_train.orbit.fleet import Fleet
 from orbital_train.windows.plan import IntArray
 
+# Fleets whose satellites of equal slot in neighbouring planes do not stay together.
+_NO_SLOTS = {
+    "file": "satellites from a file",
+    "layered": "planes at different altitudes",
+    "subset": "satellites selected from a constellation",
+}
+
 
 def topology_pairs(fleet: Fleet, topology: str, named: Sequence[tuple[str, str]] = ()) -> IntArray:
     """Pairs of satellites that a topology lets link, shape (P, 2), each with the lower index first, sorted.
@@ -43,9 +50,9 @@ def topology_pairs(fleet: Fleet, topology: str, named: Sequence[tuple[str, str]]
         return _lattice_pairs(fleet)
     if topology == "ring":
         return ring_pairs(fleet)
-    if fleet.pattern == "file":
+    if fleet.pattern in _NO_SLOTS:
         problem = (
-            "satellites from a file have no common slots; accepted for them is 'ring', 'nearest', 'all_visible', "
+            f"{_NO_SLOTS[fleet.pattern]} have no common slots; accepted for them is 'ring', 'nearest', 'all_visible', "
             "'explicit' or 'ground_relay'"
         )
         raise InputError("links.topology", topology, problem)

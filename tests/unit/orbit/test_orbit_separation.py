@@ -59,7 +59,7 @@ def test_the_oracle_finds_a_near_miss_between_grid_points_to_a_metre() -> None:
     assert (found.a, found.b) == (0, 1)
     assert found.distance_m == pytest.approx(3000.0 / np.sqrt(2), abs=1.0)
     quarter_s = np.pi / 2 * RADIUS_M / np.sqrt(MU / RADIUS_M)
-    assert found.t_s == pytest.approx(quarter_s * 89 / 90, abs=1.0)
+    assert found.t_s % (2 * quarter_s) == pytest.approx(quarter_s * 89 / 90, abs=1.0)  # over either pole
     assert closest_approach(ephemeris, 2e3, DAY_S) is None
 
 

@@ -86,7 +86,10 @@ def test_blocks_of_time_change_nothing(block_steps: int) -> None:
 def test_states_in_memory_give_the_same_links() -> None:
     ephemeris = walker()
     links = nearest_on_grid(sample(ephemeris, HORIZON_S, 60.0), 60, conditions(), SPEC)
-    assert columns(links) == columns(links_of(ephemeris))
+    # But for the velocities: the grid's are the derivative of SGP4's positions, which SGP4's own are not quite.
+    for name, values in columns(links).items():
+        expected = columns(links_of(ephemeris))[name]
+        assert values == pytest.approx(expected, abs={"end_s": 2e-3, "range_m": 5.0}.get(name, 0.0)), name
 
 
 def test_the_range_is_the_largest_while_data_flows() -> None:

@@ -95,3 +95,17 @@ def test_maximum_between() -> None:
     )
     assert when == pytest.approx([3.0, 95.0], abs=1e-3)
     assert top == pytest.approx([5.0, 7.0 - 25.0], abs=1e-2)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_sample_whose_sign_is_lost_in_rounding_puts_no_edge_at_the_other_end_of_the_step(sign: float) -> None:
+    """Zero at 120 s: the samples say one sign there and the function, a rounding error on, the other."""
+
+    def value(track: np.ndarray, t_s: np.ndarray) -> np.ndarray:
+        return sign * (t_s - 120.0) * (400.0 - t_s) + np.where(t_s == 120.0, 1e-12, 0.0)
+
+    samples = np.array([[-1e-12 if t == 120.0 else value(np.zeros(1), t) for t in T_S]])
+    found = positive_windows(value, samples, T_S)
+    edges_s = np.concatenate([found.start_s, found.end_s])
+    assert np.abs(edges_s - 120.0).min() < 1e-5
+    assert set(np.round(edges_s, 4)) <= {0.0, 120.0, 400.0, 600.0}

@@ -8,7 +8,7 @@ import pytest
 
 from orbital_train.errors import InputError
 from orbital_train.orbit.ephemeris import Sgp4Ephemeris
-from orbital_train.orbit.fleet import Fleet, SunSynchronousSpec, WalkerSpec, build_fleet
+from orbital_train.orbit.fleet import Fleet, Pattern, SunSynchronousSpec, WalkerSpec, build_fleet
 from orbital_train.windows.topology import ring_pairs, topology_pairs
 
 START = datetime(2026, 3, 20, tzinfo=UTC)
@@ -87,11 +87,19 @@ def test_ring_follows_slots_not_indices() -> None:
     assert ring_pairs(shuffled).tolist() == [[0, 2], [0, 3], [1, 2], [1, 3]]
 
 
-def test_grid_of_a_file_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("pattern", "who"),
+    [
+        ("file", "satellites from a file"),
+        ("layered", "planes at different altitudes"),
+        ("subset", "satellites selected from a constellation"),
+    ],
+)
+def test_grid_without_slots_is_refused(pattern: Pattern, who: str) -> None:
     with pytest.raises(InputError) as caught:
-        topology_pairs(replace(fleet("delta", 4, 1), pattern="file"), "grid")
+        topology_pairs(replace(fleet("delta", 4, 1), pattern=pattern), "grid")
     assert str(caught.value) == (
-        "links.topology = 'grid': satellites from a file have no common slots; accepted for them is 'ring', 'nearest', "
+        f"links.topology = 'grid': {who} have no common slots; accepted for them is 'ring', 'nearest', "
         "'all_visible', 'explicit' or 'ground_relay'"
     )
 

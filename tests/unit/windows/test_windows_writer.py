@@ -36,9 +36,10 @@ def test_a_streamed_plan_is_the_plan_that_is_made_in_one_go(tmp_path: Path) -> N
     assert len(streamed) == len(whole) == count > 100
     assert streamed.node_names == whole.node_names
     for field in fields(ContactPlan)[2:]:
-        exact = field.name != "owlt_s"
+        # A sampled grid has the derivative of SGP4's positions as velocities, a stream SGP4's own: edges move by that.
+        apart = {"end_s": 2e-3, "owlt_s": 1e-7}.get(field.name, 0.0)
         ours, theirs = getattr(streamed, field.name), getattr(whole, field.name)
-        np.testing.assert_allclose(ours, theirs, rtol=0.0, atol=0.0 if exact else 1e-7, err_msg=field.name)
+        np.testing.assert_allclose(ours, theirs, rtol=0.0, atol=apart, err_msg=field.name)
 
 
 def test_contacts_of_links_that_ended_out_of_order(tmp_path: Path) -> None:
