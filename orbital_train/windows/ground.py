@@ -41,7 +41,7 @@ def ground_windows(grid: StateGrid, sites: tuple[GroundSite, ...], satellites: i
 
     def value(track: IntArray, t_s: FloatArray) -> FloatArray:
         satellite, site = np.divmod(track, len(sites))
-        return elevation(grid.at(satellite, t_s)[0], grid.at(satellites + site, t_s)[0], site)
+        return elevation(grid.positions_m(satellite, t_s), grid.positions_m(satellites + site, t_s), site)
 
     track, k = _near(grid, satellites, mask_deg)
     satellite, site = np.divmod(track, max(1, len(sites)))

@@ -124,6 +124,6 @@ def _mean_fraction(
 ) -> FloatArray:
     x, weight = np.polynomial.legendre.leggauss(_QUADRATURE_POINTS)
     t_s = start_s[:, None] + (end_s - start_s)[:, None] * (x + 1.0) / 2.0
-    r_m, _ = grid.at(np.repeat(node, x.size), t_s.ravel())
+    r_m = grid.positions_m(np.repeat(node, x.size), t_s.ravel())
     lit = sunlit_fraction(r_m, sun(t_s.ravel()), occulter).reshape(t_s.shape)
     return lit @ (weight / 2.0)

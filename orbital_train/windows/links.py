@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,7 +16,7 @@ from orbital_train.orbit.grid import StateGrid, sample
 from orbital_train.orbit.sun import SunPositions
 from orbital_train.windows.field_of_regard import FieldOfRegard, field_function
 from orbital_train.windows.geometry import PairFunction, range_function, rate_function, sight_function
-from orbital_train.windows.intervals import renamed, subtract
+from orbital_train.windows.intervals import merged, renamed, subtract
 from orbital_train.windows.pairs import pair_windows
 from orbital_train.windows.plan import FloatArray, IntArray, LinkKind
 from orbital_train.windows.rates import RateLaw
@@ -24,6 +24,7 @@ from orbital_train.windows.search import Windows, intersect
 from orbital_train.windows.sites import SiteLinkSpec, site_windows
 from orbital_train.windows.sun_exclusion import glare_windows
 from orbital_train.windows.topology import ring_pairs, topology_pairs
+from orbital_train.windows.visible import Reach, visible_windows
 
 STEP_S = 60.0
 
@@ -119,6 +120,25 @@ def opportunities_on_grid(
     )
 
 
+def visible_opportunities(satellites: int, grid: StateGrid, spec: LinkSpec) -> Iterator[Opportunities]:
+    """Opportunities of all pairs of satellites, one satellite after the other, so that they never stand in memory.
+
+    The Sun blinds nobody here. For fleets whose opportunities would not fit; see :func:`opportunities_on_grid`.
+    """
+    for a, windows in visible_windows(grid, satellites, tuple(link_conditions(spec).values()), _reach(spec)):
+        yield Opportunities(
+            a=np.full(len(windows), a),
+            b=windows.track,
+            start_s=windows.start_s,
+            end_s=windows.end_s,
+            kind=np.full(len(windows), LinkKind.ISL, dtype=np.int64),
+        )
+
+
+def _reach(spec: LinkSpec) -> Reach:
+    return Reach(max_range_m=spec.max_range_m, grazing_altitude_m=spec.grazing_altitude_m)
+
+
 def link_conditions(spec: LinkSpec) -> dict[str, PairFunction]:
     """What must be positive while two satellites are linked, each with the key that sets it; the Sun aside."""
     conditions = {
@@ -134,7 +154,28 @@ def link_conditions(spec: LinkSpec) -> dict[str, PairFunction]:
 def _satellite_windows(
     fleet: Fleet, grid: StateGrid, spec: LinkSpec, pairs: IntArray, sun: SunPositions | None
 ) -> Windows:
-    """Tracks are rows of ``pairs``. Pairs that one condition rules out are not tried on the next."""
+    """When pairs can link; tracks are rows of ``pairs``."""
+    if spec.topology == "all_visible":
+        found = _of_all_pairs(len(fleet), grid, spec)
+    else:
+        found = _of_pairs(fleet, grid, spec, pairs)
+    if glare := _glare(spec, sun):
+        rows = np.unique(found.track)
+        found = subtract(found, renamed(glare_windows(grid, pairs[rows], *glare), rows))
+    return found
+
+
+def _of_all_pairs(satellites: int, grid: StateGrid, spec: LinkSpec) -> Windows:
+    """Tracks are the pairs a < b in the order of (a, b)."""
+    parts = []
+    for a, windows in visible_windows(grid, satellites, tuple(link_conditions(spec).values()), _reach(spec)):
+        first = a * satellites - a * (a + 1) // 2
+        parts.append(Windows(first + windows.track - a - 1, windows.start_s, windows.end_s))
+    return merged(parts)
+
+
+def _of_pairs(fleet: Fleet, grid: StateGrid, spec: LinkSpec, pairs: IntArray) -> Windows:
+    """Pairs that one condition rules out are not tried on the next."""
     rows, found = np.arange(len(pairs)), None
     for key, function in link_conditions(spec).items():
         good = renamed(pair_windows(grid, pairs[rows], function), rows)
@@ -143,8 +184,6 @@ def _satellite_windows(
         found = good if found is None else intersect(found, good)
         rows = np.unique(found.track)
     assert found is not None
-    if glare := _glare(spec, sun):
-        found = subtract(found, renamed(glare_windows(grid, pairs[rows], *glare), rows))
     return found
 
 

@@ -93,11 +93,11 @@ def intersect(*several: Windows) -> Windows:
 def maximum_between(
     value: TrackFunction, track: IntArray, left_s: FloatArray, right_s: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Time and value of the largest value in brackets that hold one peak each, by golden section to about 0.1 ms."""
+    """Time and value of the largest value in brackets that hold one peak each, by golden section to a thousandth of it."""
     a_s, b_s = left_s.copy(), right_s.copy()
     c_s, d_s = b_s - _GOLDEN * (b_s - a_s), a_s + _GOLDEN * (b_s - a_s)
     at_c, at_d = value(track, c_s), value(track, d_s)
-    for _ in range(30):
+    for _ in range(14):
         lower = at_c > at_d
         a_s, b_s = np.where(lower, a_s, c_s), np.where(lower, d_s, b_s)
         new_s = np.where(lower, b_s - _GOLDEN * (b_s - a_s), a_s + _GOLDEN * (b_s - a_s))

@@ -113,7 +113,7 @@ def _cone_function(grid: StateGrid, sun: SunPositions, occulter: Occulter, sign:
     """Positive inside the umbra or the penumbra, in radians."""
 
     def depth_rad(node: IntArray, t_s: FloatArray) -> FloatArray:
-        earth_rad, sun_rad, apart_rad = angles_rad(grid.at(node, t_s)[0], sun(t_s), occulter)
+        earth_rad, sun_rad, apart_rad = angles_rad(grid.positions_m(node, t_s), sun(t_s), occulter)
         return earth_rad + sign * sun_rad - apart_rad
 
     return depth_rad

@@ -48,7 +48,7 @@ def glare_windows(grid: StateGrid, pairs: IntArray, sun: SunPositions, exclusion
         return facing
     a, b = pairs[facing.track].T
     middle_s = 0.5 * (facing.start_s + facing.end_s)
-    ahead_m = grid.at(b, middle_s)[0] - grid.at(a, middle_s)[0]
+    ahead_m = grid.positions_m(b, middle_s) - grid.positions_m(a, middle_s)
     receiver, which = np.unique(np.where((ahead_m * sun(middle_s)).sum(-1) > 0, a, b), return_inverse=True)
     own = Windows(np.arange(len(facing)), facing.start_s, facing.end_s)
     return renamed(intersect(own, of_tracks(_lit_windows(grid, receiver, sun), which)), facing.track)
@@ -116,7 +116,7 @@ def _lit_windows(grid: StateGrid, node: IntArray, sun: SunPositions) -> Windows:
     """When these satellites (K,) see any of the Sun; tracks are their places in the list."""
 
     def value(track: IntArray, t_s: FloatArray) -> FloatArray:
-        return -_hidden(grid.at(node[track], t_s)[0], sun(t_s))
+        return -_hidden(grid.positions_m(node[track], t_s), sun(t_s))
 
     sun_m = sun(grid.t_s)
     samples = np.stack([-_hidden(grid.r_m[i], sun_m) for i in node])
