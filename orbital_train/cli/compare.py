@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from orbital_train.cli import planning
-from orbital_train.cli.planning import Flight, Survey, fly
+from orbital_train.cli.planning import Flight, fly
 from orbital_train.cli.run_directory import (
     RunDirectory,
     check_directory,
@@ -22,6 +22,7 @@ from orbital_train.cli.run_directory import (
     open_run,
     write_json,
 )
+from orbital_train.cli.survey import Survey
 from orbital_train.cli.training import StopFlag, check_corpus, check_work, estimate_line, stop_flag, train_on
 from orbital_train.cluster.group import Workers, worker_group
 from orbital_train.cluster.session import ray_session

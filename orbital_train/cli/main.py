@@ -31,25 +31,23 @@ ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue the run i
 
 
 @app.command()
-def plan(recipe: RecipeArgument, set_: SetOption = None, out: OutOption = None) -> None:
-    """Compute windows and schedule; nothing is trained."""
+def plan(
+    recipe: RecipeArgument,
+    set_: SetOption = None,
+    out: OutOption = None,
+    export: Annotated[
+        list[str] | None,
+        typer.Option("--export", metavar="FORMAT", help="Write the contacts for other programs too: ion, hdtn."),
+    ] = None,
+) -> None:
+    """Compute windows and schedule, print and draw them; nothing is trained."""
     with _told(recipe):
-        from orbital_train.cli.planning import fly
-        from orbital_train.cli.run_directory import check_directory, open_run
-        from orbital_train.cli.tables import measures_table, nodes_table
+        from orbital_train.cli import plan as planning
+        from orbital_train.cli.run_directory import free_directory
         from orbital_train.config.load import load_recipe
 
         loaded = load_recipe(recipe, set_ or ())
-        if out is not None:
-            check_directory(out, loaded, resume=False)
-        flight = fly(loaded)
-        console.print(nodes_table(flight))
-        console.print()
-        console.print(measures_table(flight))
-        if out is not None:
-            with open_run(out, loaded, resume=False) as run:
-                run.write_plan(loaded, flight)
-            console.print(f"\nplan and trace: {out}")
+        planning.plan(loaded, out or free_directory(f"{loaded.name}-plan"), console, _exports(export))
 
 
 @app.command()
@@ -111,6 +109,15 @@ def recipes() -> None:
 
     for line in recipe_lines():
         print(line)
+
+
+def _exports(forms: list[str] | None) -> tuple[str, ...]:
+    from orbital_train.windows.exchange.files import EXPORTS
+
+    for form in forms or ():
+        if form not in EXPORTS:
+            raise InputError("--export", form, f"must be one of {', '.join(EXPORTS)}")
+    return tuple(dict.fromkeys(forms or ()))
 
 
 def _out(out: Path | None, name: str, resume: bool) -> Path | None:

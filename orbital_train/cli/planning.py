@@ -4,47 +4,55 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
+from orbital_train.cli.energy import check_energy
+from orbital_train.cli.survey import Survey
+from orbital_train.cli.survey_cache import survey_or_cached
 from orbital_train.config import build
-from orbital_train.config.recipe import ElementFile, Recipe, Walker
+from orbital_train.config.recipe import Recipe
 from orbital_train.errors import InputError, InputWarning
+from orbital_train.orbit.crowding import check_separation
 from orbital_train.orbit.ephemeris import Ephemeris, GroundSite, Sgp4Ephemeris, SiteEphemeris, joined
-from orbital_train.orbit.fleet import Fleet, WalkerSpec, build_fleet, check_age, check_separation
+from orbital_train.orbit.fleet import ElementFileSpec, Fleet, FleetSpec, build_fleet, check_age
+from orbital_train.orbit.flyable import flyable
+from orbital_train.orbit.grid import StateGrid, sample
+from orbital_train.orbit.sun import sun_path
 from orbital_train.schedule.network import Bookings, Network, earliest_arrivals
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.simulate import simulate
 from orbital_train.schedule.synchronous import simulate_synchronous
 from orbital_train.schedule.trace import Trace
 from orbital_train.schedule.validate import validate
-from orbital_train.windows.contacts import contact_plan
+from orbital_train.windows.contacts import plan_links
+from orbital_train.windows.exchange.files import read_contacts
 from orbital_train.windows.ideal import ideal_contacts, ideal_light
-from orbital_train.windows.light import illuminate
-from orbital_train.windows.plan import ContactPlan, Illumination
+from orbital_train.windows.incidence import light_on_arrays
+from orbital_train.windows.light import illuminate_on_grid
+from orbital_train.windows.links import STEP_S, Opportunities
+from orbital_train.windows.plan import ContactPlan
 
 FEWEST_ORBITS = 2
+
+Note = Callable[[str], None]
+"""Told of each stage of planning as it begins."""
+
+
+def _quiet(stage: str) -> None:
+    """Nobody watches."""
+
 
 # Where lower layers name their own settings, in SI units: the recipe's key, and its unit in theirs.
 RECIPE_KEYS = {
     "start": ("time.start", None),
+    "contact plan": ("links.plan", None),
     "links.max_range_m": ("links.maximum_range_km", 1e3),
     "links.max_rate_deg_s": ("links.maximum_rate_deg_s", 1.0),
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Survey:
-    """What the sky allows: it depends on orbits, light and links, and not on who trains."""
-
-    contacts: ContactPlan
-    light: Illumination
-    satellites: int
-    period_s: float  # of the slowest satellite; 0 in the ideal world
-    ideal: bool
-    notes: tuple[str, ...] = ()  # what one should know before believing it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,34 +65,64 @@ class Flight:
     notes: tuple[str, ...]  # those of the survey, and of this flight
 
 
-def survey(recipe: Recipe) -> Survey:
-    """Propagate the fleet, find light and links.
+def survey(recipe: Recipe, note: Note = _quiet) -> Survey:
+    """Propagate the fleet, find light and links; the same scenario's survey comes from the cache the next time.
 
     Raises:
         InputError: the fleet, its element sets or its links cannot be flown.
     """
+    return survey_or_cached(recipe, "all", lambda: _survey(recipe, note))
+
+
+def _survey(recipe: Recipe, note: Note) -> Survey:
     horizon_s = recipe.time.horizon_h * 3600.0
     spec, sites = build.fleet_spec(recipe), build.ground_sites(recipe)
+    note("building the fleet")
     with _in_the_recipes_words(recipe), _noted() as notes:
-        fleet = build_fleet(spec, recipe.time.start)
+        fleet = checked_fleet(spec, recipe.time.start, horizon_s)
+        if isinstance(spec, ElementFileSpec):
+            check_age(fleet, recipe.time.start, horizon_s, spec.allow_old)
         _check_names(fleet, sites)
-        if isinstance(recipe.fleet, ElementFile):
-            check_age(fleet, recipe.time.start, horizon_s, recipe.fleet.allow_old)
         satellites: Ephemeris = Sgp4Ephemeris(fleet.names, fleet.satrecs, recipe.time.start)
-        if not isinstance(recipe.fleet, ElementFile) and len(fleet.names) > 1:
-            walker = spec if isinstance(spec, WalkerSpec) else None
-            check_separation(satellites, recipe.fleet.minimum_separation_km * 1e3, horizon_s, walker)
         everything = joined(satellites, SiteEphemeris(sites, recipe.time.start)) if sites else satellites
-        contacts = contact_plan(fleet, everything, sites, build.link_spec(recipe), horizon_s)
-        light = illuminate(everything, len(fleet.names), recipe.time.start, horizon_s, build.light_spec(recipe))
+        note("propagating the fleet")
+        grid = sample(everything, horizon_s, STEP_S)
+        contacts, found = _contacts(recipe, fleet, grid, sites, note)
+        note("finding light and shadow")
+        names = contacts.node_names
+        light = illuminate_on_grid(names, grid, len(fleet), recipe.time.start, build.light_spec(recipe))
+        array_light = light_on_arrays(grid, len(fleet), recipe.time.start, light, recipe.power.array_mount)
     return Survey(
         contacts=contacts,
         light=light,
+        array_light=array_light,
         satellites=len(fleet.names),
         period_s=_longest_period_s(fleet),
         ideal=False,
         notes=tuple(notes),
+        opportunities=found,
     )
+
+
+def checked_fleet(spec: FleetSpec, start: datetime, horizon_s: float) -> Fleet:
+    """The fleet that flies: satellites that would collide or fall are refused, or left out if the recipe says so."""
+    if isinstance(spec, ElementFileSpec):
+        return flyable(build_fleet(spec, start), start, horizon_s, drop_failing=spec.drop_failing)
+    check_separation(spec, start, horizon_s)
+    return build_fleet(spec, start)
+
+
+def _contacts(
+    recipe: Recipe, fleet: Fleet, grid: StateGrid, sites: tuple[GroundSite, ...], note: Note
+) -> tuple[ContactPlan, Opportunities | None]:
+    """Contacts, and the opportunities that they were matched from unless they come from a file."""
+    start, horizon_s = recipe.time.start, recipe.time.horizon_h * 3600.0
+    path = build.contact_plan_path(recipe)
+    if path is not None:
+        names = (*fleet.names, *(site.name for site in sites))
+        return read_contacts(path, names, len(fleet), start, horizon_s), None
+    planned = plan_links(fleet, grid, sites, build.link_spec(recipe), sun_path(start, horizon_s), note)
+    return planned.contacts, planned.opportunities
 
 
 def survey_alone(recipe: Recipe, satellites: int) -> Survey:
@@ -93,17 +131,25 @@ def survey_alone(recipe: Recipe, satellites: int) -> Survey:
     Raises:
         InputError: its element set cannot be flown for that long, or is too old for it.
     """
+    return survey_or_cached(recipe, f"alone {satellites}", lambda: _survey_alone(recipe, satellites))
+
+
+def _survey_alone(recipe: Recipe, satellites: int) -> Survey:
     horizon_s = recipe.time.horizon_h * 3600.0 * satellites
     start = recipe.time.start
     with _in_the_recipes_words(recipe), _noted() as notes:
-        fleet = build_fleet(build.fleet_spec(recipe), start)
-        if isinstance(recipe.fleet, ElementFile):
-            check_age(_first_of(fleet), start, horizon_s, recipe.fleet.allow_old)
+        spec = build.fleet_spec(recipe)
+        fleet = checked_fleet(spec, start, recipe.time.horizon_h * 3600.0)
+        if isinstance(spec, ElementFileSpec):
+            check_age(_first_of(fleet), start, horizon_s, spec.allow_old)
         first = Sgp4Ephemeris(fleet.names[:1], fleet.satrecs[:1], start)
-        light = illuminate(first, 1, start, horizon_s, build.light_spec(recipe))
+        grid = sample(first, horizon_s, STEP_S)
+        light = illuminate_on_grid(first.names, grid, 1, start, build.light_spec(recipe))
+        array_light = light_on_arrays(grid, 1, start, light, recipe.power.array_mount)
     return Survey(
         contacts=ideal_contacts(first.names, horizon_s),  # none, with nobody to talk to
         light=light,
+        array_light=array_light,
         satellites=1,
         period_s=_longest_period_s(fleet),
         ideal=False,
@@ -116,9 +162,11 @@ def ideal_survey(real: Survey, recipe: Recipe) -> Survey:
     names = real.contacts.node_names[: real.satellites]
     steps = -(-recipe.schedule.budget_steps // real.satellites) + 2 * recipe.schedule.inner_steps
     horizon_s = math.ceil(steps * build.workload(recipe).step_us / 1e6) + 1.0
+    light = ideal_light(names, horizon_s)
     return Survey(
         contacts=ideal_contacts(names, horizon_s),
-        light=ideal_light(names, horizon_s),
+        light=light,
+        array_light=light,
         satellites=real.satellites,
         period_s=0.0,
         ideal=True,
@@ -130,7 +178,7 @@ def scenario_of(recipe: Recipe, sky: Survey) -> Scenario:
     evaluate_every = max(1, recipe.schedule.budget_steps // recipe.schedule.evaluations)
     return Scenario(
         contacts=sky.contacts,
-        light=sky.light,
+        light=sky.array_light,
         power=None if sky.ideal else build.power_spec(recipe),
         workload=build.workload(recipe),
         training_nodes=tuple(range(sky.satellites)),
@@ -139,25 +187,28 @@ def scenario_of(recipe: Recipe, sky: Survey) -> Scenario:
     )
 
 
-def fly(recipe: Recipe, sky: Survey | None = None) -> Flight:
+def fly(recipe: Recipe, sky: Survey | None = None, note: Note = _quiet) -> Flight:
     """Simulate a recipe; the survey is made when none is given. The fully connected policy flies in the ideal world.
 
     Raises:
         InputError: the fleet can never talk, or never has the energy to train, or the model cannot be built.
     """
     build.train_spec(recipe)
-    sky = sky or survey(recipe)
+    sky = sky or survey(recipe, note)
     if recipe.schedule.policy == "fully_connected" and not sky.ideal:
         sky = ideal_survey(sky, recipe)
     scenario = scenario_of(recipe, sky)
     with _noted() as notes:
+        note("checking energy and links")
         check_scenario(recipe, sky, scenario)
+        note("simulating the schedule")
         policy = build.policy(recipe, sky.contacts.node_names)
         trace = simulate_synchronous(scenario) if policy is None else simulate(scenario, policy)
         if trace.merged_steps < trace.budget_steps:
             share = trace.merged_steps / trace.budget_steps
             problem = f"{trace.policy} merges only {trace.merged_steps} ({share:.0%}) before the horizon ends"
             _warn("schedule.budget_steps", trace.budget_steps, problem)
+    note("checking the schedule")
     validate(trace, scenario)
     return Flight(survey=sky, scenario=scenario, trace=trace, notes=(*sky.notes, *notes))
 
@@ -175,7 +226,7 @@ def check_scenario(recipe: Recipe, sky: Survey, scenario: Scenario) -> None:
         orbit_h = sky.period_s / 3600.0
         _warn("time.horizon_h", recipe.time.horizon_h, f"is under two orbits of {orbit_h:.2f} h: few windows change")
     _check_talk(scenario)
-    _check_energy(recipe, scenario)
+    check_energy(scenario, build.power_spec(recipe))
 
 
 def _check_talk(scenario: Scenario) -> None:
@@ -194,23 +245,6 @@ def _check_talk(scenario: Scenario) -> None:
             raise InputError(
                 "links", names[i], f"can never talk to any other node of the fleet: {why} within the horizon"
             )
-
-
-def _check_energy(recipe: Recipe, scenario: Scenario) -> None:
-    steps = {}
-    for i, node in enumerate(scenario.build_nodes()):
-        if i in scenario.training_nodes:
-            node.train()
-            node.advance(scenario.horizon_us)
-            steps[i] = node.steps
-    power, names = recipe.power, scenario.contacts.node_names
-    array_w = build.power_spec(recipe).array_w(scenario.light.sun_distance_au)
-    advice = f"the array gives {array_w:.0f} W in full sun; idle_w + train_w is {power.idle_w + power.train_w:.0f} W"
-    if not any(steps.values()):
-        raise InputError("power", "the whole fleet", f"never has the energy for one inner step: {advice}")
-    starved = [names[i] for i, n in steps.items() if n == 0]
-    if starved:
-        _warn("power", ", ".join(starved), f"never has the energy for one inner step: {advice}")
 
 
 def _first_of(fleet: Fleet) -> Fleet:
@@ -239,8 +273,8 @@ def _in_the_recipes_words(recipe: Recipe) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        if error.key == "fleet.phasing" and not isinstance(recipe.fleet, Walker):
-            raise InputError("fleet.satellites", getattr(recipe.fleet, "satellites", None), error.problem) from None
+        if error.key.startswith("fleet.") and error.key.endswith("altitude_m"):
+            raise InputError(f"{error.key[:-2]}_km", float(error.value) / 1e3, error.problem) from None  # type: ignore[arg-type]
         if error.key not in RECIPE_KEYS:
             raise
         key, unit = RECIPE_KEYS[error.key]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from orbital_train.cli.planning import Flight
+from orbital_train.cli.survey import write_windows
 from orbital_train.config.load import changed_keys, dump_recipe, load_recipe
 from orbital_train.config.recipe import Recipe
 from orbital_train.errors import InputError
@@ -43,7 +44,7 @@ class RunDirectory:
 
     @property
     def plan(self) -> Path:
-        """Folder of the contact plan and the illumination."""
+        """Folder of the contact plan, the link opportunities and the illumination."""
         return self.path / "plan"
 
     @property
@@ -76,12 +77,13 @@ class RunDirectory:
         """The final global model."""
         return self.path / "model.safetensors"
 
-    def write_plan(self, recipe: Recipe, flight: Flight) -> None:
-        """Write the resolved recipe, the plan and the trace."""
+    def write_plan(self, recipe: Recipe, flight: Flight, exports: Mapping[str, str] | None = None) -> None:
+        """Write the resolved recipe, the plan and the trace, and the plan's texts for others by their file's name."""
         self.plan.mkdir(exist_ok=True)
         self.recipe.write_text(dump_recipe(recipe), encoding="utf-8")
-        flight.survey.contacts.write(self.plan / "contacts.parquet")
-        flight.survey.light.write(self.plan / "illumination.parquet")
+        write_windows(flight.survey, self.plan)
+        for name, text in (exports or {}).items():
+            (self.plan / name).write_text(text, encoding="utf-8")
         told = {"ideal": flight.survey.ideal, "notes": list(flight.notes)}
         write_json(self.plan_summary, {**asdict(measure(flight.trace)), **told})
         # Last, and in one step: a directory with a trace has all that a resume needs.
@@ -164,12 +166,6 @@ def recipe_sha256(recipe: Recipe) -> str:
         (tree[table] if table else tree).pop(name)
     tree.pop("compare")
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    """Digest of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -6,7 +6,6 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 from rich.table import Table
 
 from orbital_train.cli.planning import Flight
@@ -27,35 +26,10 @@ def recipe_lines() -> Iterator[str]:
         yield f"    {tomllib.loads(path.read_text(encoding='utf-8'))['description']}"
 
 
-def nodes_table(flight: Flight) -> Table:
-    """Each node's light, contacts and training."""
-    table = Table("node", "dark", "longest night", "contacts", "linked", "steps", "duty", "waiting", box=None)
-    contacts, light = flight.survey.contacts, flight.survey.light
-    for i, account in enumerate(flight.trace.accounts):
-        edge_s, fraction = light.edge_s[i], light.fraction[i]
-        dark = np.diff(edge_s) * (1.0 - fraction)
-        mine = contacts.source == i
-        linked = _union_s(contacts.start_s[mine], contacts.end_s[mine]) / contacts.horizon_s
-        if not account.trains:
-            table.add_row(account.name, "", "", str(int(mine.sum())), f"{linked:.0%}", "", "", "")
-            continue
-        table.add_row(
-            account.name,
-            f"{dark.sum() / light.horizon_s:.1%}",
-            f"{_longest_night_s(edge_s, fraction) / 60:.1f} min",
-            str(int(mine.sum())),
-            f"{linked:.0%}",
-            f"{account.steps:,}",
-            f"{account.steps_allowed / max(1, account.steps_always_powered):.1%}",
-            f"{account.waiting_us / max(1, flight.trace.end_us):.1%}",
-        )
-    return table
-
-
 def measures_table(flight: Flight) -> Table:
     """What the trace amounts to."""
     m = measure(flight.trace)
-    table = Table("measure", "value", box=None, show_header=False)
+    table = Table("measure", "value", box=None, show_header=False, pad_edge=False)
     rows = {
         "policy": flight.trace.policy,
         "simulated time": f"{m.simulated_s / 3600:.2f} h",
@@ -75,21 +49,3 @@ def measures_table(flight: Flight) -> Table:
     for name, value in rows.items():
         table.add_row(name, value)
     return table
-
-
-def _union_s(start_s: np.ndarray, end_s: np.ndarray) -> float:
-    """Length of the union of intervals that are sorted by start."""
-    if not start_s.size:
-        return 0.0
-    reached = np.maximum.accumulate(end_s)
-    before = np.concatenate([[start_s[0]], reached[:-1]])
-    return float(np.clip(reached - np.maximum(start_s, before), 0.0, None).sum())
-
-
-def _longest_night_s(edge_s: np.ndarray, fraction: np.ndarray) -> float:
-    """Longest stretch without full sunlight, penumbra included."""
-    longest = current = 0.0
-    for length, light in zip(np.diff(edge_s), fraction, strict=True):
-        current = current + float(length) if light < 1.0 else 0.0
-        longest = max(longest, current)
-    return longest

@@ -20,11 +20,11 @@ import psutil
 import torch
 from rich.console import Console
 
+from orbital_train.cli.folder_cache import file_sha256
 from orbital_train.cli.planning import fly
 from orbital_train.cli.run_directory import (
     RunDirectory,
     check_directory,
-    file_sha256,
     open_run,
     recipe_sha256,
     write_json,
@@ -39,6 +39,7 @@ from orbital_train.config.recipe import Cluster, Recipe
 from orbital_train.errors import InputError, InputWarning
 from orbital_train.report import fmt
 from orbital_train.report import progress as display
+from orbital_train.report.stages import stages
 from orbital_train.schedule.measures import measure
 from orbital_train.schedule.trace import Step, SyncStep, Trace
 from orbital_train.train import checkpoint, estimate
@@ -109,7 +110,8 @@ def train(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> None:
     if resume and RunDirectory(out).summary.exists():
         return
     check_corpus(recipe)
-    flight = None if resume else fly(recipe)
+    with stages(console) as note:
+        flight = None if resume else fly(recipe, note=note)
     trace = flight.trace if flight else RunDirectory(out).read_trace()
     check_work(recipe, trace)
     console.print(estimate_line(recipe, trace), highlight=False, soft_wrap=True)

@@ -3,47 +3,124 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from orbital_train.config.recipe import ElementFile, Recipe, SunSynchronous, Walker
+from orbital_train.config.recipe import (
+    Choice,
+    ElementFile,
+    Formation,
+    Layered,
+    Links,
+    Power,
+    Recipe,
+    Shell,
+    Site,
+    SunSynchronous,
+    Walker,
+)
+from orbital_train.config.sites import read_sites
 from orbital_train.errors import InputError
+from orbital_train.orbit.cluster import ClusterSpec
+from orbital_train.orbit.download import is_url
 from orbital_train.orbit.ephemeris import GroundSite
-from orbital_train.orbit.fleet import ElementFileSpec, FleetSpec, SunSynchronousSpec, WalkerSpec
+from orbital_train.orbit.fleet import ElementFileSpec, FleetSpec
+from orbital_train.orbit.shells import LayeredSpec, ShellSpec, SunSynchronousSpec, WalkerSpec
 from orbital_train.schedule.known import Policy
 from orbital_train.schedule.policies.fixed_period import FixedPeriod, FixedPeriodMemory
 from orbital_train.schedule.policies.link_aware import LinkAware, LinkAwareMemory
 from orbital_train.schedule.power import PowerSpec
+from orbital_train.schedule.radiator import RadiatorSpec, training_limit_w
+from orbital_train.schedule.throttle import refuse_low_cap, step_time_factor
 from orbital_train.schedule.workload import CODECS, Workload
 from orbital_train.train.spec import DataSpec, InnerSpec, ModelSpec, OuterSpec, TrainSpec
+from orbital_train.windows.field_of_regard import FieldOfRegard
 from orbital_train.windows.light import LightSpec
 from orbital_train.windows.links import LinkSpec
+from orbital_train.windows.rates import PhotonBudget, RateLaw, RateTable
+from orbital_train.windows.sites import GROUND_MASK_DEG, SiteLinkSpec
+
+ZERO_CELSIUS_K = 273.15
 
 
 def fleet_spec(recipe: Recipe) -> FleetSpec:
     """The constellation."""
-    match recipe.fleet:
-        case Walker() as walker:
+    fleet = recipe.fleet
+    chosen: dict[str, Any] = fleet.model_dump(include=set(Choice.model_fields))
+    match fleet:
+        case Walker():
             return WalkerSpec(
-                pattern="delta" if walker.kind == "walker_delta" else "star",
-                satellites=walker.satellites,
-                planes=walker.planes,
-                phasing=walker.phasing,
-                altitude_m=walker.altitude_km * 1e3,
-                inclination_deg=walker.inclination_deg,
-                raan_deg=walker.raan_deg,
+                **chosen,
+                pattern="delta" if fleet.kind == "walker_delta" else "star",
+                satellites=fleet.satellites,
+                planes=fleet.planes,
+                phasing=fleet.phasing,
+                altitude_m=fleet.altitude_km * 1e3,
+                inclination_deg=fleet.inclination_deg,
+                raan_deg=fleet.raan_deg,
+                minimum_separation_m=fleet.minimum_separation_km * 1e3,
             )
-        case SunSynchronous() as plane:
+        case SunSynchronous():
             return SunSynchronousSpec(
-                satellites=plane.satellites, altitude_m=plane.altitude_km * 1e3, local_time_h=plane.local_time_h
+                **chosen,
+                satellites=fleet.satellites,
+                altitude_m=fleet.altitude_km * 1e3,
+                local_time_h=fleet.local_time_h,
+                minimum_separation_m=fleet.minimum_separation_km * 1e3,
             )
-        case ElementFile() as file:
+        case Layered():
+            return LayeredSpec(
+                **chosen,
+                shells=tuple(_shell_spec(shell) for shell in fleet.shells),
+                minimum_separation_m=fleet.minimum_separation_km * 1e3,
+            )
+        case Formation():
+            return ClusterSpec(
+                **chosen,
+                satellites=fleet.satellites,
+                spacing_m=fleet.spacing_m,
+                altitude_m=fleet.altitude_km * 1e3,
+                local_time_h=fleet.local_time_h,
+                minimum_separation_m=fleet.minimum_separation_m,
+            )
+        case ElementFile():
             return ElementFileSpec(
-                path=Path(file.path), format=file.kind, names=file.names, limit=file.limit, allow_old=file.allow_old
+                **chosen,
+                path=fleet.path if is_url(fleet.path) else Path(fleet.path),
+                format=fleet.kind,
+                cache_s=fleet.cache_h * 3600.0,
+                allow_old=fleet.allow_old,
+                drop_failing=fleet.drop_failing,
             )
+
+
+def _shell_spec(shell: Shell) -> ShellSpec:
+    return ShellSpec(
+        planes=shell.planes,
+        satellites_per_plane=shell.satellites_per_plane,
+        altitude_m=shell.altitude_km * 1e3,
+        altitude_step_m=shell.altitude_step_km * 1e3,
+        inclination_deg=None if isinstance(shell.inclination_deg, str) else shell.inclination_deg,
+        phasing=shell.phasing,
+        node_spread_deg=shell.node_spread_deg,
+        raan_deg=shell.raan_deg or 0.0,
+        local_time_h=shell.local_time_h,
+    )
 
 
 def ground_sites(recipe: Recipe) -> tuple[GroundSite, ...]:
-    """The ground sites."""
-    return tuple(GroundSite(**site.model_dump()) for site in recipe.ground_sites)
+    """The ground sites.
+
+    Raises:
+        InputError: the table cannot be read or has a bad row (key ``ground_site_file``).
+    """
+    names = {"name", "latitude_deg", "longitude_deg", "altitude_m", "terminals"}
+    return tuple(GroundSite(**site.model_dump(include=names)) for site in _sites(recipe))
+
+
+def _sites(recipe: Recipe) -> tuple[Site, ...]:
+    """The ground sites of the recipe, then those of its table."""
+    table = read_sites(Path(recipe.ground_site_file)) if recipe.ground_site_file else ()
+    return (*recipe.ground_sites, *table)
 
 
 def light_spec(recipe: Recipe) -> LightSpec:
@@ -52,10 +129,15 @@ def light_spec(recipe: Recipe) -> LightSpec:
 
 
 def link_spec(recipe: Recipe) -> LinkSpec:
-    """The links."""
+    """The links.
+
+    Raises:
+        InputError: the rate is given by a table and by photons.
+    """
     links = recipe.links
     return LinkSpec(
         topology=links.topology,
+        pairs=links.pairs,
         max_range_m=links.maximum_range_km * 1e3,
         grazing_altitude_m=links.grazing_altitude_km * 1e3,
         terminals=links.terminals,
@@ -64,21 +146,98 @@ def link_spec(recipe: Recipe) -> LinkSpec:
         minimum_life_s=links.minimum_life_s,
         max_rate_deg_s=links.maximum_rate_deg_s,
         rate_bps=links.rate_gbps * 1e9,
-        ground_mask_deg=links.ground_mask_deg,
+        rate_law=_rate_law(links),
+        fields_of_regard=tuple(FieldOfRegard(**field.model_dump()) for field in links.fields_of_regard),
+        sun_exclusion_deg=links.sun_exclusion_deg,
         ground_rate_bps=links.ground_rate_gbps * 1e9,
+        site_links={site.name: _site_links(site, links) for site in _sites(recipe)},
+        cloud_seed=recipe.seeds.clouds,
     )
 
 
+def _rate_law(links: Links) -> RateLaw | None:
+    if links.photons is not None and links.rate_table:
+        raise InputError("links.rate_table", f"{len(links.rate_table)} rows", "give this or links.photons, not both")
+    if links.photons is not None:
+        return PhotonBudget(
+            transmit_w=links.photons.transmit_w,
+            transmit_aperture_m=links.photons.aperture_cm / 100.0,
+            receive_aperture_m=links.photons.aperture_cm / 100.0,
+            wavelength_m=links.photons.wavelength_nm / 1e9,
+            loss_db=links.photons.loss_db,
+            photons_per_bit=links.photons.photons_per_bit,
+        )
+    if not links.rate_table:
+        return None
+    range_km, rate_gbps = zip(*links.rate_table, strict=True)
+    return RateTable(range_m=tuple(r * 1e3 for r in range_km), rate_bps=tuple(r * 1e9 for r in rate_gbps))
+
+
+def _site_links(site: Site, links: Links) -> SiteLinkSpec:
+    usual_deg = links.ground_mask_deg if links.ground_mask_deg is not None else GROUND_MASK_DEG[site.medium]
+    down_gbps = site.rate_gbps or links.ground_rate_gbps
+    return SiteLinkSpec(
+        medium=site.medium,
+        mask_deg=usual_deg if site.mask_deg is None else site.mask_deg,
+        down_bps=down_gbps * 1e9,
+        up_bps=(site.uplink_gbps or down_gbps) * 1e9,
+        cloud_fraction=site.cloud_fraction,
+        mean_cloudy_s=site.cloudy_h * 3600.0,
+    )
+
+
+def contact_plan_path(recipe: Recipe) -> Path | None:
+    """The file with the contact plan, if links are not computed."""
+    return None if recipe.links.plan is None else Path(recipe.links.plan)
+
+
 def power_spec(recipe: Recipe) -> PowerSpec:
-    """The power system of a satellite."""
-    return PowerSpec(**recipe.power.model_dump())
+    """The power system of a satellite; its training load is what cap and radiator leave of it.
+
+    Raises:
+        InputError: battery thresholds too close to each other, or a cap or a radiator that leaves nothing for training.
+    """
+    power = recipe.power
+    return PowerSpec(
+        array_m2=power.array_m2,
+        array_efficiency=power.array_efficiency,
+        battery_wh=power.battery_wh,
+        idle_w=power.idle_w,
+        train_w=_train_w(power),
+        transmit_w=power.transmit_w,
+        depth_of_discharge=power.depth_of_discharge,
+        resume_fraction=power.resume_fraction,
+        charge_efficiency=power.charge_efficiency,
+        discharge_efficiency=power.discharge_efficiency,
+    )
+
+
+def _train_w(power: Power) -> float:
+    """What training draws: as given, under its cap, and within what the radiator sheds."""
+    static_w = power.train_w * power.train_static_fraction
+    drawn_w = power.train_w
+    if power.train_cap_w is not None:
+        refuse_low_cap(power.train_cap_w, static_w)
+        drawn_w = min(drawn_w, power.train_cap_w)
+    if power.radiator is not None:
+        table = power.radiator
+        radiator = RadiatorSpec(
+            area_m2=table.area_m2,
+            faces=table.faces,
+            emissivity=table.emissivity,
+            temperature_k=table.temperature_c + ZERO_CELSIUS_K,
+            absorbed_w=table.absorbed_w,
+        )
+        drawn_w = min(drawn_w, training_limit_w(radiator, power.idle_w, static_w))
+    return drawn_w
 
 
 def workload(recipe: Recipe) -> Workload:
     """The flown work.
 
     Raises:
-        InputError: the duration of a step is given twice or not at all, or there is no codec of that many bits.
+        InputError: the duration of a step is given twice or not at all, there is no codec of that many bits, or nothing
+            is left to train with (see :func:`power_spec`).
     """
     table = recipe.workload
     by_device = (table.device_tflops, table.mfu)
@@ -97,6 +256,11 @@ def workload(recipe: Recipe) -> Workload:
         device_flops=None if table.device_tflops is None else table.device_tflops * 1e12,
         mfu=table.mfu,
         step_s=table.step_s,
+        step_time_factor=step_time_factor(
+            full_w=recipe.power.train_w,
+            static_w=recipe.power.train_w * recipe.power.train_static_fraction,
+            drawn_w=_train_w(recipe.power),
+        ),
     )
 
 

@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from orbital_train.config.recipe import INSTANT, Recipe
 from orbital_train.errors import InputError
+from orbital_train.orbit.download import is_url
 from orbital_train.train.corpora import KNOWN_CORPORA
 
 
@@ -91,11 +92,23 @@ def _put(tree: dict[str, Any], key: str, value: Any) -> None:
     tree[last] = value
 
 
+_PATHS = (
+    (None, "ground_site_file"),
+    ("fleet", "path"),
+    ("links", "plan"),
+    ("data", "corpus"),
+    ("compare", "tuning"),
+)
+
+
 def _anchor_paths(tree: dict[str, Any], folder: Path) -> None:
-    for table, key in (("fleet", "path"), ("data", "corpus"), ("compare", "tuning")):
-        value = tree.get(table, {}).get(key) if isinstance(tree.get(table), dict) else None
-        if isinstance(value, str) and not (key == "corpus" and value in KNOWN_CORPORA):
-            tree[table][key] = str((folder / value).resolve())
+    for table, key in _PATHS:
+        keys = tree if table is None else tree.get(table)
+        if not isinstance(keys, dict):
+            continue
+        value = keys.get(key)
+        if isinstance(value, str) and not is_url(value) and not (key == "corpus" and value in KNOWN_CORPORA):
+            keys[key] = str((folder / value).resolve())
 
 
 def _explain(error: ValidationError) -> InputError:
@@ -113,12 +126,13 @@ def _explain(error: ValidationError) -> InputError:
     return InputError(key, _shown(value), _problem(first))
 
 
-_FLEET_KINDS = ("walker_delta", "walker_star", "sun_synchronous", "tle", "omm")
+_FLEET_KINDS = ("walker_delta", "walker_star", "sun_synchronous", "layered", "cluster", "tle", "omm")
 _WANTED = {
     "model_type": "must be a table",
     "model_attributes_type": "must be a table",
     "dict_type": "must be a table",
     "tuple_type": "must be an array",
+    "too_short": "must not be empty",
     "datetime_type": INSTANT,
 }
 

@@ -6,9 +6,20 @@ Frozen, unknown keys forbidden. Units are part of the names. What a key means is
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, Strict
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PlainValidator,
+    PositiveFloat,
+    PositiveInt,
+    Strict,
+    model_validator,
+)
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveFraction = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -35,6 +46,21 @@ def _in_utc(instant: datetime) -> datetime:
     return instant.astimezone(UTC)
 
 
+def _inclination(value: object) -> float | str:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0.0 <= value <= 180.0:
+        return float(value)
+    if value != "sun_synchronous":
+        raise ValueError("must be 0 to 180, or 'sun_synchronous'")
+    return "sun_synchronous"
+
+
+Altitude = Annotated[float, Field(ge=200.0, le=50_000.0)]
+SunSynchronousAltitude = Annotated[float, Field(ge=200.0, le=5_000.0)]
+Degrees = Annotated[float, Field(ge=0.0, lt=360.0)]
+LocalTime = Annotated[float, Field(ge=0.0, lt=24.0)]
+Inclination = Annotated[float | Literal["sun_synchronous"], PlainValidator(_inclination)]
+
+
 class Table(BaseModel):
     """A table of the recipe. A value of another type is refused, not converted; a whole number may be a float."""
 
@@ -49,47 +75,110 @@ class Time(Table):
     """How long the contact plan reaches. The run ends earlier when its budget is trained and merged."""
 
 
-class Walker(Table):
+class Choice(Table):
+    """Which satellites of a fleet fly: by name, then by plane, then by count."""
+
+    names: Annotated[tuple[str, ...], _LIST] = ()
+    """Only satellites whose name matches one of these patterns (``*`` and ``?``)."""
+    only_planes: Annotated[tuple[Annotated[int, Field(ge=0)], ...], _LIST] = ()
+    """Only satellites in these planes; those of a file are found from its elements and numbered eastwards from 0."""
+    limit: PositiveInt | None = None
+    """At most so many: the first ones."""
+    spread: bool = False
+    """With ``limit``: evenly spread over all, instead of the first ones."""
+
+
+class Walker(Choice):
     """Walker constellation i:t/p/f; ``walker_star`` spreads its planes over 180 degrees, ``walker_delta`` over 360."""
 
     kind: Literal["walker_delta", "walker_star"]
     satellites: PositiveInt
     planes: PositiveInt = 1
     phasing: Annotated[int, Field(ge=0)] = 0
-    altitude_km: Annotated[float, Field(ge=200.0, le=50_000.0)]
+    altitude_km: Altitude
     """Mean semi-major axis minus 6378.137 km."""
     inclination_deg: Annotated[float, Field(ge=0.0, le=180.0)]
-    raan_deg: Annotated[float, Field(ge=0.0, lt=360.0)] = 0.0
+    raan_deg: Degrees = 0.0
     """Right ascension of the first plane's ascending node."""
     minimum_separation_km: NonNegativeFloat = 1.0
 
 
-class SunSynchronous(Table):
+class SunSynchronous(Choice):
     """One plane of evenly spaced satellites in a Sun-synchronous orbit."""
 
     kind: Literal["sun_synchronous"]
     satellites: PositiveInt
-    altitude_km: Annotated[float, Field(ge=200.0, le=5_000.0)]
-    local_time_h: Annotated[float, Field(ge=0.0, lt=24.0)]
+    altitude_km: SunSynchronousAltitude
+    local_time_h: LocalTime
     """Local time of the ascending node, against the mean Sun."""
     minimum_separation_km: NonNegativeFloat = 1.0
 
 
-class ElementFile(Table):
+class Shell(Table):
+    """Planes of evenly spaced satellites; each plane may lie a little higher than the one to its west."""
+
+    planes: PositiveInt
+    satellites_per_plane: PositiveInt
+    altitude_km: Altitude
+    """Of the first plane."""
+    altitude_step_km: float = 0.0
+    """From a plane to the next one east."""
+    inclination_deg: Inclination
+    """In degrees, or ``"sun_synchronous"``: then that of each plane's altitude."""
+    phasing: NonNegativeFloat = 0.0
+    """A plane leads the one to its west by so many slots, divided by the number of planes (Walker's f)."""
+    node_spread_deg: Annotated[float, Field(ge=0.0, le=360.0)] = 360.0
+    """The nodes of the planes divide this evenly: 360 as a Walker delta, 180 as a star, 0 all at the same node."""
+    raan_deg: Degrees | None = None
+    """Right ascension of the first plane's ascending node; 0 if that is not given by local time."""
+    local_time_h: LocalTime | None = None
+    """Local time of the first plane's ascending node."""
+
+    @model_validator(mode="after")
+    def _one_node(self) -> Self:
+        if self.raan_deg is not None and self.local_time_h is not None:
+            raise ValueError("must give raan_deg or local_time_h, and not both")
+        return self
+
+
+class Layered(Choice):
+    """Shells of planes at slightly different altitudes; their planes are numbered on from one shell to the next."""
+
+    kind: Literal["layered"]
+    shells: Annotated[tuple[Shell, ...], _LIST, Field(min_length=1)]
+    minimum_separation_km: NonNegativeFloat = 1.0
+
+
+class Formation(Choice):
+    """A cluster in close formation: a disc of satellites in one Sun-synchronous plane, on a square lattice."""
+
+    kind: Literal["cluster"]
+    satellites: PositiveInt = 81
+    """Those nearest to the centre; 81 fill a radius of five lattice units."""
+    spacing_m: Annotated[float, Field(gt=0.0, le=10_000.0)] = 100.0
+    """Between lattice points at the narrowest, which is radial; direct neighbours are up to twice as far apart."""
+    altitude_km: SunSynchronousAltitude
+    local_time_h: LocalTime
+    """Local time of the ascending node, against the mean Sun."""
+    minimum_separation_m: NonNegativeFloat = 50.0
+
+
+class ElementFile(Choice):
     """Satellites from a file of element sets."""
 
     kind: Literal["tle", "omm"]
     path: str
-    """Relative to the recipe's folder. OMM is JSON, gzipped if the name ends in .gz."""
-    names: Annotated[tuple[str, ...], _LIST] = ()
-    """Only satellites whose name matches one of these patterns (``*`` and ``?``)."""
-    limit: PositiveInt | None = None
-    """Only the first so many."""
+    """Relative to the recipe's folder, gzipped if the name ends in .gz; or an http(s) URL. OMM is JSON, CSV or XML."""
+    cache_h: Annotated[float, Field(ge=2.0)] = 24.0
+    """What came from a URL is kept and used while it is younger than this; CelesTrak wants no more than one request in
+    two hours."""
     allow_old: bool = False
     """Accept element sets that are more than 30 days from the simulated time."""
+    drop_failing: bool = False
+    """Leave out satellites that decay, or that SGP4 gives up, before the horizon, instead of refusing the fleet."""
 
 
-Fleet = Annotated[Walker | SunSynchronous | ElementFile, Field(discriminator="kind")]
+Fleet = Annotated[Walker | SunSynchronous | Layered | Formation | ElementFile, Field(discriminator="kind")]
 
 
 class Site(Table):
@@ -100,6 +189,18 @@ class Site(Table):
     longitude_deg: Annotated[float, Field(ge=-180.0, le=360.0)]
     altitude_m: Annotated[float, Field(ge=-500.0, le=9000.0)] = 0.0
     terminals: PositiveInt = 1
+    medium: Literal["optical", "radio"] = "optical"
+    """Lasers are blinded by the Sun and stopped by clouds; radio is neither."""
+    mask_deg: Annotated[float, Field(ge=0.0, lt=90.0)] | None = None
+    """Lowest elevation; ``links.ground_mask_deg`` if not given."""
+    rate_gbps: PositiveFloat | None = None
+    """From a satellite to the site; ``links.ground_rate_gbps`` if not given."""
+    uplink_gbps: PositiveFloat | None = None
+    """From the site to a satellite; as down if not given."""
+    cloud_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Part of the time in which clouds stop an optical site's links; drawn with ``seeds.clouds``."""
+    cloudy_h: PositiveFloat = 6.0
+    """Mean length of a cloudy spell."""
 
 
 class Light(Table):
@@ -109,26 +210,78 @@ class Light(Table):
     """Height up to which the atmosphere is taken to be opaque."""
 
 
+class FieldOfRegard(Table):
+    """Where one terminal can point: a cone on a satellite that flies level."""
+
+    azimuth_deg: Annotated[float, Field(ge=0.0, lt=360.0)]
+    """Of its middle: 0 is fore, 90 starboard, 180 aft, 270 port."""
+    elevation_deg: Annotated[float, Field(ge=-90.0, le=90.0)] = 0.0
+    """Of its middle, above the local horizontal."""
+    half_angle_deg: Annotated[float, Field(gt=0.0, le=180.0)]
+
+
+class Photons(Table):
+    """A laser link's budget: the rate is what the received photons are good for. The defaults give 121 Gbit/s at
+    5,400 km."""
+
+    transmit_w: PositiveFloat = 5.0
+    """Optical power that leaves the terminal."""
+    aperture_cm: PositiveFloat = 10.0
+    """Diameter of the transmitter's and the receiver's aperture."""
+    wavelength_nm: PositiveFloat = 1550.0
+    loss_db: NonNegativeFloat = 6.0
+    """Of the whole system: optics, pointing, implementation."""
+    photons_per_bit: PositiveFloat = 71.0
+
+
 class Links(Table):
     """Laser links between satellites, and links to ground sites."""
 
-    topology: Literal["ring", "grid", "nearest", "all_visible"] = "all_visible"
-    """Pairs that may link: neighbours in their plane; also in adjacent planes; the nearest ones at the time; any."""
+    topology: Literal["ring", "grid", "nearest", "all_visible", "explicit", "ground_relay"] = "all_visible"
+    """Pairs that may link: neighbours in their plane; also in adjacent planes (in a cluster, those beside each other);
+    the nearest ones at the time; any; those in ``pairs``; none, so that satellites meet through ground sites only."""
+    pairs: Annotated[tuple[Annotated[tuple[str, str], _LIST], ...], _LIST] = ()
+    """Names of the satellites that may link; with ``explicit``."""
     neighbours: PositiveInt = 4
     """Links that each satellite keeps, as far as its terminals go; with ``nearest``."""
     minimum_life_s: NonNegativeFloat = 60.0
-    """Data must flow for so long, else a link is not made; with ``nearest``."""
+    """Data must flow for so long, else a link is not made."""
     rate_gbps: PositiveFloat = 100.0
-    """Of each direction."""
+    """What the modem carries in each direction; less where ``rate_table`` or ``photons`` says so."""
+    rate_table: Annotated[tuple[Annotated[tuple[PositiveFloat, PositiveFloat], _LIST], ...], _LIST] = ()
+    """Rows of [range in km, Gbit/s]: the rate up to that range, in steps."""
+    photons: Photons | None = None
+    """The rate by range from a laser's link budget."""
     maximum_range_km: PositiveFloat = 5_400.0
     grazing_altitude_km: Annotated[float, Field(ge=0.0, le=200.0)] = 80.0
     terminals: PositiveInt = 4
     """Laser terminals per satellite; a terminal for ground sites comes on top."""
+    fields_of_regard: Annotated[tuple[FieldOfRegard, ...], _LIST] = ()
+    """Where each of these terminals can point, one for each; without, they point anywhere."""
     acquisition_s: NonNegativeFloat = 30.0
     maximum_rate_deg_s: PositiveFloat = 0.1
     """Angular rate of the line of sight that a terminal can track."""
-    ground_mask_deg: Annotated[float, Field(ge=0.0, lt=90.0)] = 20.0
+    sun_exclusion_deg: Annotated[float, Field(ge=0.0, lt=90.0)] = 5.0
+    """A laser receiver that looks closer to the Sun than this hears nothing, and the link ends."""
+    ground_mask_deg: Annotated[float, Field(ge=0.0, lt=90.0)] | None = None
+    """Lowest elevation at ground sites; 20 for optical and 10 for radio sites if not given."""
     ground_rate_gbps: PositiveFloat = 1.8
+    plan: str | None = None
+    """Contact plan to fly in place of computed links, relative to the recipe's folder: ``.parquet``, ``.json`` (HDTN),
+    ``.ion`` or ``.ionrc`` (ION). The other keys of this table then say nothing."""
+
+
+class Radiator(Table):
+    """A flat radiator in steady state, at one temperature; it limits what training may draw."""
+
+    area_m2: PositiveFloat
+    """Of one face."""
+    faces: Annotated[int, Field(ge=1, le=2)] = 2
+    """How many of its faces radiate to space."""
+    emissivity: PositiveFraction = 0.85
+    temperature_c: Annotated[float, Field(gt=-273.15, le=500.0)] = 20.0
+    absorbed_w: NonNegativeFloat = 0.0
+    """Heat that it takes up from the Sun and the Earth."""
 
 
 class Power(Table):
@@ -136,6 +289,8 @@ class Power(Table):
 
     array_m2: NonNegativeFloat
     array_efficiency: PositiveFraction = 0.3
+    array_mount: Literal["tracking", "zenith", "orbit_normal"] = "tracking"
+    """Where the array faces: the Sun; away from the Earth; along the orbit's normal, on the side of the Sun."""
     battery_wh: PositiveFloat
     depth_of_discharge: PositiveFraction = 0.3
     resume_fraction: PositiveFraction = 0.75
@@ -144,14 +299,20 @@ class Power(Table):
     discharge_efficiency: PositiveFraction = 0.95
     idle_w: NonNegativeFloat
     train_w: NonNegativeFloat
-    """On top of idle."""
+    """On top of idle, without a cap."""
+    train_cap_w: PositiveFloat | None = None
+    """Cap of the training load: the accelerator lowers its clock, and steps take longer."""
+    train_static_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.3
+    """Part of ``train_w`` that does not fall with the clock; the rest falls with its cube."""
+    radiator: Radiator | None = None
+    """Without one, heat limits nothing."""
     transmit_w: NonNegativeFloat = 0.0
     """On top of idle, for each message that is being sent."""
 
 
 class WorkloadTable(Table):
     """The model that *flies*: it sets how long a step takes and how large a message is. Give ``step_s``, or
-    ``device_tflops`` and ``mfu``."""
+    ``device_tflops`` and ``mfu``; of a device that is not throttled (``power.train_cap_w``, ``power.radiator``)."""
 
     parameters: PositiveFloat
     tokens_per_step: PositiveInt
@@ -242,6 +403,8 @@ class Seeds(Table):
 
     init: Annotated[int, Field(ge=0, lt=2**32)] = 0
     data: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    clouds: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Of the clouds over optical sites; part of the sky, which all arms and repetitions share."""
 
 
 class Cluster(Table):
@@ -275,7 +438,7 @@ class Compare(Table):
         "fixed_period_skipping",
     )
     seeds: PositiveInt = 1
-    """Paired repetitions: seed k adds k to every seed of the recipe, in all arms."""
+    """Paired repetitions: seed k adds k to ``seeds.init`` and ``seeds.data``, in all arms."""
     arms: dict[ArmName, Arm] = {}
     """Tuned learning rates by arm; the recipe's own arm goes by the name of its policy."""
     tuning: str | None = None
@@ -293,6 +456,8 @@ class Recipe(Table):
     time: Time
     fleet: Fleet
     ground_sites: Annotated[tuple[Site, ...], _LIST] = ()
+    ground_site_file: str | None = None
+    """More of them: a CSV file, relative to the recipe's folder, whose columns are the keys of ``ground_sites``."""
     light: Light = Light()
     links: Links = Links()
     power: Power

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from sgp4 import api
 from sgp4.api import SGP4_ERRORS, Satrec, SatrecArray
 
@@ -23,7 +25,9 @@ from orbital_train.orbit.times import julian_day, sidereal_angle_rad
 # After decay SGP4 can return code 0 with nonsense. No satellite flies below this, and none climbs this far beyond the
 # apogee of its own elements (lunar and solar pulls move a high apogee by less).
 LOWEST_ALTITUDE_M = 100e3
+LOWEST_RADIUS_KM = (EARTH_RADIUS_M + LOWEST_ALTITUDE_M) / 1e3
 HIGHEST_RADIUS_IN_APOGEES = 1.2
+MOST_NAMED = 3  # satellites that an error names beside the first
 
 
 class Ephemeris(Protocol):
@@ -37,9 +41,18 @@ class Ephemeris(Protocol):
         """Positions [m] and velocities [m/s] in TEME axes, each of shape (N, T, 3), at times of shape (T,)."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """The first time at which SGP4 cannot say where a satellite is."""
+
+    node: int
+    t_s: float
+    why: str
+
+
 @dataclass(frozen=True)
 class Sgp4Ephemeris:
-    """Satellites moved by SGP4; ``states`` raises InputError (key ``fleet.path``) at a satellite's first error."""
+    """Satellites moved by SGP4; ``states`` raises InputError (key ``fleet.path``) where a satellite fails."""
 
     names: tuple[str, ...]
     satrecs: tuple[Satrec, ...]
@@ -47,37 +60,76 @@ class Sgp4Ephemeris:
 
     def states(self, t_s: FloatArray) -> tuple[FloatArray, FloatArray]:
         """See :class:`Ephemeris`."""
+        code, r_km, v_kmps = self._sgp4(t_s)
+        if code.any() or not self._in_bounds(r_km):
+            raise self.failed(self._failures(t_s, code, _radius_km(r_km)))
+        # In place: new arrays of this size would cost a tenth of SGP4 itself.
+        r_km *= 1e3
+        v_kmps *= 1e3
+        return r_km, v_kmps
+
+    def failures(self, t_s: FloatArray) -> tuple[list[Failure], FloatArray]:
+        """The first failure of every satellite that fails at any of these times, by time; and how low each comes.
+
+        Returns:
+            Failures, and the lowest altitude of every satellite [m], not a number where SGP4 gives none, shape (N,).
+        """
+        code, r_km, _ = self._sgp4(t_s)
+        radius_km = _radius_km(r_km)
+        return self._failures(t_s, code, radius_km), radius_km.min(axis=1) * 1e3 - EARTH_RADIUS_M
+
+    def failed(self, failures: list[Failure]) -> InputError:
+        """The error that tells the first failure, and which others follow."""
+        first, *others = failures
+        moment = self.start + timedelta(seconds=first.t_s)
+        problem = f"SGP4 at {moment:%Y-%m-%dT%H:%M:%SZ} ({first.t_s:.0f} s after the start): {first.why}"
+        if others:
+            told = [f"{self.names[f.node]} ({f.t_s:.0f} s: {f.why})" for f in others[:MOST_NAMED]]
+            more = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
+            problem = f"{problem}; then {', '.join(told)}{more}"
+        cure = "use newer elements, a shorter horizon, or fleet.drop_failing = true"
+        return InputError("fleet.path", self.names[first.node], f"{problem}; {cure}")
+
+    def _sgp4(self, t_s: FloatArray) -> tuple[NDArray[np.uint8], FloatArray, FloatArray]:
         assert api.accelerated, "sgp4 was installed without its compiled part"
         midnight, fraction = julian_day(self.start)
-        code, r_km, v_kmps = SatrecArray(self.satrecs).sgp4(np.full(t_s.shape, midnight), fraction + t_s / DAY_S)
-        self._refuse_errors(t_s, code, r_km)
-        return r_km * 1e3, v_kmps * 1e3
+        code, r_km, v_kmps = self._array.sgp4(np.full(t_s.shape, midnight), fraction + t_s / DAY_S)
+        return code, r_km, v_kmps
 
-    def _refuse_errors(self, t_s: FloatArray, code: FloatArray, r_km: FloatArray) -> None:
-        apogee_km = np.array([s.radiusearthkm * (1.0 + s.alta) for s in self.satrecs])
-        radius_km = np.linalg.norm(r_km, axis=-1)
-        low = radius_km < (EARTH_RADIUS_M + LOWEST_ALTITUDE_M) / 1e3
-        high = radius_km > HIGHEST_RADIUS_IN_APOGEES * apogee_km[:, None]
-        bad = (code != 0) | low | high | ~np.isfinite(radius_km)
-        if not bad.any():
-            return
+    @cached_property
+    def _array(self) -> SatrecArray:
+        return SatrecArray(self.satrecs)
+
+    @cached_property
+    def _highest_km(self) -> FloatArray:
+        return HIGHEST_RADIUS_IN_APOGEES * np.array([s.radiusearthkm * (1.0 + s.alta) for s in self.satrecs])
+
+    def _in_bounds(self, r_km: FloatArray) -> bool:
+        # Comparisons with a NaN are false, and so it is out of bounds.
+        radius_squared = np.einsum("ntk,ntk->nt", r_km, r_km)
+        low = radius_squared.min(axis=1, initial=np.inf) >= LOWEST_RADIUS_KM**2
+        high = radius_squared.max(axis=1, initial=0.0) <= self._highest_km**2
+        return bool(low.all() and high.all())
+
+    def _failures(self, t_s: FloatArray, code: NDArray[np.uint8], radius_km: FloatArray) -> list[Failure]:
+        good = (code == 0) & (radius_km >= LOWEST_RADIUS_KM) & (radius_km <= self._highest_km[:, None])
         # The first error in time counts: what SGP4 says after it is noise.
-        node, k = np.nonzero(bad)
-        first = int(np.lexsort((node, t_s[k]))[0])
-        i, when_s = int(node[first]), float(t_s[k[first]])
-        why = SGP4_ERRORS.get(int(code[i, k[first]])) or _altitude_problem(float(radius_km[i, k[first]]))
-        others = int(bad.any(axis=1).sum()) - 1
-        moment = self.start + timedelta(seconds=when_s)
-        more = f" ({others} more satellites fail later)" if others else ""
-        problem = f"SGP4 at {moment:%Y-%m-%dT%H:%M:%SZ} ({when_s:.0f} s after the start): {why}{more}"
-        raise InputError(
-            "fleet.path", self.names[i], f"{problem}; use newer elements, a shorter horizon or leave it out"
-        )
+        when_s = np.where(good, np.inf, t_s)
+        found = []
+        for i in np.flatnonzero(~good.all(axis=1)).tolist():
+            k = int(when_s[i].argmin())
+            why = SGP4_ERRORS.get(int(code[i, k])) or _altitude_problem(float(radius_km[i, k]))
+            found.append(Failure(node=i, t_s=float(t_s[k]), why=why))
+        return sorted(found, key=lambda f: (f.t_s, f.node))
+
+
+def _radius_km(r_km: FloatArray) -> FloatArray:
+    return np.asarray(np.sqrt(np.einsum("ntk,ntk->nt", r_km, r_km)))
 
 
 def _altitude_problem(radius_km: float) -> str:
+    fell = radius_km < LOWEST_RADIUS_KM
     altitude_km = radius_km - EARTH_RADIUS_M / 1e3
-    fell = altitude_km < LOWEST_ALTITUDE_M / 1e3
     return f"altitude {altitude_km:.0f} km, " + ("it has decayed" if fell else "far above its elements' apogee")
 
 

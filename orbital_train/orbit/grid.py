@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from orbital_train.orbit.arrays import FloatArray, IntArray
 from orbital_train.orbit.ephemeris import Ephemeris
@@ -32,12 +33,23 @@ class StateGrid:
 
     def at(self, node: IntArray, t_s: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Interpolated states, each of shape (K, 3), of these nodes (K,) at these times (K,)."""
-        step_s = self.t_s[1] - self.t_s[0]
-        first = _first_point(t_s / step_s, self.t_s.size)
-        points_m = self.r_m[node[:, None], first[:, None] + np.arange(_POINTS)]
-        weight, slope = _weights(t_s / step_s - first)
-        r_m = np.einsum("kp,kpc->kc", weight, points_m)
-        return r_m, np.einsum("kp,kpc->kc", slope, points_m) / step_s
+        points_m, place = self._around(node, t_s)
+        powers = _powers(place)
+        slope = _WEIGHTS[1:].T @ (powers[:-1] * np.arange(1.0, _POINTS)[:, None])
+        r_m = np.einsum("pk,kpc->kc", _WEIGHTS.T @ powers, points_m)
+        return r_m, np.einsum("pk,kpc->kc", slope, points_m) / (self.t_s[1] - self.t_s[0])
+
+    def positions_m(self, node: IntArray, t_s: FloatArray) -> FloatArray:
+        """The positions of :meth:`at` alone, in half its time."""
+        points_m, place = self._around(node, t_s)
+        return np.asarray(np.einsum("pk,kpc->kc", _WEIGHTS.T @ _powers(place), points_m))
+
+    def _around(self, node: IntArray, t_s: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Positions at the eight points around each time, shape (K, 8, 3), and its place among them in steps."""
+        steps = t_s / (self.t_s[1] - self.t_s[0])
+        first = _first_point(steps, self.t_s.size)
+        every_m = np.moveaxis(sliding_window_view(self.r_m, _POINTS, axis=1), -1, 2)
+        return every_m[node, first], steps - first
 
 
 def sample(ephemeris: Ephemeris, horizon_s: float, step_s: float) -> StateGrid:
@@ -55,17 +67,22 @@ def _first_point(place: FloatArray, points: int) -> IntArray:
     return np.clip(np.floor(place).astype(np.int64) - (_POINTS // 2 - 1), 0, points - _POINTS)
 
 
-def _weights(place: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Weights (K, 8) of eight points in the value and in the slope a step, at these places (K,) among them."""
-    powers = np.vander(place - _MIDDLE, _POINTS, increasing=True)
-    return powers @ _WEIGHTS, (powers[:, :-1] * np.arange(1.0, _POINTS)) @ _WEIGHTS[1:]
+def _powers(place: FloatArray) -> FloatArray:
+    """Powers 0 to 7 of places (K,) among eight points, counted from their middle, shape (8, K)."""
+    x = place - _MIDDLE
+    powers = np.empty((_POINTS, x.size))
+    powers[0] = 1.0
+    for p in range(1, _POINTS):
+        np.multiply(powers[p - 1], x, out=powers[p])
+    return powers
 
 
 def _slopes(r_m: FloatArray) -> FloatArray:
     """Change a step at every point of a grid, shape (N, T, 3), of the same polynomials."""
     points = r_m.shape[1]
     first = _first_point(np.arange(float(points)), points)
-    _, slope = _weights(np.arange(float(points)) - first)
+    powers = _powers(np.arange(float(points)) - first)
+    slope = (powers[:-1].T * np.arange(1.0, _POINTS)) @ _WEIGHTS[1:]
     # Away from the ends all points have the same weights: one pass for each instead of a gather.
     ahead = _POINTS // 2 - 1
     inner = points - _POINTS + 1

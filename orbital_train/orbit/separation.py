@@ -1,4 +1,16 @@
-"""How close satellites come to each other: searched on an ephemeris, and in closed form for Walker constellations."""
+"""How close generated satellites come to each other.
+
+For circular planes in closed form, pair of planes by pair of planes, so that a million satellites take as long as a
+thousand of them in as many planes. Two cases:
+
+- Planes of one altitude and inclination turn together, and the phase between their satellites stays. What decides is
+  by how much they miss each other where the planes cross; SGP4's short- and long-period terms shift that by a few
+  kilometres and are included. Against a search on SGP4's states this is good to 20 m or 0.3 %, whichever is more.
+- All other planes drift past each other, so that every phase comes: their distance is that of the orbits themselves
+  at the crossings, whatever the phases are now.
+
+For a cluster by sampling, since its satellites stay near each other.
+"""
 
 from __future__ import annotations
 
@@ -6,95 +18,141 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial import cKDTree
+from sgp4.earth_gravity import wgs72
 
 from orbital_train.orbit.arrays import FloatArray, IntArray
-from orbital_train.orbit.constants import EARTH_RADIUS_M
 from orbital_train.orbit.ephemeris import Ephemeris
-from orbital_train.orbit.grid import StateGrid, sample
+from orbital_train.orbit.shells import Planes
 
-_STEP_S = 30.0
-_MU = 3.986004418e14  # WGS84 gravitational parameter [m3/s2]
-# Two satellites' accelerations differ by less than twice surface gravity, so straight lines miss by less than this.
-_STRAIGHT_LINE_ERROR_M = 0.5 * 2 * 9.81 * (_STEP_S / 2) ** 2
+# Orbits stay within this of their mean semi-major axis (J2's short- and J3's long-period terms, in low orbit).
+_RADIAL_SWING_M = 25e3
+_EQUATOR_M = wgs72.radiusearthkm * 1e3  # SGP4's own
 
 
 @dataclass(frozen=True, kw_only=True)
-class Approach:
-    """A close approach of two nodes."""
+class PlaneApproach:
+    """The closest that satellites of two planes come; the same plane twice for neighbours in it."""
 
     a: int
     b: int
-    t_s: float
     distance_m: float
 
 
-def closest_approach(ephemeris: Ephemeris, below_m: float, horizon_s: float) -> Approach | None:
-    """The closest approach of any two nodes within one orbit of the start, if it is closer than ``below_m``.
-
-    Generated constellations repeat their relative geometry every orbit, so one orbit (or the horizon) is enough.
-    """
-    period_s = _longest_period_s(ephemeris)
-    grid = sample(ephemeris, min(horizon_s, 1.05 * period_s), _STEP_S)
-    half_s = (grid.t_s[1] - grid.t_s[0]) / 2
-    reach_m = below_m + 2.0 * np.linalg.norm(grid.v_mps, axis=-1).max() * half_s
-    best: Approach | None = None
-    for k, t_s in enumerate(grid.t_s):
-        pairs = cKDTree(grid.r_m[:, k]).query_pairs(reach_m, output_type="ndarray").astype(np.int64)
-        a, b = pairs[:, 0], pairs[:, 1]
-        offset_s = _meeting_s(grid, a, b, np.full(a.shape, t_s), half_s)
-        d_m = grid.r_m[a, k] - grid.r_m[b, k] + offset_s[:, None] * (grid.v_mps[a, k] - grid.v_mps[b, k])
-        near = np.linalg.norm(d_m, axis=-1) < below_m + _STRAIGHT_LINE_ERROR_M
-        found = _refined(grid, a[near], b[near], t_s + offset_s[near])
-        if found and found.distance_m < min(below_m, best.distance_m if best else np.inf):
-            best = found
-    return best
+def closest_planes(planes: Planes, below_m: float) -> PlaneApproach | None:
+    """The closest approach of any two satellites of circular planes, if it is closer than ``below_m``."""
+    along_m = np.where(planes.satellites > 1, 2 * planes.axis_m * np.sin(np.pi / planes.satellites), np.inf)
+    first = int(along_m.argmin())
+    best = PlaneApproach(a=first, b=first, distance_m=float(along_m[first]))
+    for p in range(planes.satellites.size - 1):
+        near = np.abs(planes.axis_m[p + 1 :] - planes.axis_m[p]) < below_m + 2 * _RADIAL_SWING_M
+        q = np.flatnonzero(near) + p + 1
+        if q.size == 0:
+            continue
+        distance_m = plane_distance_m(planes, np.full(q.shape, p), q)
+        k = int(distance_m.argmin())
+        if distance_m[k] < best.distance_m - 1e-3:  # of equal ones the first, whatever the rounding
+            best = PlaneApproach(a=p, b=int(q[k]), distance_m=float(distance_m[k]))
+    return best if best.distance_m < below_m else None
 
 
-def walker_separation_m(
-    *, satellites: int, planes: int, phasing: IntArray, spread_rad: float, altitude_m: float, inclination_rad: float
-) -> FloatArray:
-    """Smallest distance between any two satellites of a Walker constellation, for each phasing, shape of ``phasing``.
+def plane_distance_m(planes: Planes, p: IntArray, q: IntArray) -> FloatArray:
+    """The closest that satellites of planes ``p`` and ``q`` come, each of shape (K,)."""
+    same_axis = np.abs(planes.axis_m[p] - planes.axis_m[q]) < 1.0
+    same_tilt = np.abs(planes.inclination_rad[p] - planes.inclination_rad[q]) < 1e-9
+    phase_rad = planes.argument_rad[q] - planes.argument_rad[p]
+    locked_m, free_m = locked_distance_m(planes, p, q, phase_rad), _orbit_distance_m(planes, p, q)
+    return np.asarray(np.where(same_axis & same_tilt, locked_m, free_m))
 
-    Circular orbits of equal radius and inclination, without perturbations. Planes ``g`` apart are at node difference
-    Ω = spread · g / planes, and their satellites at phase differences u; the smallest distance of such a pair is
+
+def locked_distance_m(planes: Planes, p: IntArray, q: IntArray, phase_rad: FloatArray) -> FloatArray:
+    """The same for planes of one altitude and inclination.
+
+    Circular orbits at node difference Ω, with satellites at phase difference u, come as close as
     2 r √((1 + cos² i + sin² i cos Ω) / 2) · |sin(u / 2 + atan(cos i tan(Ω / 2)))| (Speckman et al., AIAA 90-2899).
+
+    Args:
+        planes: the planes.
+        p: numbers of the first planes, shape (K,).
+        q: numbers of the second planes, shape (K,).
+        phase_rad: mean argument of latitude of slot 0 in ``q`` less that in ``p``, shape (K,).
     """
-    per_plane = satellites // planes
-    radius_m = EARTH_RADIUS_M + altitude_m
-    in_plane_m = 2 * radius_m * np.sin(np.pi / per_plane) if per_plane > 1 else np.inf
-    gap = np.arange(1, planes)
-    node_rad = spread_rad * gap / planes
-    cos_i, sin_i = np.cos(inclination_rad), np.sin(inclination_rad)
-    width = np.sqrt((1.0 + cos_i**2 + sin_i**2 * np.cos(node_rad)) / 2.0)
-    half_rad = np.pi * phasing[..., None] * gap / satellites + np.arctan(cos_i * np.tan(node_rad / 2.0))
-    # The phase difference is known up to a whole slot: take the slot that is closest to a meeting.
-    slot_rad = np.pi / per_plane
-    miss_rad = np.abs(half_rad - slot_rad * np.round(half_rad / slot_rad))
-    across_m = (2 * radius_m * width * np.sin(miss_rad)).min(axis=-1, initial=np.inf)
-    return np.asarray(np.minimum(in_plane_m, across_m))
+    axis_m, tilt_rad = planes.axis_m[p], planes.inclination_rad[p]
+    apart_rad = planes.raan_rad[q] - planes.raan_rad[p]
+    # The phase difference is known up to a whole slot: the slot that is closest to a meeting counts.
+    slot_rad = np.pi / np.lcm(planes.satellites[p], planes.satellites[q])
+    distances_m = []
+    for u_rad, v_rad in _crossings_rad(planes, p, q):
+        (lead_u, node_u, tilt_u), (lead_v, node_v, _) = (_sway_rad(axis_m, tilt_rad, w) for w in (u_rad, v_rad))
+        node_rad = apart_rad + node_v - node_u
+        cos_i, sin_i = np.cos(tilt_rad + tilt_u), np.sin(tilt_rad + tilt_u)
+        width = np.sqrt((1.0 + cos_i**2 + sin_i**2 * np.cos(node_rad)) / 2.0)
+        turn_rad = np.arctan2(cos_i * np.sin(node_rad / 2.0), np.cos(node_rad / 2.0))
+        late_rad = (phase_rad + lead_v - lead_u) / 2.0 + turn_rad
+        miss_rad = np.abs(late_rad - slot_rad * np.round(late_rad / slot_rad))
+        distances_m.append(2.0 * _radius_m(axis_m, tilt_rad, u_rad) * width * np.sin(miss_rad))
+    return np.asarray(np.minimum(*distances_m))
 
 
-def _longest_period_s(ephemeris: Ephemeris) -> float:
-    r_m, v_mps = ephemeris.states(np.zeros(1))
-    speed_squared = (v_mps**2).sum(-1)
-    axis_m = 1.0 / (2.0 / np.linalg.norm(r_m, axis=-1) - speed_squared / _MU)
-    return float(2 * np.pi * np.sqrt(axis_m.max() ** 3 / _MU))
+def closest_neighbours(ephemeris: Ephemeris, t_s: FloatArray) -> tuple[float, float]:
+    """The smallest distance of any two nodes at any of these times [m], and when that is [s]."""
+    r_m, _ = ephemeris.states(t_s)
+    nearest_m = np.array([np.min(cKDTree(r_m[:, k]).query(r_m[:, k], k=[2])[0]) for k in range(t_s.size)])
+    k = int(nearest_m.argmin())
+    return float(nearest_m[k]), float(t_s[k])
 
 
-def _meeting_s(grid: StateGrid, a: IntArray, b: IntArray, t_s: FloatArray, half_s: float) -> FloatArray:
-    """How much later each pair is closest, if both flew straight on; at most half a step either way."""
-    (ra_m, va_mps), (rb_m, vb_mps) = grid.at(a, t_s), grid.at(b, t_s)
-    d_m, w_mps = ra_m - rb_m, va_mps - vb_mps
-    offset_s = -(d_m * w_mps).sum(-1) / np.maximum((w_mps * w_mps).sum(-1), 1e-12)
-    return np.asarray(np.clip(offset_s, -half_s, half_s))
+def _orbit_distance_m(planes: Planes, p: IntArray, q: IntArray) -> FloatArray:
+    """How far apart two orbits are where their planes cross."""
+    apart_m = [
+        np.abs(
+            _radius_m(planes.axis_m[p], planes.inclination_rad[p], u_rad)
+            - _radius_m(planes.axis_m[q], planes.inclination_rad[q], v_rad)
+        )
+        for u_rad, v_rad in _crossings_rad(planes, p, q)
+    ]
+    return np.asarray(np.minimum(*apart_m))
 
 
-def _refined(grid: StateGrid, a: IntArray, b: IntArray, t_s: FloatArray) -> Approach | None:
-    """The closest of these approaches, on curved paths: the straight-line step repeated until it no longer moves."""
-    if a.size == 0:
-        return None
-    for _ in range(4):
-        t_s = np.clip(t_s + _meeting_s(grid, a, b, t_s, _STEP_S / 2), 0.0, grid.t_s[-1])
-    distance_m = np.linalg.norm(grid.at(a, t_s)[0] - grid.at(b, t_s)[0], axis=-1)
-    k = int(distance_m.argmin())
-    return Approach(a=int(a[k]), b=int(b[k]), t_s=float(t_s[k]), distance_m=float(distance_m[k]))
+def _crossings_rad(planes: Planes, p: IntArray, q: IntArray) -> list[tuple[FloatArray, FloatArray]]:
+    """Arguments of latitude in ``p`` and in ``q`` of the two places where the planes cross."""
+    (node_p, normal_p), (node_q, normal_q) = _axes(planes, p), _axes(planes, q)
+    cross = np.cross(normal_p, normal_q)
+    # Planes that coincide cross everywhere: at their node as well as anywhere.
+    cross = np.where(np.linalg.norm(cross, axis=-1, keepdims=True) < 1e-9, node_p, cross)
+    u_rad, v_rad = (
+        np.arctan2((cross * np.cross(normal, node)).sum(-1), (cross * node).sum(-1))
+        for node, normal in ((node_p, normal_p), (node_q, normal_q))
+    )
+    return [(u_rad, v_rad), (u_rad + np.pi, v_rad + np.pi)]
+
+
+def _axes(planes: Planes, p: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Unit vectors to the ascending node and along the normal, each of shape (K, 3)."""
+    raan_rad, tilt_rad = planes.raan_rad[p], planes.inclination_rad[p]
+    cos, sin, across = np.cos(raan_rad), np.sin(raan_rad), np.sin(tilt_rad)
+    return np.stack([cos, sin, 0.0 * cos], -1), np.stack([across * sin, -across * cos, np.cos(tilt_rad)], -1)
+
+
+def _swings(axis_m: FloatArray, tilt_rad: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """SGP4's two small numbers for a circular orbit: J2 / 2 (R / a)², and J3's eccentricity, towards the north.
+
+    Hoots and Roehrich, Spacetrack Report No. 3, 1980, section 6: the short-period terms, and a_yNL.
+    """
+    shrink = _EQUATOR_M / axis_m
+    return 0.5 * wgs72.j2 * shrink**2, -0.5 * wgs72.j3oj2 * np.sin(tilt_rad) * shrink
+
+
+def _radius_m(axis_m: FloatArray, tilt_rad: FloatArray, u_rad: FloatArray) -> FloatArray:
+    """Distance from the Earth's centre at an argument of latitude."""
+    k2, north = _swings(axis_m, tilt_rad)
+    mean = 1.0 - 1.5 * k2 * (3.0 * np.cos(tilt_rad) ** 2 - 1.0)
+    twice = 0.5 * k2 * np.sin(tilt_rad) ** 2 * np.cos(2.0 * u_rad)
+    return np.asarray(axis_m * ((1.0 - north * np.sin(u_rad)) * mean + twice))
+
+
+def _sway_rad(axis_m: FloatArray, tilt_rad: FloatArray, u_rad: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """By how much argument of latitude, node and inclination are ahead of their mean values."""
+    k2, north = _swings(axis_m, tilt_rad)
+    cos_i, sin_twice = np.cos(tilt_rad), np.sin(2.0 * u_rad)
+    lead = -2.0 * north * np.cos(u_rad) - 0.25 * k2 * (7.0 * cos_i**2 - 1.0) * sin_twice
+    return lead, 1.5 * k2 * cos_i * sin_twice, 1.5 * k2 * cos_i * np.sin(tilt_rad) * np.cos(2.0 * u_rad)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from scipy.interpolate import CubicSpline
@@ -53,6 +54,11 @@ def sun_positions_m(start: datetime, t_s: FloatArray) -> FloatArray:
         warnings.warn(f"{problem}. For DE421: pip install 'orbital-train[ephemeris]'", InputWarning, stacklevel=2)
         return sun_positions_almanac_m(start, t_s)
     return sun_positions_de421_m(path, start, t_s)
+
+
+def sun_source() -> Literal["DE421", "formula"]:
+    """Where :func:`sun_positions_m` takes the Sun from here."""
+    return "formula" if _de421_path() is None else "DE421"
 
 
 def sun_path(start: datetime, horizon_s: float) -> SunPositions:

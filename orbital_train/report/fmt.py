@@ -34,6 +34,11 @@ def count(n: float) -> str:
     return _scaled(n, _COUNT_STEPS, "")
 
 
+def plural(count: int, what: str) -> str:
+    """A number of things with their name: ``1 link``, ``2,048 links``."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def data_bytes(n: float) -> str:
     """A volume of data in decimal units: ``512 B``, ``3.20 GB``."""
     return _scaled(n, _BYTE_STEPS, " B")

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from orbital_train.report.activity import Activity, activities
-from orbital_train.report.runs import Run
+from orbital_train.report.runs import Plan
 from orbital_train.report.style import INK, LANE, MUTED, figure, png, time_axis
 from orbital_train.report.view import View
 from orbital_train.schedule.trace import Merge
@@ -22,7 +22,7 @@ _LINKS = (0.34, 0.19)
 _BATTERY = (0.08, 0.21)
 
 
-def lanes_plot(run: Run, title: str, view: View) -> bytes:
+def lanes_plot(run: Plan, title: str, view: View) -> bytes:
     """The timeline of one run: PNG."""
     work = activities(run.trace)
     lane_of = {node: lane for lane, node in enumerate(reversed(view.nodes))}  # the first node on top
@@ -61,7 +61,7 @@ def _bars(ax: Axes, spans: FloatArray, bottom: float, height: float, colour: str
     ax.broken_barh(bars, (bottom, height), facecolor=colour, linewidth=0, zorder=zorder)
 
 
-def _light(ax: Axes, run: Run, node: int, lane: int, end_s: float) -> None:
+def _light(ax: Axes, run: Plan, node: int, lane: int, end_s: float) -> None:
     edge_s, fraction = run.light.edge_s[node], run.light.fraction[node]
     spans = np.column_stack([edge_s[:-1], edge_s[1:]])
     partly = (fraction > 0) & (fraction < 1)
@@ -74,7 +74,7 @@ def _work(ax: Axes, activity: Activity, lane: int) -> None:
         _bars(ax, getattr(activity, kind), lane + _WORK[0], _WORK[1], LANE[kind], zorder=2)
 
 
-def _open_links(run: Run, node: int) -> tuple[FloatArray, FloatArray]:
+def _open_links(run: Plan, node: int) -> tuple[FloatArray, FloatArray]:
     """Moments of change (T,) and a node's open links from then on (2, T): to satellites, to the ground."""
     plan = run.contacts
     mine = plan.source == node
@@ -88,7 +88,7 @@ def _open_links(run: Run, node: int) -> tuple[FloatArray, FloatArray]:
     return times_s, np.array(counts, dtype=np.float64)
 
 
-def _links(ax: Axes, run: Run, node: int, lane: int, most: float) -> None:
+def _links(ax: Axes, run: Plan, node: int, lane: int, most: float) -> None:
     times_s, counts = _open_links(run, node)
     tops = lane + _LINKS[0] + _LINKS[1] * np.cumsum(counts, axis=0) / max(most, 1.0)
     bottom = np.full(len(times_s), lane + _LINKS[0])
@@ -97,7 +97,7 @@ def _links(ax: Axes, run: Run, node: int, lane: int, most: float) -> None:
         bottom = top
 
 
-def _transfers(ax: Axes, run: Run, node: int, lane: int, end_s: float) -> None:
+def _transfers(ax: Axes, run: Plan, node: int, lane: int, end_s: float) -> None:
     """Sent or heard by this node; widened where needed to a mark that can be seen."""
     mine = [t for t in run.trace.transfers if node in (t.source, t.dest)]
     spans = np.array([(t.start_us / 1e6, t.arrival_us / 1e6) for t in mine]).reshape(-1, 2)
@@ -106,7 +106,7 @@ def _transfers(ax: Axes, run: Run, node: int, lane: int, end_s: float) -> None:
     _bars(ax, spans, lane + _LINKS[0], _LINKS[1], LANE["transfer"], zorder=3)
 
 
-def _battery(ax: Axes, run: Run, node: int, lane: int, levels_wh: list[float]) -> None:
+def _battery(ax: Axes, run: Plan, node: int, lane: int, levels_wh: list[float]) -> None:
     """The level, from the lowest to the highest that any node of the fleet had."""
     account = run.trace.accounts[node]
     if account.battery_us:
@@ -117,7 +117,7 @@ def _battery(ax: Axes, run: Run, node: int, lane: int, levels_wh: list[float]) -
         ax.plot(times_s, level, color=LANE["battery"], lw=1.0, zorder=2)
 
 
-def _merges(ax: Axes, run: Run, lane_of: dict[int, int], end_s: float) -> None:
+def _merges(ax: Axes, run: Plan, lane_of: dict[int, int], end_s: float) -> None:
     """A vertical line over the lanes that take part, and a dot on the lane of every node that contributed."""
     lines, dots = [], []
     for merge in run.trace.of_kind(Merge):
@@ -132,7 +132,7 @@ def _merges(ax: Axes, run: Run, lane_of: dict[int, int], end_s: float) -> None:
     ax.scatter(at[:, 0], at[:, 1], s=17, color="white", edgecolors=INK, linewidths=1.0, zorder=5, clip_on=False)
 
 
-def _totals(ax: Axes, run: Run, node: int, lane: int) -> None:
+def _totals(ax: Axes, run: Plan, node: int, lane: int) -> None:
     """Percent of the whole run, exact from the accounts, at the right end of the lane."""
     account = run.trace.accounts[node]
     parts = {kind: getattr(account, f"{kind}_us") for kind in ("training", "waiting", "no_energy")}
@@ -144,7 +144,7 @@ def _totals(ax: Axes, run: Run, node: int, lane: int) -> None:
         )  # fmt: skip
 
 
-def _legend(fig: Figure, run: Run) -> None:
+def _legend(fig: Figure, run: Plan) -> None:
     kinds = {
         "training": "training",
         "waiting": "waiting",

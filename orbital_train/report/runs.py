@@ -63,15 +63,21 @@ class Evaluations:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class Plan:
+    """What is known before anything is trained."""
+
+    contacts: ContactPlan
+    light: Illumination
+    trace: Trace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Plan):
     """One run directory, read."""
 
     path: Path
     summary: Summary
     recipe: str
-    contacts: ContactPlan
-    light: Illumination
-    trace: Trace
     evaluations: Evaluations
 
 

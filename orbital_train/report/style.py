@@ -41,6 +41,16 @@ LANE = {
     "sun_line": "#FFD54A",
 }
 
+# What is drawn in the pictures of orbits and links.
+SPACE = {
+    "sunlit": "#F5B301",
+    "shadow": "#2B3350",
+    "orbit": "#8A94A6",
+    "link": BLUE,
+    "ground_link": GREEN,
+    "site": VERMILLION,
+}
+
 _RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same bytes everywhere
     "font.size": 9.0,

@@ -8,7 +8,7 @@ import numpy as np
 
 from orbital_train.report import fmt
 from orbital_train.report.activity import activities, orbit_period_s
-from orbital_train.report.runs import Run
+from orbital_train.report.runs import Plan
 from orbital_train.schedule.trace import Merge
 
 MOST_LANES = 24
@@ -38,7 +38,7 @@ class View:
         return f"{span}, all nodes." if self.fleet > 1 else f"{span}."
 
 
-def readable_view(run: Run) -> View:
+def readable_view(run: Plan) -> View:
     """All nodes or an even sample of them, and as long a time from the start, in whole orbits, as stays readable."""
     fleet = run.trace.fleet_nodes
     lanes = len(fleet) if len(fleet) <= MOST_LANES else SAMPLE
@@ -52,7 +52,7 @@ def readable_view(run: Run) -> View:
     return View(nodes=nodes, fleet=len(fleet), end_s=end_s, whole=end_s == run_s, orbits=orbits)
 
 
-def _readable_s(run: Run, nodes: tuple[int, ...]) -> float:
+def _readable_s(run: Plan, nodes: tuple[int, ...]) -> float:
     """When the lanes are full: too many spans of work and light in a lane, or too many merges."""
     work = activities(run.trace)
     spans_s = np.concatenate([x for n in nodes for x in (work[n].training[:, 0], run.light.edge_s[n])])

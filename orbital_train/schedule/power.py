@@ -16,6 +16,11 @@ MIN_HYSTERESIS = 0.01  # of the capacity: with less, training would flicker on a
 class PowerSpec:
     """One node's power system; every node of a fleet has the same.
 
+    The array gives area × efficiency × 1361 W/m² × (1 AU / d)² × light on the array, which is sunlit fraction × cosine
+    of incidence. The distance d of the Sun is its mean over the scenario: the array's power changes by up to 0.06 % in
+    a day and by 7 % in half a year. Supply serves the loads first; the rest charges the battery, and what that cannot
+    take is curtailed.
+
     Training stops when the battery has given ``depth_of_discharge`` of its capacity and starts again when it holds
     ``resume_fraction`` of it (hysteresis). Idle and transmit loads are essential: they may drain the rest.
 

@@ -16,8 +16,10 @@ class Scenario:
     """A fleet in its orbits, its power, its work and its budget.
 
     ``training_nodes`` are indices into the contact plan's nodes; the others (ground sites) relay and may be places of
-    merging, and need no battery. ``power`` None means mains power: an ideal baseline. ``budget_steps`` inner steps are
-    trained by the fleet together; then everything still unmerged is drained.
+    merging, and need no battery. ``light`` is what falls on the nodes' arrays: sunlit fraction, times the cosine of
+    incidence where arrays do not track the Sun (:mod:`orbital_train.windows.incidence`). ``power`` None means mains
+    power: an ideal baseline. ``budget_steps`` inner steps are trained by the fleet together; then everything still
+    unmerged is drained.
     """
 
     contacts: ContactPlan

@@ -19,16 +19,17 @@ class Workload:
     device_flops: float | None = None  # [FLOP/s] dense, in the training precision
     mfu: float | None = None  # model FLOP/s utilisation
     step_s: float | None = None
+    step_time_factor: float = 1.0  # of a device that is throttled
 
     @property
     def step_us(self) -> int:
-        """Duration of one inner step, rounded up to whole microseconds."""
+        """Duration of one inner step as it is flown, throttled or not, rounded up to whole microseconds."""
         if self.step_s is not None:
-            return math.ceil(self.step_s * 1e6)
+            return math.ceil(self.step_s * self.step_time_factor * 1e6)
         assert self.device_flops is not None
         assert self.mfu is not None
         flop = FLOP_PER_PARAMETER_AND_TOKEN * self.parameters * self.tokens_per_step
-        return math.ceil(flop / (self.device_flops * self.mfu) * 1e6)
+        return math.ceil(flop / (self.device_flops * self.mfu) * self.step_time_factor * 1e6)
 
     @property
     def codec(self) -> str:

@@ -18,6 +18,11 @@ PairFunction = Callable[[FloatArray, FloatArray, FloatArray, FloatArray, FloatAr
 positive while good. Shapes broadcast."""
 
 
+def dot(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Inner products over the last axis, of shape (...)."""
+    return np.asarray(np.einsum("...i,...i->...", a, b))
+
+
 def sight_function(grazing_altitude_m: float) -> PairFunction:
     """Line of sight above the grazing surface, as a pair function in units of the surface's radius squared.
 
@@ -30,9 +35,9 @@ def sight_function(grazing_altitude_m: float) -> PairFunction:
 
     def clearance(_t: FloatArray, ra_m: FloatArray, _va: FloatArray, rb_m: FloatArray, _vb: FloatArray) -> FloatArray:
         a, b = ra_m * scale_per_m, rb_m * scale_per_m
-        beyond_a = np.maximum((a * a).sum(-1) - 1.0, 0.0)
-        beyond_b = np.maximum((b * b).sum(-1) - 1.0, 0.0)
-        return np.asarray((a * b).sum(-1) + np.sqrt(beyond_a * beyond_b) - 1.0)
+        beyond_a = np.maximum(dot(a, a) - 1.0, 0.0)
+        beyond_b = np.maximum(dot(b, b) - 1.0, 0.0)
+        return np.asarray(dot(a, b) + np.sqrt(beyond_a * beyond_b) - 1.0)
 
     return clearance
 
@@ -41,8 +46,8 @@ def range_function(max_range_m: float) -> PairFunction:
     """Range below a limit, as a pair function in units of the limit squared."""
 
     def room(_t: FloatArray, ra_m: FloatArray, _va: FloatArray, rb_m: FloatArray, _vb: FloatArray) -> FloatArray:
-        d = (rb_m - ra_m) / max_range_m
-        return np.asarray(1.0 - (d * d).sum(-1))
+        d_m = rb_m - ra_m
+        return 1.0 - dot(d_m, d_m) / max_range_m**2
 
     return room
 
@@ -51,12 +56,14 @@ def rate_function(max_rate_rad_s: float) -> PairFunction:
     """Turn of the line of sight below a limit, as a pair function.
 
     The rate is |d × w| / d² for separation d and relative velocity w. It peaks sharply when two satellites pass; limit
-    · d² - |d × w| has the same sign and is smooth, so that the search sees it on a coarse grid.
+    · d² - |d × w| has the same sign and is smooth, so that the search sees it on a coarse grid. By Lagrange's identity
+    |d × w|² = d² w² - (d · w)².
     """
 
     def slack(_t: FloatArray, ra_m: FloatArray, va_mps: FloatArray, rb_m: FloatArray, vb_mps: FloatArray) -> FloatArray:
         d_m, w_mps = rb_m - ra_m, vb_mps - va_mps
-        turn = np.cross(d_m, w_mps)
-        return np.asarray((max_rate_rad_s * (d_m * d_m).sum(-1) - np.sqrt((turn * turn).sum(-1))) * 1e-12)
+        squared = dot(d_m, d_m)
+        turn = np.sqrt(np.maximum(squared * dot(w_mps, w_mps) - dot(d_m, w_mps) ** 2, 0.0))
+        return (max_rate_rad_s * squared - turn) * 1e-12
 
     return slack

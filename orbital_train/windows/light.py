@@ -32,13 +32,20 @@ class LightSpec:
 def illuminate(
     ephemeris: Ephemeris, satellites: int, start: datetime, horizon_s: float, spec: LightSpec
 ) -> Illumination:
+    """The same as :func:`illuminate_on_grid`, for an ephemeris and the length of the scenario."""
+    return illuminate_on_grid(ephemeris.names, sample(ephemeris, horizon_s, STEP_S), satellites, start, spec)
+
+
+def illuminate_on_grid(
+    names: tuple[str, ...], grid: StateGrid, satellites: int, start: datetime, spec: LightSpec
+) -> Illumination:
     """Sunlit fraction of every node.
 
     Args:
-        ephemeris: the nodes in TEME axes, satellites first, then ground sites.
+        names: of the nodes, satellites first, then ground sites.
+        grid: their states in TEME axes.
         satellites: how many of them are satellites; the others are always at 1.
         start: the scenario's start.
-        horizon_s: its length.
         spec: the Earth's shape and atmosphere.
 
     Returns:
@@ -47,25 +54,30 @@ def illuminate(
     Raises:
         InputError: the opaque atmosphere reaches up to the satellites (key ``light.shadow_margin_m``).
     """
-    if not 0.0 <= spec.shadow_margin_m < LOWEST_ALTITUDE_M:
-        problem = f"accepted is 0 to below {LOWEST_ALTITUDE_M / 1e3:.0f} km, given in metres"
-        raise InputError("light.shadow_margin_m", spec.shadow_margin_m, problem)
-    occulter = Occulter(
-        radius_m=EARTH_RADIUS_M + spec.shadow_margin_m,
-        flattening=EARTH_FLATTENING if spec.earth == "oblate" else 0.0,
-    )
+    occulter = occulter_of(spec)
+    horizon_s = float(grid.t_s[-1])
     sun = sun_path(start, horizon_s)
-    grid = sample(ephemeris, horizon_s, STEP_S)
     in_orbit = StateGrid(grid.t_s, grid.r_m[:satellites], grid.v_mps[:satellites])
     steps = _steps(in_orbit, sun, horizon_s, find_shadows(in_orbit, sun, occulter), occulter)
-    sites = len(ephemeris.names) - satellites
+    sites = len(names) - satellites
     steps += [(np.array([0.0, horizon_s]), np.ones(1))] * sites
     return Illumination(
-        node_names=tuple(ephemeris.names),
+        node_names=tuple(names),
         horizon_s=horizon_s,
         edge_s=tuple(edge_s for edge_s, _ in steps),
         fraction=tuple(fraction for _, fraction in steps),
         sun_distance_au=float(np.linalg.norm(sun(grid.t_s), axis=-1).mean() / ASTRONOMICAL_UNIT_M),
+    )
+
+
+def occulter_of(spec: LightSpec) -> Occulter:
+    """The body that casts the shadow; InputError as in :func:`illuminate`."""
+    if not 0.0 <= spec.shadow_margin_m < LOWEST_ALTITUDE_M:
+        problem = f"accepted is 0 to below {LOWEST_ALTITUDE_M / 1e3:.0f} km, given in metres"
+        raise InputError("light.shadow_margin_m", spec.shadow_margin_m, problem)
+    return Occulter(
+        radius_m=EARTH_RADIUS_M + spec.shadow_margin_m,
+        flattening=EARTH_FLATTENING if spec.earth == "oblate" else 0.0,
     )
 
 
@@ -112,6 +124,6 @@ def _mean_fraction(
 ) -> FloatArray:
     x, weight = np.polynomial.legendre.leggauss(_QUADRATURE_POINTS)
     t_s = start_s[:, None] + (end_s - start_s)[:, None] * (x + 1.0) / 2.0
-    r_m, _ = grid.at(np.repeat(node, x.size), t_s.ravel())
+    r_m = grid.positions_m(np.repeat(node, x.size), t_s.ravel())
     lit = sunlit_fraction(r_m, sun(t_s.ravel()), occulter).reshape(t_s.shape)
     return lit @ (weight / 2.0)

@@ -103,7 +103,8 @@ def nearest_links(
 def nearest_on_grid(grid: StateGrid, nodes: int, conditions: Sequence[PairFunction], spec: NearestSpec) -> NearestLinks:
     """The same for the first so many nodes of states that are already sampled, at every point of their grid.
 
-    Returns all links, by number.
+    Returns all links, by number. Edges differ by up to a millisecond: velocities are the grid's, which are the
+    derivative of its positions, and SGP4's own are not.
     """
     blocks = grid_blocks(grid, nodes, _BLOCK_STEPS, _ahead(spec, grid.t_s))
     links = joined_links(list(_follow(blocks, nodes, conditions, spec)))

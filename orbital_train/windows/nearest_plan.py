@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from orbital_train.orbit.grid import StateGrid
+from orbital_train.orbit.sun import SunPositions
 from orbital_train.windows.links import LinkSpec, Opportunities, link_conditions
 from orbital_train.windows.nearest import NearestSpec, nearest_on_grid
 from orbital_train.windows.plan import LinkKind
+from orbital_train.windows.sun_exclusion import sun_function
 from orbital_train.windows.terminals import Links
 
 
@@ -23,7 +25,12 @@ def nearest_spec(spec: LinkSpec) -> NearestSpec:
 
 
 def with_nearest(
-    ground: Opportunities, ground_links: Links, grid: StateGrid, satellites: int, spec: LinkSpec
+    ground: Opportunities,
+    ground_links: Links,
+    grid: StateGrid,
+    satellites: int,
+    spec: LinkSpec,
+    sun: SunPositions | None = None,
 ) -> tuple[Opportunities, Links]:
     """Opportunities and links to the ground, with nearest-k links between the satellites added.
 
@@ -31,6 +38,8 @@ def with_nearest(
     """
     conditions = link_conditions(spec)
     in_range = conditions.pop("links.max_range_m")  # the cheapest goes first
+    if sun is not None and spec.sun_exclusion_deg > 0:
+        conditions["links.sun_exclusion_deg"] = sun_function(sun, spec.sun_exclusion_deg)
     made = nearest_on_grid(grid, satellites, (in_range, *conditions.values()), nearest_spec(spec))
     a, b = np.concatenate([ground.a, made.a]), np.concatenate([ground.b, made.b])
     start_s = np.concatenate([ground.start_s, made.acquire_start_s])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from orbital_train.orbit.grid import StateGrid
 from orbital_train.windows.geometry import PairFunction
 from orbital_train.windows.plan import FloatArray, IntArray
-from orbital_train.windows.search import Windows, positive_windows
+from orbital_train.windows.scan import joined_scans, scan_rows
+from orbital_train.windows.search import Windows, refined_windows
 
-_BLOCK = 1 << 19  # samples evaluated at once, to bound memory
+_BLOCK = 1 << 16  # samples evaluated at once: they stay in the processor's cache
 
 
 def pair_windows(grid: StateGrid, pairs: IntArray, function: PairFunction) -> Windows:
@@ -19,9 +18,10 @@ def pair_windows(grid: StateGrid, pairs: IntArray, function: PairFunction) -> Wi
         a, b = pairs[track, 0], pairs[track, 1]
         return function(t_s, *grid.at(a, t_s), *grid.at(b, t_s))
 
-    samples = np.empty((len(pairs), grid.t_s.size))
     rows = max(1, _BLOCK // grid.t_s.size)
-    for first in range(0, len(pairs), rows):
+    scans = []
+    for first in range(0, max(1, len(pairs)), rows):
         a, b = pairs[first : first + rows].T
-        samples[first : first + rows] = function(grid.t_s, grid.r_m[a], grid.v_mps[a], grid.r_m[b], grid.v_mps[b])
-    return positive_windows(value, samples, grid.t_s)
+        samples = function(grid.t_s, grid.r_m[a], grid.v_mps[a], grid.r_m[b], grid.v_mps[b])
+        scans.append(scan_rows(samples, first))
+    return refined_windows(value, joined_scans(scans), grid.t_s)

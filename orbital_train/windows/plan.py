@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orbital_train.errors import InputError
-from orbital_train.windows.columns import read_columns, write_columns
+from orbital_train.windows.columns import Types, read_columns, write_columns
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -83,8 +83,8 @@ class ContactPlan:
 
     def write(self, path: Path) -> None:
         """Write to Parquet; exact."""
-        columns = {name: getattr(self, name) for name in _COLUMNS}
-        write_columns(path, CONTACT_PLAN, columns, node_names=self.node_names, horizon_s=self.horizon_s)
+        columns = {name: getattr(self, name) for name in COLUMNS}
+        write_columns(path, CONTACT_PLAN, columns, COLUMNS, node_names=self.node_names, horizon_s=self.horizon_s)
 
     @classmethod
     def read(cls, path: Path) -> ContactPlan:
@@ -95,7 +95,7 @@ class ContactPlan:
             InputError: it is damaged, is no contact plan of this version, or holds what no plan can (key
                 ``contact plan``).
         """
-        columns, facts = read_columns(path, CONTACT_PLAN, _COLUMNS)
+        columns, facts = read_columns(path, CONTACT_PLAN, COLUMNS)
         # What was written while links were being found stands in the order in which they ended.
         if (np.diff(columns["contact_id"]) < 0).any():
             order = np.argsort(columns["contact_id"])
@@ -106,7 +106,7 @@ class ContactPlan:
 
 
 _FLOATS = ("acquire_start_s", "start_s", "end_s", "rate_bps", "owlt_s")
-_COLUMNS = {
+COLUMNS: Types = {
     f.name: np.float64 if f.name in _FLOATS else np.int64
     for f in fields(ContactPlan)
     if f.name not in ("node_names", "horizon_s")
@@ -136,7 +136,7 @@ class Illumination:
             "fraction": np.concatenate(self.fraction),
         }
         facts = {"node_names": self.node_names, "horizon_s": self.horizon_s, "sun_distance_au": self.sun_distance_au}
-        write_columns(path, _ILLUMINATION, columns, **facts)
+        write_columns(path, _ILLUMINATION, columns, _STEPS, **facts)
 
     @classmethod
     def read(cls, path: Path) -> Illumination:
@@ -161,4 +161,4 @@ class Illumination:
         )
 
 
-_STEPS: dict[str, type[np.float64] | type[np.int64]] = {"node": np.int64, "start_s": np.float64, "fraction": np.float64}
+_STEPS: Types = {"node": np.int64, "start_s": np.float64, "fraction": np.float64}

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize.elementwise import find_root
 
 from orbital_train.windows.plan import FloatArray, IntArray
+from orbital_train.windows.scan import Scan, scan_grid
 
 TrackFunction = Callable[[IntArray, FloatArray], FloatArray]
 """Values (K,) of these tracks (K,) at these times (K,)."""
 
 _EDGE_TOLERANCE_S = 1e-6
+_TRUSTED_S = 1e-4  # a step of Newton's method that is shorter leaves a small part of itself
 _GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
 
 
@@ -50,7 +54,7 @@ class _Brackets:
 def positive_windows(value: TrackFunction, samples: FloatArray, t_s: FloatArray) -> Windows:
     """When each track is above zero.
 
-    Edges are found to a microsecond. Between samples of equal sign the extrema that come near zero are searched as
+    Edges are found to some microseconds. Between samples of equal sign the extrema that come near zero are searched as
     well, so that a window (or a gap) shorter than the step is not lost.
 
     Args:
@@ -58,18 +62,16 @@ def positive_windows(value: TrackFunction, samples: FloatArray, t_s: FloatArray)
         samples: their values at ``t_s``, shape (P, T).
         t_s: increasing times, shape (T,).
     """
-    peaks = _hidden_extrema(value, samples, t_s)
-    brackets = _concatenate(_sign_changes(samples, t_s), _around_peaks(*peaks, t_s))
-    edge_s = _roots(value, brackets)
-    lit_first, lit_last = np.flatnonzero(samples[:, 0] > 0), np.flatnonzero(samples[:, -1] > 0)
-    start = _sorted(
-        np.append(lit_first, brackets.track[brackets.rises]),
-        np.append(np.full(lit_first.size, t_s[0]), edge_s[brackets.rises]),
-    )
-    end = _sorted(
-        np.append(lit_last, brackets.track[~brackets.rises]),
-        np.append(np.full(lit_last.size, t_s[-1]), edge_s[~brackets.rises]),
-    )
+    return refined_windows(value, scan_grid(samples), t_s)
+
+
+def refined_windows(value: TrackFunction, scan: Scan, t_s: FloatArray) -> Windows:
+    """When each track is above zero, from a scan of its samples at ``t_s``; see :func:`positive_windows`."""
+    around = _around_peaks(*_hidden_extrema(value, scan, t_s), t_s)
+    edge_s = np.append(_changes_s(value, scan, t_s), _roots(value, around))
+    track, rises = np.append(scan.change_track, around.track), np.append(scan.change_rises, around.rises)
+    start = _sorted(np.append(scan.begin_track, track[rises]), np.append(t_s[scan.begin_k], edge_s[rises]))
+    end = _sorted(np.append(scan.end_track, track[~rises]), np.append(t_s[scan.end_k], edge_s[~rises]))
     keep = end[1] > start[1]
     return Windows(start[0][keep], start[1][keep], end[1][keep])
 
@@ -91,11 +93,11 @@ def intersect(*several: Windows) -> Windows:
 def maximum_between(
     value: TrackFunction, track: IntArray, left_s: FloatArray, right_s: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Time and value of the largest value in brackets that hold one peak each, by golden section to about 0.1 ms."""
+    """Time and value of the largest value in brackets that hold one peak each, by golden section to a thousandth of it."""
     a_s, b_s = left_s.copy(), right_s.copy()
     c_s, d_s = b_s - _GOLDEN * (b_s - a_s), a_s + _GOLDEN * (b_s - a_s)
     at_c, at_d = value(track, c_s), value(track, d_s)
-    for _ in range(30):
+    for _ in range(14):
         lower = at_c > at_d
         a_s, b_s = np.where(lower, a_s, c_s), np.where(lower, d_s, b_s)
         new_s = np.where(lower, b_s - _GOLDEN * (b_s - a_s), a_s + _GOLDEN * (b_s - a_s))
@@ -107,28 +109,15 @@ def maximum_between(
 
 
 def _hidden_extrema(
-    value: TrackFunction, samples: FloatArray, t_s: FloatArray
+    value: TrackFunction, scan: Scan, t_s: FloatArray
 ) -> tuple[IntArray, FloatArray, NDArray[np.bool_]]:
     """Track, time and kind (True: a peak above zero) of extrema that cross zero between samples that do not."""
-    last = t_s.size - 1
-    padded = np.pad(samples, ((0, 0), (1, 1)), mode="edge")
-    left, right = padded[:, :-2], padded[:, 2:]
-    if last > 1:
-        # A parabola rises above its highest sample by at most an eighth of the second difference, and at either end of
-        # the times by at most a half; the whole of it is allowed.
-        reach = np.pad(np.abs(np.diff(samples, n=2, axis=1)), ((0, 0), (1, 1)), mode="edge")
-    else:
-        reach = np.full_like(samples, np.inf)
-    near = np.abs(samples) <= reach
-    sign = np.where(samples > 0, -1.0, 1.0)  # below zero look for a peak, above it for a trough
-    extremal = (sign * (samples - left) >= 0) & (sign * (samples - right) >= 0)
-    track, k = np.nonzero(near & extremal)
-    signs = sign[track, k]
+    track, signs = scan.turn_track, np.where(scan.turn_is_peak, 1.0, -1.0)
     when_s, top = maximum_between(
         lambda which, t: signs[which] * value(track[which], t),
         np.arange(track.size),
-        t_s[np.maximum(k - 1, 0)],
-        t_s[np.minimum(k + 1, last)],
+        t_s[np.maximum(scan.turn_k - 1, 0)],
+        t_s[np.minimum(scan.turn_k + 1, t_s.size - 1)],
     )
     crosses = np.where(signs > 0, top > 0, top >= 0)
     track, when_s, rises = track[crosses], when_s[crosses], signs[crosses] > 0
@@ -146,44 +135,45 @@ def _around_peaks(track: IntArray, when_s: FloatArray, rises: NDArray[np.bool_],
     return _Brackets(np.tile(track, 2), left_s, right_s, np.append(rises, ~rises))
 
 
-def _sign_changes(samples: FloatArray, t_s: FloatArray) -> _Brackets:
-    above = samples > 0
-    track, k = np.nonzero(above[:, 1:] != above[:, :-1])
-    return _Brackets(track, t_s[k], t_s[k + 1], above[track, k + 1])
+def _changes_s(value: TrackFunction, scan: Scan, t_s: FloatArray) -> FloatArray:
+    """When tracks change sign between samples of different sign.
 
-
-def _concatenate(a: _Brackets, b: _Brackets) -> _Brackets:
-    return _Brackets(
-        np.append(a.track, b.track),
-        np.append(a.left_s, b.left_s),
-        np.append(a.right_s, b.right_s),
-        np.append(a.rises, b.rises),
-    )
+    The cubic through four samples is some milliseconds off, and one or two steps of Newton's method with its slope are
+    enough. What is not smooth enough for that is searched in its bracket.
+    """
+    k, track = scan.change_k, scan.change_track
+    step_s = t_s[1] - t_s[0]
+    edge_s = t_s[k] + scan.change_part * step_s
+    open_ = np.arange(k.size)
+    for _ in range(3):
+        slope = scan.change_slope[open_] / step_s
+        off_s = value(track[open_], edge_s[open_]) / np.where(slope == 0.0, np.inf, slope)
+        near = np.abs(off_s) < _TRUSTED_S
+        edge_s[open_] = np.clip(edge_s[open_] - off_s, t_s[k[open_]], t_s[k[open_] + 1])
+        open_ = open_[~near | (slope == 0.0)]
+    rest = _Brackets(track[open_], t_s[k[open_]], t_s[k[open_] + 1], scan.change_rises[open_])
+    edge_s[open_] = _roots(value, rest)
+    return np.asarray(edge_s)
 
 
 def _roots(value: TrackFunction, brackets: _Brackets) -> FloatArray:
-    """One root a bracket, by the Illinois form of false position with a bisection every fourth turn."""
-    a_s, b_s = brackets.left_s.copy(), brackets.right_s.copy()
-    at_a, at_b = value(brackets.track, a_s), value(brackets.track, b_s)
-    stayed = np.zeros(a_s.size, dtype=np.int64)  # the end that did not move last time: -1 left, 1 right
-    turn = 0
-    while (open_ := np.flatnonzero(b_s - a_s > _EDGE_TOLERANCE_S)).size:
-        turn += 1
-        a, b, fa, fb = a_s[open_], b_s[open_], at_a[open_], at_b[open_]
-        halve = (fb == fa) | (turn % 4 == 0)
-        x = np.where(halve, 0.5 * (a + b), (a * fb - b * fa) / np.where(halve, 1.0, fb - fa))
-        # Staying a little inside closes the bracket from the other side once the point has settled at one end.
-        x = np.clip(x, a + 0.4 * _EDGE_TOLERANCE_S, b - 0.4 * _EDGE_TOLERANCE_S)
-        fx = value(brackets.track[open_], x)
-        # The side is known, also where rounding gives an end next to its edge the other sign.
-        left_moves = (fx > 0) != brackets.rises[open_]
-        a_s[open_], b_s[open_] = np.where(left_moves, x, a), np.where(left_moves, b, x)
-        # An end that stays twice has its value halved, which pulls the next point towards it.
-        stays = np.where(left_moves, 1, -1)
-        weight = np.where(stays == stayed[open_], 0.5, 1.0)
-        at_a[open_], at_b[open_] = np.where(left_moves, fx, weight * fa), np.where(left_moves, weight * fb, fx)
-        stayed[open_] = stays
-    return 0.5 * (a_s + b_s)
+    """One root a bracket, by Chandrupatla's method."""
+    if not brackets.track.size:
+        return np.empty(0)
+
+    def value_at(t_s: FloatArray, /, *track: Any) -> FloatArray:
+        return value(track[0], t_s)
+
+    found = find_root(
+        value_at,
+        (brackets.left_s, brackets.right_s),
+        args=(brackets.track,),
+        tolerances={"xatol": _EDGE_TOLERANCE_S, "xrtol": 0.0, "fatol": 0.0, "frtol": 0.0},
+    )
+    # Where rounding gives an end next to its edge the sign of the other one, that end is the edge.
+    left_off, right_off = (np.abs(off) for off in found.f_bracket)
+    end_s = np.where(left_off < right_off, brackets.left_s, brackets.right_s)
+    return np.asarray(np.where(found.success, found.x, end_s), dtype=np.float64)
 
 
 def _sorted(track: IntArray, t_s: FloatArray) -> tuple[IntArray, FloatArray]:

@@ -11,10 +11,12 @@ from orbital_train.orbit.ephemeris import Ephemeris
 from orbital_train.orbit.grid import StateGrid, sample
 from orbital_train.orbit.sun import SunPositions
 from orbital_train.windows.plan import FloatArray, IntArray
-from orbital_train.windows.search import TrackFunction, Windows, positive_windows
+from orbital_train.windows.scan import Scan, joined_scans, scan_rows
+from orbital_train.windows.search import TrackFunction, Windows, refined_windows
 
 STEP_S = 60.0
-_BLOCK = 1 << 20  # samples evaluated at once, to bound memory
+_BLOCK = 1 << 16  # samples evaluated at once: they stay in the processor's cache
+_UMBRA, _PENUMBRA = -1.0, 1.0  # the Sun's apparent radius counts against the Earth's, or with it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +54,18 @@ def shadow_windows(
 
 def find_shadows(grid: StateGrid, sun: SunPositions, occulter: Occulter) -> ShadowWindows:
     """The same, on states that are already sampled."""
-    found = [_cone_windows(grid, sun, occulter, sign) for sign in (-1.0, 1.0)]
-    return ShadowWindows(umbra=found[0], penumbra=found[1])
+    sun_m = sun(grid.t_s)
+    rows = max(1, _BLOCK // grid.t_s.size)
+    scans: dict[float, list[Scan]] = {_UMBRA: [], _PENUMBRA: []}
+    for first in range(0, len(grid.r_m), rows):
+        earth_rad, sun_rad, apart_rad = angles_rad(grid.r_m[first : first + rows], sun_m, occulter)
+        for sign, parts in scans.items():
+            parts.append(scan_rows(earth_rad + sign * sun_rad - apart_rad, first))
+    umbra, penumbra = (
+        refined_windows(_cone_function(grid, sun, occulter, sign), joined_scans(parts), grid.t_s)
+        for sign, parts in scans.items()
+    )
+    return ShadowWindows(umbra=umbra, penumbra=penumbra)
 
 
 def angles_rad(r_m: FloatArray, sun_m: FloatArray, occulter: Occulter) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -68,14 +80,12 @@ def angles_rad(r_m: FloatArray, sun_m: FloatArray, occulter: Occulter) -> tuple[
         Three angles in radians, each of shape (...). Montenbruck and Gill 2000, section 3.4.2.
     """
     stretch = np.array([1.0, 1.0, 1.0 / (1.0 - occulter.flattening)])
-    down_m = -r_m * stretch
-    to_sun_m = sun_m * stretch + down_m
-    range_m = np.sqrt((down_m * down_m).sum(-1))
-    sun_range_m = np.sqrt((to_sun_m * to_sun_m).sum(-1))
-    # 2 atan2 of sum and difference of unit vectors keeps its digits at all angles.
-    u, w = down_m / range_m[..., None], to_sun_m / sun_range_m[..., None]
-    difference, total = u - w, u + w
-    apart_rad = 2.0 * np.arctan2(np.sqrt((difference**2).sum(-1)), np.sqrt((total**2).sum(-1)))
+    out_m = r_m * stretch
+    to_sun_m = sun_m * stretch - out_m
+    range_m, sun_range_m = (np.sqrt(np.einsum("...i,...i->...", x, x)) for x in (out_m, to_sun_m))
+    # An edge is where the angle is about the Earth's apparent radius, and there an arc cosine keeps its digits.
+    cosine = np.einsum("...i,...i->...", out_m, to_sun_m) / (range_m * sun_range_m)
+    apart_rad = np.arccos(np.clip(-cosine, -1.0, 1.0))
     earth_rad = np.arcsin(np.minimum(occulter.radius_m / range_m, 1.0))
     return earth_rad, np.arcsin(occulter.sun_radius_m / sun_range_m), apart_rad
 
@@ -99,23 +109,11 @@ def _segment(x: FloatArray) -> FloatArray:
     return (np.arccos(inside) - inside * np.sqrt(1.0 - inside * inside)) / np.pi
 
 
-def _cone_windows(grid: StateGrid, sun: SunPositions, occulter: Occulter, sign: float) -> Windows:
-    value = _cone_function(grid, sun, occulter, sign)
-    sun_m = sun(grid.t_s)
-    rows = max(1, _BLOCK // grid.t_s.size)
-    samples = np.empty(grid.r_m.shape[:2])
-    for first in range(0, len(samples), rows):
-        part = slice(first, first + rows)
-        earth_rad, sun_rad, apart_rad = angles_rad(grid.r_m[part], sun_m, occulter)
-        samples[part] = earth_rad + sign * sun_rad - apart_rad
-    return positive_windows(value, samples, grid.t_s)
-
-
 def _cone_function(grid: StateGrid, sun: SunPositions, occulter: Occulter, sign: float) -> TrackFunction:
-    """Positive inside the umbra (sign -1) or inside the penumbra (sign 1), in radians."""
+    """Positive inside the umbra or the penumbra, in radians."""
 
     def depth_rad(node: IntArray, t_s: FloatArray) -> FloatArray:
-        earth_rad, sun_rad, apart_rad = angles_rad(grid.at(node, t_s)[0], sun(t_s), occulter)
+        earth_rad, sun_rad, apart_rad = angles_rad(grid.positions_m(node, t_s), sun(t_s), occulter)
         return earth_rad + sign * sun_rad - apart_rad
 
     return depth_rad

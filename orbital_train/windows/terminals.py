@@ -19,6 +19,7 @@ class Pools:
     terminals: Sequence[range]  # terminal numbers of each pool, unique within a node
     a: IntArray  # (K,) pool of each opportunity's end a
     b: IntArray
+    pair: IntArray | None = None  # (K,) where several opportunities of one pair overlap: they share one token here
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,81 +34,116 @@ class Links:
     end_s: FloatArray
 
 
-def match(found: Opportunities, pools: Pools, acquisition_s: float) -> Links:
+def match(found: Opportunities, pools: Pools, acquisition_s: float, minimum_life_s: float = 0.0) -> Links:
     """Assign terminals over time, greedily.
 
     Whenever an opportunity opens or a terminal comes free, the opportunities that wait are served in the order of
     (longest remaining time, row), each with the lowest free terminals. A link is kept until its opportunity ends, even
-    if a better one opens; an opportunity whose remaining time does not exceed the acquisition is not taken.
+    if a better one opens; an opportunity in which data would flow for less than the minimum life is not taken.
 
     Args:
         found: the opportunities, K rows.
         pools: the terminals that may serve them.
         acquisition_s: time from taking the terminals to the first data.
+        minimum_life_s: data flows at least so long, and at all.
     """
-    matcher = _Matcher(found, pools, acquisition_s)
-    opening = np.argsort(found.start_s, kind="stable").tolist()
-    start_s = found.start_s.tolist()
-    first = 0
-    while first < len(opening) or matcher.ending:
-        next_open_s = start_s[opening[first]] if first < len(opening) else np.inf
-        now_s = min(next_open_s, matcher.ending[0][0] if matcher.ending else np.inf)
-        waiting = matcher.release(now_s)
-        while first < len(opening) and start_s[opening[first]] == now_s:
-            waiting.append(opening[first])
-            first += 1
-        matcher.serve(waiting, now_s)
+    matcher = _Matcher(found, pools, acquisition_s, minimum_life_s)
+    matcher.run(found)
     return matcher.links()
 
 
 class _Matcher:
-    """The state of the matching: free terminals, who waits for which pool, and when links end."""
+    """The state of the matching: free terminals, who waits for which pool, and when links end.
 
-    def __init__(self, found: Opportunities, pools: Pools, acquisition_s: float) -> None:
-        self.ending: list[tuple[float, int]] = []  # heap of (end, index of the link)
+    Who cannot be served waits for one pool that has nothing free, in a queue whose first is the longest. So when a
+    terminal comes free, only those are looked at that may have it, and no more of them than it takes to give it away.
+    """
+
+    def __init__(self, found: Opportunities, pools: Pools, acquisition_s: float, minimum_life_s: float) -> None:
+        self._ending: list[tuple[float, int]] = []  # heap of (end, index of the link)
         self._end_s: list[float] = found.end_s.tolist()
-        self._pools: list[tuple[int, int]] = list(zip(pools.a.tolist(), pools.b.tolist(), strict=True))
-        self._free = [list(numbers) for numbers in pools.terminals]  # each list is a heap
-        self._waiting: list[set[int]] = [set() for _ in pools.terminals]
+        columns, terminals = [pools.a, pools.b], list(pools.terminals)
+        if pools.pair is not None:
+            columns.append(len(terminals) + pools.pair)
+            terminals += [range(1)] * (int(pools.pair.max(initial=-1)) + 1)
+        self._needs: list[tuple[int, ...]] = list(zip(*(column.tolist() for column in columns), strict=True))
+        self._free = [list(numbers) for numbers in terminals]  # each list is a heap
+        self._queues: list[list[tuple[float, int]]] = [[] for _ in terminals]  # heaps of (-end, opportunity)
         self._acquisition_s = acquisition_s
-        self._made: list[tuple[int, int, int, float]] = []  # opportunity, terminals, when they were taken
+        # Data flows at least so long, and for some time even if that is nothing.
+        self._shortest_s = acquisition_s + minimum_life_s if minimum_life_s > 0 else np.nextafter(acquisition_s, np.inf)
+        self._made: list[tuple[int, tuple[int, ...], float]] = []  # opportunity, terminals, when they were taken
 
-    def release(self, now_s: float) -> list[int]:
-        """Free the terminals of links that have ended; the opportunities that waited for one of them."""
+    def run(self, found: Opportunities) -> None:
+        """Go through all openings and ends in order."""
+        order = np.lexsort((-found.end_s, found.start_s))
+        opening: list[int] = order.tolist()
+        start_s: list[float] = found.start_s[order].tolist()
+        first = 0
+        while first < len(opening) or self._ending:
+            ends_s = self._ending[0][0] if self._ending else np.inf
+            if first < len(opening) and start_s[first] < ends_s:
+                # Nobody who waits can be served: nothing has come free for them.
+                self._link_or_wait(opening[first], start_s[first])
+                first += 1
+                continue
+            last = first
+            while last < len(opening) and start_s[last] == ends_s:
+                last += 1
+            new = [(-self._end_s[row], row) for row in opening[first:last]]
+            self._serve(new, self._release(ends_s), ends_s)
+            first = last
+
+    def _release(self, now_s: float) -> list[int]:
+        """Free the terminals of links that have ended; the pools that have one more, in order."""
         freed: set[int] = set()
-        while self.ending and self.ending[0][0] <= now_s:
-            _, link = heapq.heappop(self.ending)
-            row, *terminals, _ = self._made[link]
-            for pool, terminal in zip(self._pools[row], terminals, strict=True):
+        while self._ending and self._ending[0][0] <= now_s:
+            _, link = heapq.heappop(self._ending)
+            row, taken, _ = self._made[link]
+            for pool, terminal in zip(self._needs[row], taken, strict=True):
                 heapq.heappush(self._free[pool], terminal)
                 freed.add(pool)
-        return list(set().union(*(self._waiting[pool] for pool in freed)))
+        return sorted(freed)
 
-    def serve(self, rows: list[int], now_s: float) -> None:
-        """Make links of these opportunities where terminals are free; the others wait, or are dropped as too short."""
-        for row in sorted(rows, key=lambda r: (-self._end_s[r], r)):
-            pool_a, pool_b = self._pools[row]
-            lasts = self._end_s[row] - now_s > self._acquisition_s
-            if lasts and not (self._free[pool_a] and self._free[pool_b]):
-                self._waiting[pool_a].add(row)
-                self._waiting[pool_b].add(row)
+    def _serve(self, new: list[tuple[float, int]], pools: list[int], now_s: float) -> None:
+        """Make links of what has opened, and of what waits for these pools, as far as there are terminals."""
+        queues = [*(self._queues[pool] for pool in pools), new]
+        fronts = [(queue[0], k) for k, queue in enumerate(queues) if queue]
+        heapq.heapify(fronts)
+        while fronts:
+            (minus_end_s, row), k = heapq.heappop(fronts)
+            if k < len(pools) and not self._free[pools[k]]:
+                continue  # given away; the others in this queue wait on
+            if -minus_end_s - now_s < self._shortest_s:
+                queues[k].clear()  # the others in it end no later
                 continue
-            self._waiting[pool_a].discard(row)
-            self._waiting[pool_b].discard(row)
-            if lasts:
-                taken = heapq.heappop(self._free[pool_a]), heapq.heappop(self._free[pool_b])
-                heapq.heappush(self.ending, (self._end_s[row], len(self._made)))
-                self._made.append((row, *taken, now_s))
+            heapq.heappop(queues[k])
+            if queues[k]:
+                heapq.heappush(fronts, (queues[k][0], k))
+            self._link_or_wait(row, now_s)
+
+    def _link_or_wait(self, row: int, now_s: float) -> None:
+        end_s = self._end_s[row]
+        if end_s - now_s < self._shortest_s:
+            return
+        for pool in self._needs[row]:
+            if not self._free[pool]:
+                heapq.heappush(self._queues[pool], (-end_s, row))
+                return
+        taken = tuple(heapq.heappop(self._free[pool]) for pool in self._needs[row])
+        heapq.heappush(self._ending, (end_s, len(self._made)))
+        self._made.append((row, taken, now_s))
 
     def links(self) -> Links:
         """All links that were made."""
-        table = np.array(self._made, dtype=np.float64).reshape(-1, 4)
-        row, terminal_a, terminal_b = table[:, :3].astype(np.int64).T
+        row = np.array([row for row, _, _ in self._made], dtype=np.int64)
+        taken = np.array([taken[:2] for _, taken, _ in self._made], dtype=np.int64).reshape(-1, 2)
+        now_s = np.array([now_s for _, _, now_s in self._made], dtype=np.float64)
         return Links(
             opportunity=row,
-            terminal_a=terminal_a,
-            terminal_b=terminal_b,
-            acquire_start_s=table[:, 3],
-            start_s=table[:, 3] + self._acquisition_s,
-            end_s=np.array(self._end_s)[row],
+            terminal_a=taken[:, 0],
+            terminal_b=taken[:, 1],
+            acquire_start_s=now_s,
+            start_s=now_s + self._acquisition_s,
+            end_s=np.array(self._end_s, dtype=np.float64)[row],
         )

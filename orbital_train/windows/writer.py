@@ -1,4 +1,4 @@
-"""Writing contacts and opportunities to Parquet while they are being found, so that they never stand in memory at once.
+"""Writing a contact plan to Parquet while links are being found, so that it never stands in memory at once.
 
 Links end in another order than they begin. ``contact_id`` is the row that a contact has in the plan's own order and is
 known when its link is made, so :meth:`ContactPlan.read` restores the order.
@@ -6,22 +6,15 @@ known when its link is made, so :meth:`ContactPlan.read` restores the order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from orbital_train.orbit.constants import LIGHT_SPEED_MPS
-from orbital_train.windows.columns import Columns, file_metadata
-from orbital_train.windows.links import Opportunities
+from orbital_train.windows.columns import Columns, write_parts
 from orbital_train.windows.nearest import NearestLinks
-from orbital_train.windows.opportunity_file import OPPORTUNITIES
-from orbital_train.windows.plan import CONTACT_PLAN, LinkKind
-
-_ROWS = 1 << 20  # of a row group
+from orbital_train.windows.plan import COLUMNS, CONTACT_PLAN, LinkKind
 
 
 def write_contacts(
@@ -39,17 +32,8 @@ def write_contacts(
     Returns:
         The number of contacts.
     """
-    metadata = file_metadata(CONTACT_PLAN, node_names=node_names, horizon_s=horizon_s)
-    return _write(path, (_contacts(part, rate_bps) for part in links), metadata)
-
-
-def write_opportunities(path: Path, found: Iterable[Opportunities]) -> int:
-    """Write link opportunities in the order in which they come; returns their number."""
-    return _write(
-        path,
-        ({f.name: getattr(part, f.name) for f in fields(Opportunities)} for part in found),
-        file_metadata(OPPORTUNITIES),
-    )
+    parts = (_contacts(part, rate_bps) for part in links)
+    return write_parts(path, CONTACT_PLAN, parts, COLUMNS, node_names=node_names, horizon_s=horizon_s)
 
 
 def _contacts(links: NearestLinks, rate_bps: float) -> Columns:
@@ -71,30 +55,3 @@ def _contacts(links: NearestLinks, rate_bps: float) -> Columns:
         "owlt_s": links.range_m[twice] / LIGHT_SPEED_MPS,
         "kind": np.full(twice.size, LinkKind.ISL, dtype=np.int64),
     }
-
-
-def _write(path: Path, parts: Iterable[Columns], metadata: Mapping[bytes, bytes]) -> int:
-    """Write parts as they come, under another name until the last."""
-    unfinished = path.with_name(path.name + ".part")
-    try:
-        rows = _write_parts(unfinished, parts, metadata)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-    unfinished.replace(path)
-    return rows
-
-
-def _write_parts(path: Path, parts: Iterable[Columns], metadata: Mapping[bytes, bytes]) -> int:
-    rows = 0
-    writer: pq.ParquetWriter | None = None
-    try:
-        for part in parts:
-            table = pa.table(dict(part)).replace_schema_metadata(dict(metadata))
-            writer = writer or pq.ParquetWriter(path, table.schema)
-            writer.write_table(table, row_group_size=_ROWS)
-            rows += table.num_rows
-    finally:
-        if writer is not None:
-            writer.close()
-    return rows

@@ -13,7 +13,8 @@ import ray
 import safetensors.torch
 from ray.util.placement_group import placement_group_table
 
-from orbital_train.cli.run_directory import file_sha256, recipe_sha256
+from orbital_train.cli.folder_cache import file_sha256
+from orbital_train.cli.run_directory import recipe_sha256
 from orbital_train.cli.training import Stopped
 from orbital_train.cluster import driver
 from orbital_train.cluster.driver import CheckpointRule, drive

@@ -145,7 +145,7 @@ def test_links_agree_on_all_grids(two: list[Elements], by_sgp4: bool) -> None:
 
 
 def over(site: GroundSite, mask_deg: float) -> Callable[[StateGrid], Windows]:
-    return lambda grid: ground_windows(grid, (site,), 1, mask_deg, PAIR)
+    return lambda grid: ground_windows(grid, (site,), 1, np.array([mask_deg]))
 
 
 @few

@@ -219,8 +219,7 @@ def our_passes(name: str) -> list[tuple[np.ndarray, np.ndarray]]:
     lines, start = flown()[name]
     satellite = Sgp4Ephemeris((name,), (Satrec.twoline2rv(*lines),), start)
     grid = sample(joined(satellite, SiteEphemeris(SITES, start)), HORIZON_S, 60.0)
-    pairs = np.array([(0, 1 + site) for site in range(len(SITES))])
-    found = ground_windows(grid, SITES, 1, MASK_DEG, pairs)
+    found = ground_windows(grid, SITES, 1, np.full(len(SITES), MASK_DEG))
     return [found.of(site) for site in range(len(SITES))]
 
 

@@ -1,6 +1,7 @@
 """What the user gets wrong is told in one line, and nothing is written."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from orbital_train.errors import InputError
 from orbital_train.windows.plan import ContactPlan
 from tests import small
 from tests.unit.cli.command import refused, run
+from tests.unit.orbit.server import content, failure, serving
 from tests.unit.schedule.scenarios import contacts
 
 TLE = """ISS
@@ -57,7 +59,7 @@ def unchanged(folder: Path, *arguments: str | Path) -> str:
         (["fleet.phasing=6"], "fleet.phasing = 6: accepted is 0 to planes - 1 = 5"),
         (
             ["fleet.phasing=0", "fleet.inclination_deg=90.0"],
-            "fleet.phasing = 0: p0s0 and p",  # with phasing 0 several pairs meet equally closely
+            "fleet.phasing = 0: satellites of planes 0 and 3 come within 0.0 km of each other ",
         ),
         (["model.width=15"], "model.width = 15: must be a multiple of the 2 heads"),
         (
@@ -70,8 +72,12 @@ def unchanged(folder: Path, *arguments: str | Path) -> str:
             "links = 'p0s0': can never talk to any other node of the fleet: no contact carries",
         ),
         (
-            ["power.array_m2=0.1", "workload.step_s=600.0"],
-            "power = 'the whole fleet': never has the energy for one inner step: the array gives 41 W",
+            ["power.array_m2=0.1"],
+            "power.array_m2 = 0.1: gives 41.17 W at best and idle_w is 150 W: batteries can never charge; accepted is ",
+        ),
+        (
+            ["power.array_m2=1.0", "workload.step_s=3000.0"],
+            "power = 'the whole fleet': never has the energy for one inner step: the array gives 412 W",
         ),
         (["schedule.policy=fixed_period", "schedule.home=Oslo"], "schedule.home = 'Oslo': must be one of p0s0, p1s0,"),
         (
@@ -121,7 +127,7 @@ def test_limits_of_links_are_told_with_the_recipes_keys_and_units(tmp_path: Path
 def test_a_crowded_plane_names_a_key_that_it_has(tmp_path: Path, recipe: Path):
     plane = 'fleet={kind="sun_synchronous", satellites=6, altitude_km=500.0, local_time_h=10.5, '
     line = unchanged(tmp_path, "plan", recipe, "--set", plane + "minimum_separation_km=8000.0}")
-    assert line.startswith(f"{recipe}: fleet.satellites = 6: s0")
+    assert line.startswith(f"{recipe}: fleet.satellites = 6: neighbours in plane 0 come within 6878.1 km ")
 
 
 def test_the_recipe_itself(tmp_path: Path):
@@ -148,6 +154,22 @@ def test_the_program_itself_tells_one_line(tmp_path: Path, recipe: Path):
     assert not (tmp_path / "out").exists()
 
 
+# -- contact plans ---
+
+
+def test_an_export_that_is_not_known(tmp_path: Path, recipe: Path):
+    told = "--export = 'csv': must be one of hdtn, ion"
+    assert unchanged(tmp_path, "plan", recipe, "--export", "csv") == f"{recipe}: {told}"
+
+
+def test_broken_contact_plans_are_told_with_their_place(tmp_path: Path, recipe: Path):
+    plan = tmp_path / "plan.ion"
+    plan.write_text("# ours\na contact +0 +9 1 7 100\na range +0 +9 1 7 1\n", encoding="utf-8")
+    line = unchanged(tmp_path, "plan", recipe, "--set", "links.plan=plan.ion", "--out", tmp_path / "out")
+    problem = "there is no node 7; accepted are 1 (p0s0) to 6 (p5s0), satellites before sites"
+    assert line == f"{recipe}: links.plan = '{plan}, line 2': {problem}"
+
+
 # -- element sets ---
 
 
@@ -161,11 +183,15 @@ def test_the_program_itself_tells_one_line(tmp_path: Path, recipe: Path):
             "line 4: ",
         ),
         ("tle", element_set("ISS", 79.5).replace("51.6400", "51.6401"), "line 3: "),
-        ("tle", element_set("A", 79.5) + element_set("A", 79.5), "the name 'A' occurs twice"),
-        ("omm", "", "line 1: not JSON: "),
+        (
+            "tle",
+            element_set("A", 79.5) + element_set("A", 79.5),
+            "names occur more than once: 'A'; choose with fleet.names or edit the file",
+        ),
+        ("omm", "", "line 1: expected OMM as JSON, CSV or XML, found 'nothing'"),
         ("omm", "[]", "line 1: expected a JSON list with at least one OMM record"),
         ("omm", '[\n{"OBJECT_NAME": "A",\n}]', "line 3: not JSON: "),
-        ("omm", '[{"OBJECT_NAME": "A"}]', "record 1: the field CLASSIFICATION_TYPE is missing"),
+        ("omm", '[{"OBJECT_NAME": "A"}]', "record 1: the field EPOCH is missing"),
     ],
 )
 def test_broken_element_sets_are_told_with_their_place(
@@ -204,6 +230,91 @@ def test_element_sets_far_from_the_simulated_time(tmp_path: Path, recipe: Path):
     allowed = run("plan", recipe, "--set", fleet.replace("}", ", allow_old=true}"), *short)
     assert allowed.exit_code == 0
     assert "A is flown 40.2 days from its epoch; expect 364 km of position error" in allowed.stderr
+
+
+def test_satellites_that_fall_are_named_or_left_out(tmp_path: Path, recipe: Path):
+    falling = element_set("C", 79.5, 33333).replace("00000-0 0", "90000-0 0").replace("15.50000000", "16.45000000")
+    name, *lines = falling.splitlines()
+    short = two_satellites(tmp_path, 79.5)
+    with (tmp_path / "elements").open("a", encoding="utf-8") as file:
+        file.write("\n".join([name, *(checked(line) for line in lines)]))
+    fleet = 'fleet={kind="tle", path="elements"}'
+    line = unchanged(tmp_path, "plan", recipe, "--set", fleet, *short)
+    assert line.startswith(f"{recipe}: fleet.path = 'C': SGP4 at 2026-03-20T00:00:00Z (0 s after the start): ")
+    assert line.endswith("; use newer elements, a shorter horizon, or fleet.drop_failing = true")
+    dropped = run("plan", recipe, "--set", fleet.replace("}", ", drop_failing=true}"), *short)
+    told = "1 of 3 satellites fail before the horizon and are left out: C; the first 0 s after the start: "
+    assert dropped.stderr.startswith(f"warning: {recipe}: fleet.path = '{tmp_path / 'elements'}': {told}")
+    assert dropped.exit_code == 0
+
+
+def test_element_sets_from_a_server(tmp_path: Path, recipe: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ORBITAL_TRAIN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    short = two_satellites(tmp_path, 79.5)
+    with serving() as server:
+        fleet = f'fleet={{kind="tle", path="{server.url}"}}'
+        server.answer = failure(403)
+        line = unchanged(tmp_path, "plan", recipe, "--set", fleet, *short)
+        assert line == f"{recipe}: fleet.path = '{server.url}': the server answers 403 Forbidden"
+        server.answer = content(b"No GP data found")
+        line = unchanged(tmp_path, "plan", recipe, "--set", fleet, *short)
+        told = "line 1: the name 'No GP data found' is not followed by an element set"
+        assert line == f"{recipe}: fleet.path = '{server.url}': {told}"
+        server.answer = content((tmp_path / "elements").read_bytes())
+        for _ in range(2):
+            result = run("plan", recipe, "--set", fleet, *short)
+            assert (result.exit_code, result.stderr) == (0, "")
+        assert len(server.paths) == 3
+        (copy,) = (tmp_path / "cache" / "elements").iterdir()
+        os.utime(copy, (0.0, 0.0))
+        server.answer = failure(500)
+        result = run("plan", recipe, "--set", fleet, *short)
+        assert result.exit_code == 0
+        assert f"'{server.url}': the server answers 500 Internal Server Error; a copy that is " in result.stderr
+
+
+def test_a_bad_row_of_sites(tmp_path: Path, recipe: Path):
+    (tmp_path / "sites.csv").write_text("name,latitude_deg,longitude_deg\nOslo,sixty,10\n", encoding="utf-8")
+    line = unchanged(tmp_path, "plan", recipe, "--set", "ground_site_file=sites.csv")
+    told = "line 2: latitude_deg = 'sixty': must be a valid number, unable to parse string as a number"
+    assert line == f"{recipe}: ground_site_file = '{tmp_path / 'sites.csv'}': {told}"
+
+
+# -- generated fleets ---
+
+
+@pytest.mark.parametrize(
+    ("fleet", "told"),
+    [
+        (
+            'kind="layered", shells=[{planes=30, satellites_per_plane=9, altitude_km=1000, altitude_step_km=200, '
+            'inclination_deg="sun_synchronous"}]',
+            "fleet.shells.0.altitude_km = 6000.0: too high for a Sun-synchronous orbit; accepted is below 5,900 km",
+        ),
+        (
+            'kind="layered", shells=[{planes=3, satellites_per_plane=9, altitude_km=1000, altitude_step_km=0.5, '
+            "inclination_deg=30}]",
+            "fleet.shells = 'planes 0 and 1': satellites of planes 0 and 1 come within 0.5 km of each other "
+            "(accepted is 1 km); use another phasing, other altitudes or fewer satellites",
+        ),
+        (
+            'kind="cluster", altitude_km=650.0, local_time_h=18.0, spacing_m=20.0',
+            "fleet.spacing_m = 20.0: two satellites come within 20 m of each other ",
+        ),
+        (
+            'kind="cluster", altitude_km=650.0, local_time_h=18.0, only_planes=[11]',
+            "fleet.only_planes = [11]: no satellite is in plane 11; they are numbered 0 to 10",
+        ),
+        (
+            'kind="walker_delta", satellites=6, planes=6, phasing=5, altitude_km=800, inclination_deg=53, names=["x"]',
+            "fleet.names = 'x': no satellite has a name like this; they look like 'p0s0'",
+        ),
+    ],
+)
+def test_fleets_that_will_not_do(tmp_path: Path, recipe: Path, fleet: str, told: str):
+    line = unchanged(tmp_path, "plan", recipe, "--set", f"fleet={{{fleet}}}")
+    assert line.startswith(f"{recipe}: {told}")
 
 
 # -- windows and horizons ---

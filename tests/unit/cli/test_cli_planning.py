@@ -1,3 +1,4 @@
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ from sgp4.io import fix_checksum
 
 from orbital_train.cli.planning import fly, ideal_survey, survey, survey_alone
 from orbital_train.errors import InputError, InputWarning
+from orbital_train.windows.exchange.files import plan_text
 from orbital_train.windows.plan import LinkKind
 from tests import small
 
@@ -19,6 +21,26 @@ def test_a_survey_has_satellites_then_sites(tmp_path: Path):
     assert set(sky.contacts.kind) == {LinkKind.ISL, LinkKind.GROUND}
     assert sky.period_s == pytest.approx(6052, rel=2e-3)  # 2 pi sqrt(a^3 / mu) at 800 km
     assert sky.contacts.horizon_s == sky.light.horizon_s == 43_200.0
+
+
+@pytest.mark.parametrize(
+    ("fleet", "names"),
+    [
+        (
+            'kind="layered", shells=[{planes=2, satellites_per_plane=10, altitude_km=900, altitude_step_km=5.0, '
+            'inclination_deg="sun_synchronous", node_spread_deg=20.0, local_time_h=6.0}], only_planes=[1]',
+            [f"p1s{k}" for k in range(10)],
+        ),
+        (
+            'kind="cluster", satellites=5, altitude_km=650.0, local_time_h=18.0',
+            ["r0c1", "r1c0", "r1c1", "r1c2", "r2c1"],
+        ),
+    ],
+)
+def test_layers_and_clusters_fly(tmp_path: Path, fleet: str, names: list[str]):
+    sky = survey(small.recipe(tmp_path, f"fleet={{{fleet}}}", "time.horizon_h=2.0"))
+    assert sky.contacts.node_names == tuple(names)
+    assert len(sky.contacts) > 0
 
 
 def test_the_ideal_survey_lasts_for_the_budget(tmp_path: Path):
@@ -79,5 +101,41 @@ def test_what_is_warned_of_is_noted(tmp_path: Path):
 def test_a_node_without_energy_is_named(tmp_path: Path):
     sky = survey(small.recipe(tmp_path))
     with pytest.raises(InputError, match="never has the energy for one inner step") as caught:
-        fly(small.recipe(tmp_path, "power.array_m2=0.1", "workload.step_s=600.0"), sky)
+        fly(small.recipe(tmp_path, "power.array_m2=1.0", "workload.step_s=3000.0"), sky)
     assert (caught.value.key, caught.value.value) == ("power", "the whole fleet")
+
+
+@pytest.mark.parametrize("form", ["ion", "json", "parquet"])
+def test_a_plan_from_a_file_is_flown(tmp_path: Path, form: str):
+    real = survey(small.recipe(tmp_path, SITE))
+    path = tmp_path / f"plan.{form}"
+    if form == "parquet":
+        real.contacts.write(path)
+    else:
+        path.write_text(plan_text("ion" if form == "ion" else "hdtn", real.contacts, real_start(tmp_path)))
+    recipe = small.recipe(tmp_path, SITE, f"links.plan=plan.{form}", "links.maximum_range_km=1.0")
+    flight = fly(recipe)
+    contacts = flight.survey.contacts
+    assert contacts.node_names == real.contacts.node_names
+    assert (contacts.horizon_s, flight.survey.opportunities, flight.notes) == (43_200.0, None, ())
+    assert contacts.source.tolist() == real.contacts.source.tolist()
+    assert (contacts.kind == real.contacts.kind).all()
+    np.testing.assert_allclose(contacts.start_s, real.contacts.start_s, atol=0.0 if form == "parquet" else 1.0)
+    assert flight.trace.merged_steps == 600
+    assert len(flight.trace.transfers) > 0
+
+
+def real_start(folder: Path) -> datetime:
+    return small.recipe(folder).time.start
+
+
+def test_a_plan_of_other_nodes_is_told_in_the_recipes_words(tmp_path: Path):
+    survey(small.recipe(tmp_path)).contacts.write(tmp_path / "plan.parquet")
+    with pytest.raises(InputError) as caught:
+        survey(small.recipe(tmp_path, SITE, "links.plan=plan.parquet"))
+    assert caught.value.key == "links.plan"
+    (tmp_path / "plan.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError) as caught:
+        survey(small.recipe(tmp_path, "links.plan=plan.parquet"))
+    problem = "is not a whole Parquet file: truncated, damaged or of another kind"
+    assert str(caught.value) == f"links.plan = '{tmp_path / 'plan.parquet'}': {problem}"

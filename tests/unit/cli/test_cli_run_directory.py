@@ -20,6 +20,7 @@ from orbital_train.config.load import load_recipe
 from orbital_train.config.recipe import Recipe
 from orbital_train.errors import InputError
 from orbital_train.schedule.measures import measure
+from orbital_train.windows.opportunity_file import read_opportunities
 from tests import small
 
 
@@ -30,6 +31,14 @@ def test_the_plan_is_written_and_read_back(tmp_path: Path):
         run.write_plan(recipe, flight)
     assert load_recipe(run.recipe) == recipe
     assert run.read_trace() == flight.trace
+    assert sorted(p.name for p in run.plan.iterdir()) == [
+        "contacts.parquet",
+        "illumination.parquet",
+        "opportunities.parquet",
+        "summary.json",
+    ]
+    found = read_opportunities(run.plan / "opportunities.parquet")
+    assert found.start_s.tolist() == flight.survey.opportunities.start_s.tolist()
     written = json.loads(run.plan_summary.read_text())
     assert written["link_bytes"] == measure(flight.trace).link_bytes
     assert sorted(p.name for p in run.path.iterdir()) == [".lock", "plan", "recipe.toml", "trace.jsonl"]

@@ -5,8 +5,10 @@ import pytest
 
 from orbital_train.config import build
 from orbital_train.errors import InputError
+from orbital_train.orbit.cluster import ClusterSpec
 from orbital_train.orbit.ephemeris import GroundSite
-from orbital_train.orbit.fleet import ElementFileSpec, SunSynchronousSpec, WalkerSpec
+from orbital_train.orbit.fleet import ElementFileSpec
+from orbital_train.orbit.shells import LayeredSpec, ShellSpec, SunSynchronousSpec, WalkerSpec
 from orbital_train.schedule.policies.fixed_period import FixedPeriod
 from orbital_train.schedule.policies.link_aware import LinkAware
 from tests import small
@@ -36,9 +38,51 @@ def test_every_kind_of_fleet(tmp_path: Path):
     assert build.fleet_spec(small.recipe(tmp_path, plane)) == SunSynchronousSpec(
         satellites=6, altitude_m=500e3, local_time_h=10.5
     )
-    file = 'fleet={kind="omm", path="a.json", names=["A*"], limit=3, allow_old=true}'
+    file = 'fleet={kind="omm", path="a.json", names=["A*"], limit=3, spread=true, allow_old=true, drop_failing=true}'
     assert build.fleet_spec(small.recipe(tmp_path, file)) == ElementFileSpec(
-        path=tmp_path / "a.json", format="omm", names=("A*",), limit=3, allow_old=True
+        path=tmp_path / "a.json",
+        format="omm",
+        names=("A*",),
+        limit=3,
+        spread=True,
+        allow_old=True,
+        drop_failing=True,
+        cache_s=86_400.0,
+    )
+    url = "https://celestrak.org/NORAD/elements/gp.php?GROUP=starlink&FORMAT=json"
+    fetched = f'fleet={{kind="omm", path="{url}", cache_h=6.0, only_planes=[0, 3]}}'
+    assert build.fleet_spec(small.recipe(tmp_path, fetched)) == ElementFileSpec(
+        path=url, format="omm", only_planes=(0, 3), cache_s=21_600.0
+    )
+
+
+def test_layers_and_clusters(tmp_path: Path):
+    high = (
+        "{planes=100, satellites_per_plane=300, altitude_km=500.0, altitude_step_km=7.5, local_time_h=6.0, "
+        'inclination_deg="sun_synchronous", phasing=0.5, node_spread_deg=180.0}'
+    )
+    low = "{planes=2, satellites_per_plane=3, altitude_km=600, inclination_deg=30, raan_deg=12.0}"
+    fleet = f'fleet={{kind="layered", shells=[{high}, {low}], minimum_separation_km=0.5, limit=8}}'
+    assert build.fleet_spec(small.recipe(tmp_path, fleet)) == LayeredSpec(
+        shells=(
+            ShellSpec(
+                planes=100,
+                satellites_per_plane=300,
+                altitude_m=500e3,
+                altitude_step_m=7.5e3,
+                inclination_deg=None,
+                phasing=0.5,
+                node_spread_deg=180.0,
+                local_time_h=6.0,
+            ),
+            ShellSpec(planes=2, satellites_per_plane=3, altitude_m=600e3, inclination_deg=30.0, raan_deg=12.0),
+        ),
+        minimum_separation_m=500.0,
+        limit=8,
+    )
+    cluster = 'fleet={kind="cluster", altitude_km=650.0, local_time_h=18.0, minimum_separation_m=80.0}'
+    assert build.fleet_spec(small.recipe(tmp_path, cluster)) == ClusterSpec(
+        satellites=81, spacing_m=100.0, altitude_m=650e3, local_time_h=18.0, minimum_separation_m=80.0
     )
 
 
@@ -92,3 +136,24 @@ def test_what_is_trained(tmp_path: Path):
     with pytest.raises(InputError, match="must be a multiple of the 2 heads") as caught:
         build.train_spec(small.recipe(tmp_path, "model.width=17"))
     assert (caught.value.key, caught.value.value) == ("model.width", 17)
+
+
+def test_training_draws_what_cap_and_radiator_leave_and_its_steps_take_longer(tmp_path: Path):
+    def drawn(*overrides: str) -> tuple[float, int]:
+        recipe = small.recipe(tmp_path, *overrides)
+        return build.power_spec(recipe).train_w, build.workload(recipe).step_us
+
+    assert drawn() == (700.0, 30_000_000)
+    assert drawn("power.train_cap_w=900.0", "power.radiator={area_m2=9.0}") == (700.0, 30_000_000)
+    half_clock_w = 210.0 + 490.0 / 8
+    assert drawn(f"power.train_cap_w={half_clock_w}") == (half_clock_w, 60_000_000)
+    # 1 m2 of black plate at 20 C sheds 837.5 W from both faces, 150 of them idle
+    black = "power.radiator={area_m2=1.0, emissivity=1.0, temperature_c=20.0}"
+    train_w, step_us = drawn(black)
+    assert train_w == pytest.approx(687.5, abs=0.1)
+    assert step_us == pytest.approx(30e6 * (490.0 / (train_w - 210.0)) ** (1 / 3), abs=1)
+    assert drawn(black, "power.train_cap_w=300.0")[0] == 300.0
+    one_face = "power.radiator={area_m2=1.0, emissivity=1.0, temperature_c=40.0, faces=1, absorbed_w=50.0}"
+    assert drawn(one_face)[0] == pytest.approx(5.670374e-8 * 313.15**4 - 50.0 - 150.0, abs=0.01)
+    device = "workload={parameters=1e9, tokens_per_step=1000, device_tflops=100.0, mfu=0.5}"
+    assert drawn(device, f"power.train_cap_w={half_clock_w}")[1] == 240_000

@@ -8,6 +8,10 @@ from orbital_train.errors import InputError
 from tests import small
 
 RECIPES = sorted((Path(__file__).resolve().parents[3] / "recipes").glob("*.toml"))
+LAYERED = (
+    'fleet={kind="layered", shells=[{planes=3, satellites_per_plane=2, altitude_km=500.0, '
+    "inclination_deg=INCLINATION}]}"
+)
 
 
 def refused(folder: Path, *overrides: str, text: str = small.RECIPE) -> InputError:
@@ -39,6 +43,10 @@ def test_every_kind_of_fleet_is_the_same_after_writing_it_out(tmp_path: Path):
         'fleet={kind="walker_star", satellites=6, planes=2, altitude_km=800, inclination_deg=86.4}',
         'fleet={kind="sun_synchronous", satellites=6, altitude_km=500.0, local_time_h=10.5}',
         'fleet={kind="omm", path="elements.json.gz", names=["A*", "B"], limit=3, allow_old=true}',
+        'fleet={kind="omm", path="https://celestrak.org/NORAD/elements/gp.php?GROUP=starlink&FORMAT=csv"}',
+        'fleet={kind="cluster", altitude_km=650.0, local_time_h=18.0}',
+        LAYERED.replace("INCLINATION", '"sun_synchronous"'),
+        LAYERED.replace("INCLINATION", "30"),
     ]
     for fleet in fleets:
         recipe = small.recipe(tmp_path, fleet, 'ground_sites=[{name="Oslo", latitude_deg=59.9, longitude_deg=10.8}]')
@@ -52,6 +60,9 @@ def test_paths_are_taken_from_the_recipes_folder(tmp_path: Path):
     assert small.recipe(tmp_path, "data.corpus=python-stdlib").data.corpus == "python-stdlib"
     fleet = 'fleet={kind="tle", path="a/b.tle"}'
     assert small.recipe(tmp_path, fleet).fleet.path == str(tmp_path / "a" / "b.tle")
+    url = "https://celestrak.org/NORAD/elements/gp.php?GROUP=starlink&FORMAT=tle"
+    assert small.recipe(tmp_path, f'fleet={{kind="tle", path="{url}"}}').fleet.path == url
+    assert small.recipe(tmp_path, "ground_site_file=sites.csv").ground_site_file == str(tmp_path / "sites.csv")
     assert small.recipe(tmp_path, "compare.tuning=grid.json").compare.tuning == str(tmp_path / "grid.json")
 
 
@@ -80,7 +91,38 @@ def test_paths_are_taken_from_the_recipes_folder(tmp_path: Path):
             "fleet.kind=ring",
             "fleet.kind",
             "ring",
-            "must be one of walker_delta, walker_star, sun_synchronous, tle, omm",
+            "must be one of walker_delta, walker_star, sun_synchronous, layered, cluster, tle, omm",
+        ),
+        (
+            LAYERED.replace("INCLINATION", "181.0"),
+            "fleet.shells.0.inclination_deg",
+            181.0,
+            "must be 0 to 180, or 'sun_synchronous'",
+        ),
+        (
+            LAYERED.replace("INCLINATION", '"polar"'),
+            "fleet.shells.0.inclination_deg",
+            "polar",
+            "must be 0 to 180, or 'sun_synchronous'",
+        ),
+        (
+            LAYERED.replace("INCLINATION", "90, step_km=5.0"),
+            "fleet.shells.0.step_km",
+            5.0,
+            "unknown key; did you mean altitude_step_km?",
+        ),
+        (
+            LAYERED.replace("INCLINATION", "90.0, raan_deg=0.0, local_time_h=6.0"),
+            "fleet.shells.0",
+            "a table",
+            "must give raan_deg or local_time_h, and not both",
+        ),
+        ('fleet={kind="layered", shells=[]}', "fleet.shells", None, "must not be empty"),
+        (
+            'fleet={kind="tle", path="a", cache_h=1.0}',
+            "fleet.cache_h",
+            1.0,
+            "must be greater than or equal to 2",
         ),
         ("compare.arms.x.inner_lr=1", "compare.arms.x", "x", "must be 'link_aware', "),
         ("time.start=2026-03-20T00:00:00", "time.start", "2026-03-20T00:00:00", "must be an instant in UTC"),

@@ -120,3 +120,22 @@ def test_the_earliest_error_is_reported_even_if_times_are_not_sorted() -> None:
     with pytest.raises(InputError) as backward:
         ephemeris.states(t_s[::-1].copy())
     assert forward.value.problem == backward.value.problem
+
+
+def test_every_satellite_has_a_first_failure_of_its_own() -> None:
+    ephemeris = Sgp4Ephemeris(("fine", "a", "b"), (steady_satrec(), falling_satrec(), falling_satrec()), START)
+    failures, lowest_m = ephemeris.failures(np.arange(0.0, 20 * 86400.0, 600.0))
+    assert [(f.node, f.t_s) for f in failures] == [(1, 294_000.0), (2, 294_000.0)]
+    assert {f.why for f in failures} == {"altitude 98 km, it has decayed"}
+    assert lowest_m[0] > 500e3
+    assert not (lowest_m[1:] > 100e3).any()
+
+
+def test_states_are_metres_and_asking_again_gives_the_same() -> None:
+    ephemeris = Sgp4Ephemeris(("s",), (steady_satrec(),), START)
+    r, v = ephemeris.states(np.array([0.0, 60.0]))
+    again, _ = ephemeris.states(np.array([0.0, 60.0]))
+    assert (r == again).all()
+    _, r_km, v_kmps = steady_satrec().sgp4(ephemeris.satrecs[0].jdsatepoch, ephemeris.satrecs[0].jdsatepochF)
+    assert r[0, 0] == pytest.approx(np.array(r_km) * 1e3, abs=1e-3)
+    assert v[0, 0] == pytest.approx(np.array(v_kmps) * 1e3, abs=1e-6)

@@ -10,17 +10,10 @@ import pytest
 
 from orbital_train.errors import InputError, InputWarning
 from orbital_train.orbit.ephemeris import Sgp4Ephemeris
-from orbital_train.orbit.fleet import (
-    ElementFileSpec,
-    Fleet,
-    SunSynchronousSpec,
-    WalkerSpec,
-    build_fleet,
-    check_age,
-    check_separation,
-)
+from orbital_train.orbit.fleet import ElementFileSpec, Fleet, build_fleet, check_age
+from orbital_train.orbit.shells import SunSynchronousSpec, WalkerSpec
 from orbital_train.orbit.times import sidereal_angle_rad
-from tests.unit.orbit.test_orbit_elements import LINE_1, LINE_2, RECORD
+from tests.unit.orbit.element_texts import LINE_1, LINE_2, RECORD
 
 START = datetime(2026, 3, 20, tzinfo=UTC)
 SNAPSHOT = Path(__file__).resolve().parents[4] / "shared" / "data" / "starlink_omm_2024-05.json.gz"
@@ -135,7 +128,7 @@ def test_element_file_selection(tmp_path: Path) -> None:
     assert everything.names == ("A-1", "B-1", "A-2", "A-3")
     some = build_fleet(ElementFileSpec(path=path, format="omm", names=("A-*", "C-*", "B-1")[::2], limit=2), START)
     assert some.names == ("A-1", "B-1")
-    assert (some.pattern, some.path) == ("file", path)
+    assert (some.pattern, some.path) == ("file", str(path))
     # One plane, in flight order.
     assert everything.plane.tolist() == [0, 0, 0, 0]
     assert everything.slot[0] < everything.slot[2] or everything.slot[0] == 3
@@ -149,18 +142,38 @@ def test_tle_file(tmp_path: Path) -> None:
     assert len(fleet) == 1
 
 
-def test_bad_selections_are_refused(tmp_path: Path) -> None:
+def test_generated_satellites_can_be_chosen() -> None:
+    some = build_fleet(walker(only_planes=(1, 3), limit=4, spread=True), START)
+    assert some.names == ("p1s0", "p1s3", "p3s0", "p3s3")
+    assert (some.pattern, some.plane.tolist(), some.slot.tolist()) == ("subset", [0, 0, 1, 1], [0, 1, 0, 1])
+    whole = build_fleet(walker(), START)
+    assert [s.nodeo for s in some.satrecs] == [whole.satrecs[i].nodeo for i in (6, 9, 18, 21)]
+    assert build_fleet(walker(names=("p2s[01]",)), START).names == ("p2s0", "p2s1")
+    assert build_fleet(walker(names=("*",)), START).pattern == "delta"
+
+
+def test_planes_of_a_file_can_be_chosen(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.json"
+    nodes = {"A": 100.0, "B": 10.0, "C": 100.1, "D": 200.0}
+    records = [{**RECORD, "OBJECT_NAME": name, "RA_OF_ASC_NODE": node} for name, node in nodes.items()]
+    path.write_text(json.dumps(records), encoding="utf-8")
+    epoch = datetime(2024, 5, 20, 13, 33, tzinfo=UTC)
+    whole = build_fleet(ElementFileSpec(path=path, format="omm"), epoch)
+    assert whole.plane.tolist() == [1, 0, 1, 2]
+    some = build_fleet(ElementFileSpec(path=path, format="omm", only_planes=(1, 2)), epoch)
+    assert (some.names, some.plane.tolist()) == (("A", "C", "D"), [0, 0, 1])
+
+
+def test_names_that_occur_twice_are_refused(tmp_path: Path) -> None:
     path = omm_file(tmp_path, ["A-1", "A-1", "A-2"])
-    with pytest.raises(InputError, match="'A-1' occurs twice") as caught:
-        build_fleet(ElementFileSpec(path=path, format="omm"), START)
-    assert caught.value.key == "fleet.path"
-    with pytest.raises(InputError, match="names look like 'A-1'") as caught:
-        build_fleet(ElementFileSpec(path=path, format="omm", names=("A-2", "X*")), START)
-    assert (caught.value.key, caught.value.value) == ("fleet.names", "X*")
     with pytest.raises(InputError) as caught:
-        build_fleet(ElementFileSpec(path=path, format="omm", limit=0), START)
-    assert caught.value.key == "fleet.limit"
+        build_fleet(ElementFileSpec(path=path, format="omm"), START)
+    problem = "names occur more than once: 'A-1'; choose with fleet.names or edit the file"
+    assert str(caught.value) == f"fleet.path = {str(path)!r}: {problem}"
     assert build_fleet(ElementFileSpec(path=path, format="omm", names=("A-2",)), START).names == ("A-2",)
+    path = omm_file(tmp_path, ["A", "B", "C", "D", "D", "E", "C", "B", "A", "A"])
+    with pytest.raises(InputError, match="more than once: 'A', 'B', 'C' and 1 more; choose"):
+        build_fleet(ElementFileSpec(path=path, format="omm"), START)
 
 
 def test_age_of_elements(tmp_path: Path) -> None:
@@ -183,31 +196,6 @@ def test_age_of_elements(tmp_path: Path) -> None:
 
 def test_generated_fleets_have_no_age() -> None:
     check_age(build_fleet(walker(), START), START + timedelta(days=1000), 1e8, allow_old=False)
-
-
-def test_separation_names_the_pair_and_phasings_that_would_do() -> None:
-    """PHYSICS.md: 72 planes of 22 at F = 1 pass within 0.8 km."""
-    spec = walker(satellites=1584, planes=72)
-    with pytest.raises(InputError) as caught:
-        check_separation(ephemeris(build_fleet(spec, START)), 5e3, 86400.0, spec)
-    assert (caught.value.key, caught.value.value) == ("fleet.phasing", 1)
-    assert "come within 0.8 km" in caught.value.problem
-    assert "phasing 65 (72 km) or 3 (58 km) or 39 (50 km) does" in caught.value.problem
-
-
-def test_advised_phasing_passes_and_small_fleets_pass() -> None:
-    spec = walker(satellites=1584, planes=72, phasing=39)
-    check_separation(ephemeris(build_fleet(spec, START)), 5e3, 86400.0, spec)
-    check_separation(ephemeris(build_fleet(walker(), START)), 5e3, 86400.0)
-
-
-def test_separation_without_a_cure_says_so() -> None:
-    # Two planes of one satellite each cross, and an odd half slot cannot be had with this inclination.
-    spec = walker(pattern="star", satellites=2, planes=2, phasing=0, inclination_deg=90.0)
-    with pytest.raises(InputError, match="use another phasing"):
-        check_separation(ephemeris(build_fleet(spec, START)), 50e3, 86400.0)
-    with pytest.raises(InputError, match="no phasing does"):
-        check_separation(ephemeris(build_fleet(spec, START)), 15_000e3, 86400.0, spec)
 
 
 @pytest.mark.skipif(not SNAPSHOT.exists(), reason="the Starlink snapshot is not here")

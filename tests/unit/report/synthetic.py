@@ -260,7 +260,7 @@ def _merge(
     snaps = [snapshot_value(i, 0, int(state[i])) for i in range(ring.nodes)]
     for c in rows.tolist():
         source = int(plan.source[c])
-        if since[source]:
+        if source < ring.nodes and since[source]:
             ring.transfers.append(Transfer(
                 contact=c, source=source, dest=int(plan.dest[c]), start_us=start_us, end_us=end_us, owlt_us=10_000,
                 bits=MESSAGE_BITS, value=snaps[source],

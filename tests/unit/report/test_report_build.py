@@ -4,6 +4,7 @@ from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from orbital_train.report import fmt
@@ -115,9 +116,9 @@ def test_one_node_that_sends_nothing(tmp_path: Path):
     horizon_s = 60_000.0
     plan, sun = synthetic.contacts(1, horizon_s), synthetic.light(1, horizon_s)
     rows = plan.kind == 1  # only passes over the ground
-    names = ("contact_id", "link_id", "source", "dest", "source_terminal", "dest_terminal", "acquire_start_s",
+    names = ("link_id", "source", "dest", "source_terminal", "dest_terminal", "acquire_start_s",
              "start_s", "end_s", "rate_bps", "owlt_s", "kind")  # fmt: skip
-    ground = replace(plan, **{name: getattr(plan, name)[rows] for name in names})
+    ground = replace(plan, **{name: getattr(plan, name)[rows] for name in names}, contact_id=np.arange(rows.sum()))
     trace = replace(synthetic.simulate(synthetic.Ring(1, False, 100, 20), plan, sun), transfers=())
     synthetic.write_run(tmp_path / "run", trace, ground, sun, "single_node", 0, False)
     comparison = read_comparison([tmp_path / "run"])

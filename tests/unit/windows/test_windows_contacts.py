@@ -75,7 +75,7 @@ def test_rows_are_pairs_of_directions_in_order() -> None:
     assert np.unique(plan.link_id).size * 2 == len(plan)
     assert (plan.source[out] == plan.dest[back]).all()
     assert (plan.source_terminal[out] == plan.dest_terminal[back]).all()
-    assert (plan.start_s - plan.acquire_start_s == 30.0).all()
+    assert plan.start_s - plan.acquire_start_s == pytest.approx(30.0)
 
 
 def test_contacts_lie_inside_opportunities_after_acquisition() -> None:

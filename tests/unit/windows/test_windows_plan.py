@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from orbital_train.errors import InputError
+from orbital_train.windows.columns import write_columns
 from orbital_train.windows.ideal import ideal_contacts
-from orbital_train.windows.plan import ContactPlan, Illumination
+from orbital_train.windows.plan import COLUMNS, CONTACT_PLAN, ContactPlan, Illumination
 
 
 def test_contact_plan_survives_parquet_exactly(tmp_path: Path) -> None:
@@ -57,3 +58,40 @@ def test_illumination_survives_parquet_exactly(tmp_path: Path) -> None:
     assert again.sun_distance_au == light.sun_distance_au
     for before, after in zip(light.edge_s + light.fraction, again.edge_s + again.fraction, strict=True):
         assert before.tolist() == after.tolist()
+
+
+@pytest.mark.parametrize("pair", [(0, 2), (-1, 0), (1, 1)])
+def test_nodes_that_are_not_there_are_refused(tmp_path: Path, pair: tuple[int, int]) -> None:
+    plan = ideal_contacts(("a", "b"), 10.0)
+    columns = {f.name: getattr(plan, f.name) for f in fields(plan)[2:]}
+    columns |= {"source": np.array([0, pair[0]]), "dest": np.array([1, pair[1]])}
+    write_columns(tmp_path / "plan", CONTACT_PLAN, columns, COLUMNS, node_names=plan.node_names, horizon_s=10.0)
+    with pytest.raises(InputError) as caught:
+        ContactPlan.read(tmp_path / "plan")
+    told = f"contact plan = 'node {pair[0]} to {pair[1]}': must be two of the 2 nodes, counted from 0"
+    assert str(caught.value) == told
+
+
+@pytest.mark.parametrize("numbers", [[1, 2], [0, 0], [0, -1]])
+def test_contacts_that_are_not_counted_are_refused(tmp_path: Path, numbers: list[int]) -> None:
+    replace(ideal_contacts(("a", "b"), 10.0), contact_id=np.array(numbers)).write(tmp_path / "plan")
+    with pytest.raises(InputError) as caught:
+        ContactPlan.read(tmp_path / "plan")
+    told = f"contact plan = '{tmp_path / 'plan'}': contact_id must count the contacts from 0, each once"
+    assert str(caught.value) == told
+
+
+def test_illumination_of_too_few_nodes_is_refused(tmp_path: Path) -> None:
+    write_columns(
+        tmp_path / "light",
+        "illumination",
+        {"node": np.array([0, 2]), "start_s": np.zeros(2), "fraction": np.ones(2)},
+        {"node": np.int64, "start_s": np.float64, "fraction": np.float64},
+        node_names=("a", "b", "c"),
+        horizon_s=10.0,
+        sun_distance_au=1.0,
+    )
+    with pytest.raises(InputError) as caught:
+        Illumination.read(tmp_path / "light")
+    told = "its rows must be of one node after the other, and of all nodes"
+    assert str(caught.value) == f"illumination = '{tmp_path / 'light'}': {told}"

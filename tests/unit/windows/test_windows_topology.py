@@ -8,7 +8,7 @@ import pytest
 
 from orbital_train.errors import InputError
 from orbital_train.orbit.ephemeris import Sgp4Ephemeris
-from orbital_train.orbit.fleet import Fleet, SunSynchronousSpec, WalkerSpec, build_fleet
+from orbital_train.orbit.fleet import Fleet, Pattern, SunSynchronousSpec, WalkerSpec, build_fleet
 from orbital_train.windows.topology import ring_pairs, topology_pairs
 
 START = datetime(2026, 3, 20, tzinfo=UTC)
@@ -87,7 +87,88 @@ def test_ring_follows_slots_not_indices() -> None:
     assert ring_pairs(shuffled).tolist() == [[0, 2], [0, 3], [1, 2], [1, 3]]
 
 
-def test_grid_of_a_file_is_refused() -> None:
-    with pytest.raises(InputError, match="'ring', 'nearest' or 'all_visible'") as caught:
-        topology_pairs(replace(fleet("delta", 4, 1), pattern="file"), "grid")
-    assert caught.value.key == "links.topology"
+@pytest.mark.parametrize(
+    ("pattern", "who"),
+    [
+        ("file", "satellites from a file"),
+        ("layered", "planes at different altitudes"),
+        ("subset", "satellites selected from a constellation"),
+    ],
+)
+def test_grid_without_slots_is_refused(pattern: Pattern, who: str) -> None:
+    with pytest.raises(InputError) as caught:
+        topology_pairs(replace(fleet("delta", 4, 1), pattern=pattern), "grid")
+    assert str(caught.value) == (
+        f"links.topology = 'grid': {who} have no common slots; accepted for them is 'ring', 'nearest', "
+        "'all_visible', 'explicit' or 'ground_relay'"
+    )
+
+
+def test_ground_relay_links_no_satellites() -> None:
+    assert pairs(fleet("delta", 8, 2), "ground_relay") == []
+
+
+def test_explicit_pairs_by_name_in_any_order() -> None:
+    of = fleet("delta", 8, 2)
+    named = (("p1s0", "p0s1"), ("p0s0", "p0s3"))
+    assert topology_pairs(of, "explicit", named).tolist() == [[0, 3], [1, 4]]
+
+
+@pytest.mark.parametrize(
+    ("topology", "named", "told"),
+    [
+        ("explicit", (), "links.pairs = []: topology 'explicit' needs at least one pair of satellite names"),
+        (
+            "explicit",
+            (("p0s0", "p0s9"),),
+            "links.pairs = ['p0s0', 'p0s9']: 'p0s9' is no satellite; did you mean 'p0s3'?",
+        ),
+        (
+            "explicit",
+            (("Madrid", "p0s0"),),
+            "links.pairs = ['Madrid', 'p0s0']: 'Madrid' is no satellite; their names look like 'p0s0'",
+        ),
+        (
+            "explicit",
+            (("p0s1", "p0s1"),),
+            "links.pairs = ['p0s1', 'p0s1']: a satellite does not link to itself; give two names",
+        ),
+        (
+            "explicit",
+            (("p0s0", "p0s1"), ("p0s1", "p0s0")),
+            "links.pairs = ['p0s1', 'p0s0']: is given twice; a pair links in both directions",
+        ),
+        ("grid", (("p0s0", "p0s1"),), "links.pairs = '1 pairs': are for topology 'explicit', not 'grid'"),
+    ],
+)
+def test_bad_pairs_are_refused(topology: str, named: tuple[tuple[str, str], ...], told: str) -> None:
+    with pytest.raises(InputError) as caught:
+        topology_pairs(fleet("delta", 8, 2), topology, named)
+    assert str(caught.value) == told
+
+
+def cluster() -> Fleet:
+    """The 21 lattice points within two and a quarter of the middle, as a formation-flying cluster has them."""
+    places = [(row, column) for row in range(5) for column in range(5) if (row - 2) ** 2 + (column - 2) ** 2 <= 5.1]
+    base = fleet("delta", len(places), 1)
+    row, column = np.array(places).T
+    return replace(base, pattern="cluster", plane=row, slot=column)
+
+
+def test_grid_of_a_cluster_is_its_lattice() -> None:
+    of = cluster()
+    found = pairs(of, "grid")
+    assert len(of) == 21
+    steps = {(abs(int(of.plane[a] - of.plane[b])), abs(int(of.slot[a] - of.slot[b]))) for a, b in found}
+    assert steps == {(0, 1), (1, 0)}
+    # Every point but one beside the last of its row has a neighbour in the row; the lattice is its own transpose.
+    assert len(found) == 2 * (21 - 5)
+
+
+def test_a_cluster_has_no_rings() -> None:
+    with pytest.raises(InputError) as caught:
+        topology_pairs(cluster(), "ring")
+    assert str(caught.value) == (
+        "links.topology = 'ring': a cluster has no closed rings; accepted for it is 'grid', 'nearest', 'all_visible' "
+        "or 'explicit'"
+    )

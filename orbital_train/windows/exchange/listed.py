@@ -1,0 +1,112 @@
+"""From contacts as a text file lists them to a contact plan of the scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from orbital_train.errors import InputError
+from orbital_train.windows.exchange.whole import first_overlap
+from orbital_train.windows.plan import ContactPlan, IntArray, LinkKind
+
+PLAN_KEY = "links.plan"
+"""Key of the recipe that names a plan's file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One contact of a file."""
+
+    where: str  # in the file, for errors
+    source: int  # node number, from 1
+    dest: int
+    start_s: float  # since the scenario's start
+    end_s: float
+    rate_bps: float
+    owlt_s: float
+
+
+def refused(path: Path, where: str, problem: str) -> InputError:
+    """An error that names the file and the place in it."""
+    return InputError(PLAN_KEY, f"{path}, {where}", problem)
+
+
+def listed_plan(
+    path: Path, listed: Sequence[Listed], node_names: tuple[str, ...], satellites: int, horizon_s: float
+) -> ContactPlan:
+    """The contact plan of a scenario: its nodes, cut to its horizon, with values for what the file cannot say.
+
+    Args:
+        path: the file, for errors.
+        listed: its contacts; those of a node to itself carry nothing and are left out.
+        node_names: satellites, then ground sites.
+        satellites: how many of them are satellites.
+        horizon_s: of the scenario.
+
+    Raises:
+        InputError: a contact names a node that is not there, has no length, or overlaps another one from the same node
+            to the same node (key ``links.plan``).
+    """
+    for contact in listed:
+        _check(path, contact, node_names)
+    between = [c for c in listed if c.source != c.dest]
+    source, dest = (np.array([n - 1 for n in ends], dtype=np.int64) for ends in _ends(between))
+    start_s = np.array([c.start_s for c in between], dtype=np.float64)
+    end_s = np.array([c.end_s for c in between], dtype=np.float64)
+    pair = first_overlap(source, dest, start_s, end_s)
+    if pair is not None:
+        one, two = between[pair[0]], between[pair[1]]
+        raise refused(path, two.where, f"overlaps the contact from node {one.source} to {one.dest} of {one.where}")
+    start_s, end_s = np.maximum(start_s, 0.0), np.minimum(end_s, horizon_s)
+    rows = np.argsort(start_s, kind="stable")
+    rows = rows[end_s[rows] > start_s[rows]]
+    source, dest, start_s = source[rows], dest[rows], start_s[rows]
+    on_ground = (source >= satellites) | (dest >= satellites)
+    return ContactPlan(
+        node_names=node_names,
+        horizon_s=horizon_s,
+        contact_id=np.arange(rows.size),
+        link_id=_numbered(np.minimum(source, dest) * len(node_names) + np.maximum(source, dest)),
+        source=source,
+        dest=dest,
+        source_terminal=_terminal(source, dest, len(node_names)),
+        dest_terminal=_terminal(dest, source, len(node_names)),
+        acquire_start_s=start_s,
+        start_s=start_s,
+        end_s=end_s[rows],
+        rate_bps=np.array([c.rate_bps for c in between], dtype=np.float64)[rows],
+        owlt_s=np.array([c.owlt_s for c in between], dtype=np.float64)[rows],
+        kind=np.where(on_ground, LinkKind.GROUND, LinkKind.ISL).astype(np.int64),
+    )
+
+
+def _check(path: Path, contact: Listed, node_names: tuple[str, ...]) -> None:
+    for node in (contact.source, contact.dest):
+        if not 1 <= node <= len(node_names):
+            last = f"{len(node_names)} ({node_names[-1]})"
+            problem = f"there is no node {node}; accepted are 1 ({node_names[0]}) to {last}, satellites before sites"
+            raise refused(path, contact.where, problem)
+    if not contact.end_s > contact.start_s:
+        raise refused(path, contact.where, "the contact must end after it starts")
+
+
+def _ends(listed: Sequence[Listed]) -> tuple[list[int], list[int]]:
+    return [c.source for c in listed], [c.dest for c in listed]
+
+
+def _numbered(key: IntArray) -> IntArray:
+    """Numbers of equal keys, counted from 0 in the order in which they first occur."""
+    _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
+    rank = np.empty_like(first)
+    rank[np.argsort(first)] = np.arange(first.size)
+    return np.asarray(rank[inverse], dtype=np.int64)
+
+
+def _terminal(node: IntArray, partner: IntArray, nodes: int) -> IntArray:
+    """A terminal of each node for each of its partners, counted from 0 in the order of the partners."""
+    both = np.unique(np.concatenate([node * nodes + partner, partner * nodes + node]))
+    first_of_node = np.searchsorted(both, node * nodes)
+    return np.asarray(np.searchsorted(both, node * nodes + partner) - first_of_node, dtype=np.int64)
