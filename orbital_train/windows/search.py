@@ -93,7 +93,7 @@ def intersect(*several: Windows) -> Windows:
 def maximum_between(
     value: TrackFunction, track: IntArray, left_s: FloatArray, right_s: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Time and value of the largest value in brackets that hold one peak each, by golden section to a thousandth of it."""
+    """Time and value of the largest value in brackets that hold one peak each, by golden section to a thousandth."""
     a_s, b_s = left_s.copy(), right_s.copy()
     c_s, d_s = b_s - _GOLDEN * (b_s - a_s), a_s + _GOLDEN * (b_s - a_s)
     at_c, at_d = value(track, c_s), value(track, d_s)
