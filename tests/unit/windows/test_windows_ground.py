@@ -83,3 +83,20 @@ def test_edges_are_at_the_mask() -> None:
 
 def test_no_sites() -> None:
     assert len(ground_windows(low_orbits(), (), 6, np.empty(0))) == 0
+
+
+def test_a_fleet_of_several_blocks_passes_as_each_satellite_alone() -> None:
+    spec = WalkerSpec(pattern="delta", satellites=60, planes=6, phasing=1, altitude_m=550e3, inclination_deg=80.0)
+    fleet = build_fleet(spec, START)
+    satellites = Sgp4Ephemeris(fleet.names, fleet.satrecs, START)
+    grid = sample(joined(satellites, SiteEphemeris(SITES, START)), 86_400.0, 60.0)
+    mask_deg = np.full(len(SITES), 20.0)
+    found = ground_windows(grid, SITES, 60, mask_deg)
+    for satellite in (0, 44, 45, 59):
+        rows = np.append(satellite, np.arange(60, 60 + len(SITES)))
+        alone = ground_windows(StateGrid(grid.t_s, grid.r_m[rows], grid.v_mps[rows]), SITES, 1, mask_deg)
+        own = found.track // len(SITES) == satellite
+        assert (found.track[own] % len(SITES)).tolist() == alone.track.tolist()
+        assert found.start_s[own] == pytest.approx(alone.start_s, abs=1e-5)
+        assert found.end_s[own] == pytest.approx(alone.end_s, abs=1e-5)
+        assert own.sum() > 10

@@ -9,10 +9,11 @@ from orbital_train.errors import InputError
 from orbital_train.orbit.constants import ASTRONOMICAL_UNIT_M, EARTH_RADIUS_M, SUN_RADIUS_M
 from orbital_train.orbit.ephemeris import Ephemeris, GroundSite, KeplerEphemeris, Sgp4Ephemeris, SiteEphemeris, joined
 from orbital_train.orbit.fleet import SunSynchronousSpec, WalkerSpec, build_fleet
+from orbital_train.orbit.grid import StateGrid, sample
 from orbital_train.orbit.sun import sun_path, sun_positions_m
 from orbital_train.windows.light import LightSpec, illuminate
 from orbital_train.windows.plan import Illumination
-from orbital_train.windows.shadow import Occulter, shadow_windows, sunlit_fraction
+from orbital_train.windows.shadow import Occulter, find_shadows, shadow_windows, sunlit_fraction
 
 START = datetime(2026, 3, 20, 14, 46, tzinfo=UTC)  # an equinox: the Sun is in the equator
 SPHERE = Occulter(flattening=0.0)
@@ -194,3 +195,18 @@ def test_eclipse_season_of_a_dawn_dusk_orbit_at_650_km(local_time_h: float, firs
 def test_the_sun_path_is_the_sun() -> None:
     t_s = np.array([0.0, 4000.0])
     assert np.linalg.norm(sun_path(START, 5000.0)(t_s) - sun_positions_m(START, t_s), axis=-1).max() < 1.0
+
+
+def test_a_fleet_of_several_blocks_has_the_shadows_of_each_satellite_alone() -> None:
+    spec = WalkerSpec(pattern="delta", satellites=60, planes=6, phasing=1, altitude_m=550e3, inclination_deg=80.0)
+    fleet = build_fleet(spec, START)
+    grid = sample(Sgp4Ephemeris(fleet.names, fleet.satrecs, START), 86_400.0, 60.0)
+    sun = sun_path(START, 86_400.0)
+    found = find_shadows(grid, sun, Occulter())
+    for node in (0, 44, 45, 59):
+        rows = slice(node, node + 1)
+        alone = find_shadows(StateGrid(grid.t_s, grid.r_m[rows], grid.v_mps[rows]), sun, Occulter())
+        for all_of_them, own in ((found.umbra, alone.umbra), (found.penumbra, alone.penumbra)):
+            assert all_of_them.of(node)[0] == pytest.approx(own.start_s, abs=1e-5)
+            assert all_of_them.of(node)[1] == pytest.approx(own.end_s, abs=1e-5)
+            assert len(own) > 5

@@ -66,3 +66,18 @@ def test_the_cubic_finds_the_edges_of_smooth_functions() -> None:
 def test_nothing_to_scan() -> None:
     empty = np.empty(0, dtype=np.int64)
     assert columns(refined_windows(waves, scan_runs(np.empty(0), empty, empty, 25), T_S)) == [[], [], []]
+
+
+def test_a_run_of_two_samples_at_an_end_of_the_grid_may_hide_a_window() -> None:
+    """A bump of seven tenths of the first step and one of the last, in runs that nothing else is near."""
+
+    def bumps(_: np.ndarray, t_s: np.ndarray) -> np.ndarray:
+        return 1.4**2 - (np.where(t_s < 50.0, t_s, 100.0 - t_s) - 2.0) ** 2
+
+    k = np.array([0, 1, T_S.size - 2, T_S.size - 1])
+    track = np.zeros(4, dtype=np.int64)
+    values = bumps(track, T_S[k])
+    assert (values < 0).all()
+    found = refined_windows(bumps, scan_runs(values, track, k, T_S.size - 1), T_S)
+    assert found.start_s == pytest.approx([0.6, 96.6], abs=1e-5)
+    assert found.end_s == pytest.approx([3.4, 99.4], abs=1e-5)

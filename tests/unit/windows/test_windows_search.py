@@ -124,3 +124,13 @@ def test_a_sample_whose_sign_is_lost_in_rounding_puts_no_edge_at_the_other_end_o
     edges_s = np.concatenate([found.start_s, found.end_s])
     assert np.abs(edges_s - 120.0).min() < 1e-5
     assert set(np.round(edges_s, 4)) <= {0.0, 120.0, 400.0, 600.0}
+
+
+def test_rounding_at_the_foot_of_a_hidden_window_leaves_its_edges() -> None:
+    """From 120 s to 170 s: the sample at 120 s is not above zero, but the function, a rounding error on, is."""
+
+    def value(track: np.ndarray, t_s: np.ndarray) -> np.ndarray:
+        return (t_s - 120.0) * (170.0 - t_s) + np.where(t_s == 120.0, 1e-12, 0.0)
+
+    samples = np.array([[-1e-12 if t == 120.0 else value(np.zeros(1), t) for t in T_S]])
+    assert rows(positive_windows(value, samples, T_S)) == [(0, 120.0, 170.0)]
