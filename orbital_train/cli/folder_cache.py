@@ -101,7 +101,11 @@ def _keep(entry: Path, made: T, write: Callable[[T, Path], None], limit_bytes: i
 
 def _prune(folder: Path, limit_bytes: int) -> None:
     """Remove what was used longest ago until the rest is within the limit, and what was never finished."""
-    used = sorted((path.stat().st_mtime, path) for path in folder.iterdir() if path.is_dir())
+    used = []
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError):  # an unfinished entry that another process has just removed
+            used += [(path.stat().st_mtime, path)] if path.is_dir() else []
+    used.sort()
     for last_s, path in used:
         if path.name.startswith(".") and time.time() - last_s > _ABANDONED_S:
             shutil.rmtree(path, ignore_errors=True)

@@ -65,7 +65,7 @@ def measured(recipe: Recipe, flight: Flight) -> Planned:
         reaches = tuple(find_reach(network, bits, sky.period_s) for bits in sizes)
     return Planned(
         flight=flight,
-        fleet=_fleet(recipe),
+        fleet=sky.fleet or _fleet(recipe),
         eclipses=eclipses(sky.light),
         linked=linked(sky.contacts),
         reaches=reaches,
@@ -73,7 +73,7 @@ def measured(recipe: Recipe, flight: Flight) -> Planned:
 
 
 def _fleet(recipe: Recipe) -> Fleet:
-    """The satellites once more: a survey from the cache does not hold them. What is odd about them was told."""
+    """The satellites once more, where the survey comes from the cache. What is odd about them was told."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InputWarning)
         return checked_fleet(build.fleet_spec(recipe), recipe.time.start, recipe.time.horizon_h * 3600.0)

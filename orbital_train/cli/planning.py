@@ -22,7 +22,7 @@ from orbital_train.orbit.fleet import ElementFileSpec, Fleet, FleetSpec, build_f
 from orbital_train.orbit.flyable import flyable
 from orbital_train.orbit.grid import StateGrid, sample
 from orbital_train.orbit.sun import sun_path
-from orbital_train.schedule.network import Bookings, Network, earliest_arrivals
+from orbital_train.schedule.network import Bookings, Network, earliest_arrivals, latest_departures
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.simulate import simulate
 from orbital_train.schedule.synchronous import simulate_synchronous
@@ -83,6 +83,7 @@ def _survey(recipe: Recipe, note: Note) -> Survey:
         if isinstance(spec, ElementFileSpec):
             check_age(fleet, recipe.time.start, horizon_s, spec.allow_old)
         _check_names(fleet, sites)
+        _warn_of_clouds(recipe)
         satellites: Ephemeris = Sgp4Ephemeris(fleet.names, fleet.satrecs, recipe.time.start)
         everything = joined(satellites, SiteEphemeris(sites, recipe.time.start)) if sites else satellites
         note("propagating the fleet")
@@ -100,6 +101,7 @@ def _survey(recipe: Recipe, note: Note) -> Survey:
         period_s=_longest_period_s(fleet),
         ideal=False,
         notes=tuple(notes),
+        fleet=fleet,
         opportunities=found,
     )
 
@@ -230,16 +232,15 @@ def check_scenario(recipe: Recipe, sky: Survey, scenario: Scenario) -> None:
 
 
 def _check_talk(scenario: Scenario) -> None:
-    """Every training node must be able to send a message to some hub and to hear from it, at least once."""
-    nodes, names = scenario.training_nodes, scenario.contacts.node_names
+    """Every training node must be able to send a message to another one and to hear from another, at least once."""
+    nodes, names = frozenset(scenario.training_nodes), scenario.contacts.node_names
     if len(nodes) == 1:
         return
     network, bits = Network(scenario.contacts), scenario.workload.message_bits
-    reach = {i: earliest_arrivals(network, Bookings(), i, 0, bits) for i in nodes}
-    for i in nodes:
-        others = [j for j in nodes if j != i]
-        heard, hears = any(j in reach[i] for j in others), any(i in reach[j] for j in others)
-        if not (heard and hears):
+    for i in sorted(nodes):
+        others = nodes - {i}
+        heard = not others.isdisjoint(earliest_arrivals(network, Bookings(), i, 0, bits, others))
+        if not heard or others.isdisjoint(latest_departures(network, Bookings(), i, network.horizon_us, bits, others)):
             linked = i in scenario.contacts.source.tolist()
             why = f"no contact carries a message of {bits / 8e9:.3g} GB" if linked else "it has no contact at all"
             raise InputError(
@@ -257,6 +258,13 @@ def _longest_period_s(fleet: Fleet) -> float:
 
 def _warn(key: str, value: object, problem: str) -> None:
     warnings.warn(f"{key} = {value!r}: {problem}", InputWarning, stacklevel=3)
+
+
+def _warn_of_clouds(recipe: Recipe) -> None:
+    cloudy = [site.name for site in build.sites(recipe) if site.cloud_fraction > 0]
+    if cloudy:
+        problem = "cut the contact plan itself: the policy knows them as far ahead as all links, as a perfect forecast"
+        _warn("ground_sites.cloud_fraction", ", ".join(cloudy), problem)
 
 
 def _check_names(fleet: Fleet, sites: tuple[GroundSite, ...]) -> None:

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from orbital_train.orbit.fleet import Fleet
 from orbital_train.windows.links import Opportunities
 from orbital_train.windows.opportunity_file import read_opportunities, write_opportunities
 from orbital_train.windows.plan import ContactPlan, Illumination
@@ -26,6 +27,7 @@ class Survey:
     period_s: float  # of the slowest satellite; 0 in the ideal world
     ideal: bool
     notes: tuple[str, ...] = ()  # what one should know before believing it
+    fleet: Fleet | None = None  # not in files: None where the survey comes from one
     opportunities: Opportunities | None = None  # of links, before terminals; none where contacts were not computed
 
 

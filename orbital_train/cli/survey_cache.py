@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -40,7 +41,14 @@ def survey_or_cached(recipe: Recipe, what: str, make: Callable[[], Survey]) -> S
     key = None if os.environ.get(SWITCH) == "off" else survey_key(recipe, what)
     if key is None:
         return make()
-    sky, kept = cached(cache_folder("plans"), key, make, read=read_survey, write=write_survey)
+
+    def write(sky: Survey, folder: Path) -> None:
+        # A file that changed while it was being read would otherwise be kept under its old content's name.
+        if survey_key(recipe, what) != key:
+            raise OSError(errno.EAGAIN, "a file that the recipe names has just changed")
+        write_survey(sky, folder)
+
+    sky, kept = cached(cache_folder("plans"), key, make, read=read_survey, write=write)
     if kept:
         for note in sky.notes:
             warnings.warn(note, InputWarning, stacklevel=3)

@@ -114,10 +114,10 @@ def ground_sites(recipe: Recipe) -> tuple[GroundSite, ...]:
         InputError: the table cannot be read or has a bad row (key ``ground_site_file``).
     """
     names = {"name", "latitude_deg", "longitude_deg", "altitude_m", "terminals"}
-    return tuple(GroundSite(**site.model_dump(include=names)) for site in _sites(recipe))
+    return tuple(GroundSite(**site.model_dump(include=names)) for site in sites(recipe))
 
 
-def _sites(recipe: Recipe) -> tuple[Site, ...]:
+def sites(recipe: Recipe) -> tuple[Site, ...]:
     """The ground sites of the recipe, then those of its table."""
     table = read_sites(Path(recipe.ground_site_file)) if recipe.ground_site_file else ()
     return (*recipe.ground_sites, *table)
@@ -150,7 +150,7 @@ def link_spec(recipe: Recipe) -> LinkSpec:
         fields_of_regard=tuple(FieldOfRegard(**field.model_dump()) for field in links.fields_of_regard),
         sun_exclusion_deg=links.sun_exclusion_deg,
         ground_rate_bps=links.ground_rate_gbps * 1e9,
-        site_links={site.name: _site_links(site, links) for site in _sites(recipe)},
+        site_links={site.name: _site_links(site, links) for site in sites(recipe)},
         cloud_seed=recipe.seeds.clouds,
     )
 

@@ -43,6 +43,8 @@ def _in_utc(instant: datetime) -> datetime:
     """An instant without a time zone would mean something else on every machine."""
     if instant.utcoffset() is None or instant.utcoffset() != timedelta(0):
         raise ValueError(INSTANT)
+    if not 1957 <= instant.year <= 2050:
+        raise ValueError("must be from 1957 to 2050: where the Sun is known")
     return instant.astimezone(UTC)
 
 
@@ -71,7 +73,7 @@ class Time(Table):
     """When the scenario is flown."""
 
     start: Annotated[datetime, AfterValidator(_in_utc)]
-    horizon_h: PositiveFloat
+    horizon_h: Annotated[float, Field(gt=0.0, le=10 * 8_766.0)]
     """How long the contact plan reaches. The run ends earlier when its budget is trained and merged."""
 
 
@@ -188,7 +190,7 @@ class Site(Table):
     latitude_deg: Annotated[float, Field(ge=-90.0, le=90.0)]
     longitude_deg: Annotated[float, Field(ge=-180.0, le=360.0)]
     altitude_m: Annotated[float, Field(ge=-500.0, le=9000.0)] = 0.0
-    terminals: PositiveInt = 1
+    terminals: Annotated[int, Field(ge=1, le=64)] = 1
     medium: Literal["optical", "radio"] = "optical"
     """Lasers are blinded by the Sun and stopped by clouds; radio is neither."""
     mask_deg: Annotated[float, Field(ge=0.0, lt=90.0)] | None = None
@@ -224,14 +226,14 @@ class Photons(Table):
     """A laser link's budget: the rate is what the received photons are good for. The defaults give 121 Gbit/s at
     5,400 km."""
 
-    transmit_w: PositiveFloat = 5.0
+    transmit_w: Annotated[float, Field(gt=0.0, le=10_000.0)] = 5.0
     """Optical power that leaves the terminal."""
-    aperture_cm: PositiveFloat = 10.0
+    aperture_cm: Annotated[float, Field(gt=0.0, le=1_000.0)] = 10.0
     """Diameter of the transmitter's and the receiver's aperture."""
-    wavelength_nm: PositiveFloat = 1550.0
+    wavelength_nm: Annotated[float, Field(ge=100.0, le=20_000.0)] = 1550.0
     loss_db: NonNegativeFloat = 6.0
     """Of the whole system: optics, pointing, implementation."""
-    photons_per_bit: PositiveFloat = 71.0
+    photons_per_bit: Annotated[float, Field(ge=0.01)] = 71.0
 
 
 class Links(Table):
@@ -254,7 +256,7 @@ class Links(Table):
     """The rate by range from a laser's link budget."""
     maximum_range_km: PositiveFloat = 5_400.0
     grazing_altitude_km: Annotated[float, Field(ge=0.0, le=200.0)] = 80.0
-    terminals: PositiveInt = 4
+    terminals: Annotated[int, Field(ge=1, le=64)] = 4
     """Laser terminals per satellite; a terminal for ground sites comes on top."""
     fields_of_regard: Annotated[tuple[FieldOfRegard, ...], _LIST] = ()
     """Where each of these terminals can point, one for each; without, they point anywhere."""
@@ -291,7 +293,7 @@ class Power(Table):
     array_efficiency: PositiveFraction = 0.3
     array_mount: Literal["tracking", "zenith", "orbit_normal"] = "tracking"
     """Where the array faces: the Sun; away from the Earth; along the orbit's normal, on the side of the Sun."""
-    battery_wh: PositiveFloat
+    battery_wh: Annotated[float, Field(ge=1.0)]
     depth_of_discharge: PositiveFraction = 0.3
     resume_fraction: PositiveFraction = 0.75
     """State of charge from which training starts again after the battery ran low."""

@@ -16,12 +16,11 @@ class BrokenElements(ValueError):
         super().__init__(f"{place}: {problem}")
 
 
-def refuse_unflyable(place: str, satrec: Satrec) -> None:
-    """Refuse elements that SGP4 cannot start from: it reports an error, or has no semi-major axis."""
+def start_problem(satrec: Satrec) -> str | None:
+    """Why SGP4 cannot start from elements: it reports an error, or has no semi-major axis. None if it can."""
     if satrec.error:
-        raise BrokenElements(place, f"SGP4 cannot use these elements: {SGP4_ERRORS[satrec.error]}")
-    if not 0 < satrec.a < np.inf:
-        raise BrokenElements(place, f"SGP4 cannot use these elements: mean motion {satrec.no_kozai} rad/min")
+        return str(SGP4_ERRORS[satrec.error])
+    return None if 0 < satrec.a < np.inf else f"mean motion {satrec.no_kozai} rad/min"
 
 
 def refuse_xp(place: str, ephemeris_type: str) -> None:

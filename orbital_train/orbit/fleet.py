@@ -17,6 +17,7 @@ from orbital_train.errors import InputError, InputWarning
 from orbital_train.orbit.arrays import IntArray
 from orbital_train.orbit.cluster import ClusterSpec, cluster_satrecs, lattice
 from orbital_train.orbit.constants import DAY_S
+from orbital_train.orbit.element_sets import Element, start_problem
 from orbital_train.orbit.elements import Format, read_elements
 from orbital_train.orbit.planes import planes_of
 from orbital_train.orbit.selection import Selection, in_planes, named, renumbered
@@ -143,12 +144,26 @@ def _selected(spec: Selection, names: tuple[str, ...], plane: IntArray) -> IntAr
 def _from_file(spec: ElementFileSpec, start: datetime) -> Fleet:
     elements = read_elements(spec.path, spec.format, cache_s=spec.cache_s, now_s=time.time())
     names = tuple([name for name, _ in elements])
-    index = named(spec, names).tolist()
+    index = _startable(spec, elements, named(spec, names).tolist())
     satrecs = tuple([elements[i][1] for i in index])
     fleet = Fleet(tuple([names[i] for i in index]), satrecs, *planes_of(satrecs, start), "file", path=str(spec.path))
     fleet = fleet.take(in_planes(spec, fleet.plane))
     _refuse_duplicates(fleet)
     return fleet
+
+
+def _startable(spec: ElementFileSpec, elements: list[Element], index: list[int]) -> list[int]:
+    """Those that SGP4 can start from; others are refused by name, or left out with a warning."""
+    problems = {i: problem for i in index if (problem := start_problem(elements[i][1]))}
+    if not problems:
+        return index
+    first = next(iter(problems))
+    more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
+    told = f"SGP4 cannot use the elements of {elements[first][0]!r}{more}: {problems[first]}"
+    if not spec.drop_failing or len(problems) == len(index):
+        raise InputError("fleet.path", str(spec.path), f"{told}; fleet.drop_failing = true leaves such satellites out")
+    warnings.warn(f"fleet.path = {str(spec.path)!r}: left out: {told}", InputWarning, stacklevel=2)
+    return [i for i in index if i not in problems]
 
 
 def _refuse_duplicates(fleet: Fleet) -> None:

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 from sgp4 import omm
 from sgp4.api import Satrec
 
-from orbital_train.orbit.element_sets import BrokenElements, Element, refuse_unflyable, refuse_xp
+from orbital_train.orbit.element_sets import BrokenElements, Element, refuse_xp
 
 Record = tuple[str, dict[str, Any]]  # where it stands, its fields
 
@@ -74,6 +74,8 @@ def parse_omm(text: str) -> list[Element]:
 def _json_records(text: str) -> list[Record]:
     try:
         records = json.loads(text)
+    except RecursionError:
+        raise BrokenElements("line 1", "not JSON of OMM records: nested too deeply") from None
     except json.JSONDecodeError as error:
         raise BrokenElements(f"line {error.lineno}", f"not JSON: {error.msg}") from error
     if not isinstance(records, list) or not records:
@@ -153,7 +155,6 @@ def _element(place: str, record: dict[str, Any]) -> Element:
         omm.initialize(satrec, fields)
     except (TypeError, ValueError) as error:
         raise BrokenElements(place, str(error)) from error
-    refuse_unflyable(place, satrec)
     return str(given["OBJECT_NAME"]), satrec
 
 

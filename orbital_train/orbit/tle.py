@@ -7,7 +7,7 @@ import re
 from sgp4.api import Satrec
 from sgp4.io import verify_checksum
 
-from orbital_train.orbit.element_sets import BrokenElements, Element, refuse_unflyable, refuse_xp
+from orbital_train.orbit.element_sets import BrokenElements, Element, refuse_xp
 
 _LENGTH = 69
 # Columns of numbers without which there is no orbit. sgp4's compiled reader takes 0 for what it cannot read there.
@@ -58,9 +58,7 @@ def _satrec(first: tuple[int, str], second: tuple[int, str]) -> Satrec:
     if first[1][2:7] != second[1][2:7]:
         raise BrokenElements(f"line {second[0]}", "the catalogue number is not that of line 1")
     refuse_xp(f"line {first[0]}", first[1][62])
-    satrec = Satrec.twoline2rv(first[1], second[1])
-    refuse_unflyable(f"line {first[0]}", satrec)
-    return satrec
+    return Satrec.twoline2rv(first[1], second[1])
 
 
 def _check(place: str, line: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import math
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from orbital_train.windows.plan import ContactPlan
@@ -152,7 +152,7 @@ def _length_us(contact: _Contact, bits: int) -> int:
 
 
 def earliest_arrivals(
-    net: Network, bookings: Bookings, source: int, ready_us: int, bits: int, only: int | None = None
+    net: Network, bookings: Bookings, source: int, ready_us: int, bits: int, until: Collection[int] = ()
 ) -> dict[int, Route]:
     """The route of earliest arrival from ``source`` to every other node that can be reached before the horizon.
 
@@ -162,7 +162,7 @@ def earliest_arrivals(
         source: node that has the message from ``ready_us`` on.
         ready_us: see ``source``.
         bits: size of the message.
-        only: stop when the route to this node is known; others may be missing or not the earliest.
+        until: stop when the route to any of these nodes is known; others may be missing or not the earliest.
     """
     best: dict[int, tuple[int, int]] = {source: (ready_us, 0)}
     via: dict[int, Hop] = {}
@@ -171,7 +171,7 @@ def earliest_arrivals(
         here_us, hops, here = heapq.heappop(heap)
         if best[here] != (here_us, hops):
             continue
-        if here == only:
+        if here in until:
             break
         for dest in net.out[here]:
             hop = _first_hop(net.out[here][dest], bookings, here_us, bits)
@@ -203,10 +203,13 @@ def _trace_back(via: dict[int, Hop], source: int, dest: int) -> Route:
     return tuple(reversed(hops))
 
 
-def latest_departures(net: Network, bookings: Bookings, dest: int, deadline_us: int, bits: int) -> dict[int, int]:
+def latest_departures(
+    net: Network, bookings: Bookings, dest: int, deadline_us: int, bits: int, until: Collection[int] = ()
+) -> dict[int, int]:
     """How late a message may become ready at each node and still be at ``dest`` by ``deadline_us``.
 
-    Dijkstra's algorithm backwards in time; nodes that cannot make it are absent.
+    Dijkstra's algorithm backwards in time; nodes that cannot make it are absent. It stops when the answer for any node
+    of ``until`` is known; others may then be missing or not the latest.
     """
     best: dict[int, int] = {dest: deadline_us}
     heap = [(-deadline_us, dest)]
@@ -214,6 +217,8 @@ def latest_departures(net: Network, bookings: Bookings, dest: int, deadline_us: 
         minus_us, here = heapq.heappop(heap)
         if best[here] != -minus_us:
             continue
+        if here in until:
+            break
         for source, edges in net.into[here].items():
             leave_us = _last_start_us(edges, bookings, -minus_us, bits)
             if leave_us is not None and leave_us > best.get(source, -1):

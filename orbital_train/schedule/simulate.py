@@ -181,7 +181,7 @@ class Simulation:
     # -- messages ---
 
     def _send_now(self, node: int, site: int) -> None:
-        found = earliest_arrivals(self.network, self.bookings, node, self.now_us, self.message_bits, only=site)
+        found = earliest_arrivals(self.network, self.bookings, node, self.now_us, self.message_bits, until=(site,))
         route = () if node == site else found.get(site)
         if route is not None:
             self._book(route)

@@ -102,6 +102,8 @@ def opportunities_on_grid(
         InputError: neighbours in a ring can never link (keys ``links.topology``, ``links.max_range_m``,
             ``links.max_rate_deg_s``), or the topology does not fit the fleet (``links.topology``, ``links.pairs``).
     """
+    if spec.topology == "ground_relay" and not sites:
+        raise InputError("links.topology", spec.topology, "needs ground sites to relay through, as [[ground_sites]]")
     space = topology_pairs(fleet, spec.topology, spec.pairs)
     found = _satellite_windows(fleet, grid, spec, space, sun)
     satellite, site = np.divmod(np.arange(len(fleet) * len(sites)), max(1, len(sites)))

@@ -229,7 +229,7 @@ def _route(view: View, bookings: Bookings, node: int, site: int, ready_us: int) 
     """The route of earliest arrival; empty if the node is the site, None if there is none."""
     if node == site:
         return ()
-    return earliest_arrivals(view.network, bookings, node, ready_us, view.message_bits, only=site).get(site)
+    return earliest_arrivals(view.network, bookings, node, ready_us, view.message_bits, until=(site,)).get(site)
 
 
 def _sends(site: int, routes: tuple[tuple[int, Route], ...], at_site_us: dict[int, int]) -> list[Decision]:

@@ -55,6 +55,8 @@ def parse_hdtn(path: Path, text: str) -> list[Listed]:
     """
     try:
         content = json.loads(text)
+    except RecursionError:
+        raise refused(path, "line 1", f"is nested too deeply; {_ACCEPTED}") from None
     except json.JSONDecodeError as error:
         raise refused(path, f"line {error.lineno}", f"is not JSON ({error.msg}); {_ACCEPTED}") from None
     entries = content.get("contacts") if isinstance(content, dict) else None

@@ -90,7 +90,7 @@ def unchanged(folder: Path, *arguments: str | Path) -> str:
         ),
         (
             ["time.start=2070-01-01T00:00:00Z"],
-            "time.start = '2070-01-01T00:00:00+00:00': the Sun is known from 1900 to",
+            "time.start = '2070-01-01T00:00:00+00:00': must be from 1957 to 2050: ",
         ),
         (["links.topology=ring"], "links.topology"),
     ],
@@ -453,3 +453,30 @@ def test_plans_of_links_that_are_read_back(planned: Path):
     plan = ContactPlan.read(planned / "plan" / "contacts.parquet")
     assert plan.node_names == ("p0s0", "p1s0", "p2s0", "p3s0", "p4s0", "p5s0")
     assert np.all(plan.end_s > plan.start_s)
+
+
+# -- figures beyond all bounds ---
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        (
+            "links.photons.photons_per_bit=1e-300",
+            "links.photons.photons_per_bit = 1e-300: must be greater than or equal to 0.01",
+        ),
+        ("links.terminals=300000000", "links.terminals = 300000000: must be less than or equal to 64"),
+        ("time.horizon_h=1e9", "time.horizon_h = 1000000000.0: must be less than or equal to 87660"),
+        (
+            "time.start=0001-01-01T00:00:00Z",
+            "time.start = '0001-01-01T00:00:00+00:00': must be from 1957 to 2050: where the Sun is known",
+        ),
+        ("power.battery_wh=1e-6", "power.battery_wh = 1e-06: must be greater than or equal to 1"),
+        (
+            "links.topology=ground_relay",
+            "links.topology = 'ground_relay': needs ground sites to relay through, as [[ground_sites]]",
+        ),
+    ],
+)
+def test_figures_beyond_all_bounds(tmp_path: Path, recipe: Path, override: str, told: str):
+    assert unchanged(tmp_path, "plan", recipe, "--set", override) == f"{recipe}: {told}"

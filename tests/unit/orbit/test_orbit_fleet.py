@@ -212,3 +212,37 @@ def test_real_snapshot() -> None:
     with pytest.raises(InputError) as caught:
         ephemeris(fleet, start).states(np.arange(0.0, 2 * 86400.0, 3600.0))
     assert caught.value.value == "STARLINK-1851"
+
+
+ECCENTRIC = "mean eccentricity is outside the range 0.0 to 1.0"
+
+
+def unstartable(tmp_path: Path, **spec: object) -> ElementFileSpec:
+    """A file in which SGP4 can start from STARLINK-1007 only."""
+    named = {"A": {"ECCENTRICITY": 1.2}, "B": {"MEAN_MOTION": -1.0}}
+    records = [RECORD, *({**RECORD, "OBJECT_NAME": name, **bad} for name, bad in named.items())]
+    path = tmp_path / "sky.json"
+    path.write_text(json.dumps(records), encoding="utf-8")
+    return ElementFileSpec(path=str(path), format="omm", **spec)  # type: ignore[arg-type]
+
+
+def test_elements_that_sgp4_cannot_start_from_are_named(tmp_path: Path) -> None:
+    spec = unstartable(tmp_path)
+    with pytest.raises(InputError) as caught:
+        build_fleet(spec, START)
+    told = (
+        f"SGP4 cannot use the elements of 'A' and 1 more: {ECCENTRIC}; fleet.drop_failing = true leaves such satellites"
+    )
+    assert str(caught.value) == f"fleet.path = {spec.path!r}: {told} out"
+    with pytest.raises(InputError, match=r"of 'B': mean motion -0\.0043"):
+        build_fleet(unstartable(tmp_path, names=("B",), drop_failing=True), START)
+
+
+def test_elements_that_sgp4_cannot_start_from_are_left_out(tmp_path: Path) -> None:
+    with pytest.warns(InputWarning, match=f"left out: SGP4 cannot use the elements of 'A' and 1 more: {ECCENTRIC}"):
+        fleet = build_fleet(unstartable(tmp_path, drop_failing=True), START)
+    assert fleet.names == (RECORD["OBJECT_NAME"],)
+
+
+def test_elements_that_are_not_chosen_do_not_matter(tmp_path: Path) -> None:
+    assert build_fleet(unstartable(tmp_path, names=("STAR*",)), START).names == (RECORD["OBJECT_NAME"],)

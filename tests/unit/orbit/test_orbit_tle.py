@@ -50,10 +50,6 @@ def test_alpha_5_catalogue_numbers(written: str, number: int) -> None:
             f"{fix_checksum(LINE_1[:62] + '4' + LINE_1[63:])}\n{LINE_2}",
             "line 1: these elements are for SGP4-XP (ephemeris type 4); accepted are those for SGP4",
         ),
-        (
-            f"{LINE_1}\n{fix_checksum(LINE_2[:52] + '18.90000000' + LINE_2[63:])}",
-            "line 1: SGP4 cannot use these elements: mrt is less than 1.0 which indicates the satellite has decayed",
-        ),
     ],
 )
 def test_broken_sets_name_the_line(text: str, problem: str) -> None:
