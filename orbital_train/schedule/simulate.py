@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from orbital_train.schedule import known
-from orbital_train.schedule.known import Decision, Event, NodeView, Policy
-from orbital_train.schedule.network import Bookings, Network, Route, earliest_arrivals
+from orbital_train.schedule.copies import Copy, Gathering, OuterGradient, Parcel, Version
+from orbital_train.schedule.known import Decision, Event, Key, NodeView, Policy
+from orbital_train.schedule.network import Bookings, Hop, Network, earliest_arrivals
 from orbital_train.schedule.node import Node
-from orbital_train.schedule.recorder import FRAGMENT, Recorder
-from orbital_train.schedule.replicas import Replica, Snapshot, Version
+from orbital_train.schedule.recorder import Recorder
 from orbital_train.schedule.scenario import Scenario
-from orbital_train.schedule.trace import AdoptMode, Contribution, Trace
+from orbital_train.schedule.trace import Contribution, Trace, result_value
 
-# Order of events at the same microsecond. The budget comes first: it may undo steps that have just ended.
-BUDGET, SEND, GOAL, CONTRIBUTION, RESULT, ADOPT, WAKE = range(7)
+# Order of events at the same microsecond. The budget comes first: it may undo steps that have just ended. What arrives
+# comes before what leaves, so that it can go along.
+BUDGET, ARRIVE, RESULT, ADOPT, GOAL, SNAPSHOT, LEAVE, WAKE = range(8)
 
 
 class Simulation:
@@ -30,14 +31,20 @@ class Simulation:
         self.now_us = 0
         self.horizon_us = scenario.horizon_us
         self.step_us = scenario.workload.step_us
-        self.message_bits = scenario.workload.message_bits
+        self.fragments = scenario.workload.fragments
+        self.fragment_bits = scenario.workload.fragment_bits
         self.training_nodes = scenario.training_nodes
-        relays = tuple(i for i in range(self.network.nodes) if i not in scenario.training_nodes)
-        self.sites = scenario.training_nodes + (relays if len(scenario.training_nodes) > 1 else ())
+        training = frozenset(self.training_nodes)
+        relays = tuple(i for i in range(self.network.nodes) if i not in training)
+        self.sites = self.training_nodes + (relays if len(training) > 1 else ())
         self.draining = False
         self._nodes = scenario.build_nodes()
-        self._replicas = {i: Replica() for i in self.training_nodes}
-        self._versions = [Version(0, 0, dict.fromkeys(self.training_nodes, 0), {})]
+        every = range(self.fragments)
+        self._copies = {i: [Copy() for _ in every] for i in self.training_nodes}
+        self._versions = [[Version(0, 0, dict.fromkeys(self.training_nodes, 0))] for _ in every]
+        self._gatherings: dict[Key, Gathering] = {}
+        self._goals: dict[int, int | None] = dict.fromkeys(self.training_nodes)
+        self._commands = [0] * self.network.nodes  # a predicted goal is void once a node was told something new
         self._recorder = Recorder(scenario)
         self._queue: list[tuple[int, int, int, int, Any]] = []
         self._sequence = 0
@@ -50,55 +57,54 @@ class Simulation:
 
     def run(self) -> Trace:
         """Simulate until the budget is trained and merged, or the horizon ends."""
-        self._recorder.evaluate(0, 0, 0)
+        self._recorder.evaluate(0, self._newest(), 0)
         self._memory = self.policy.start()
         self._tell(known.Started())
         self._watch_budget()
         while self._queue and not self._finished:
-            at_us, kind, node, _, detail = heapq.heappop(self._queue)
+            at_us, kind, order, _, detail = heapq.heappop(self._queue)
             if at_us > self.horizon_us:
                 break
             self.now_us = at_us
-            self._handle(kind, node, detail)
+            self._handle(kind, order, detail)
             self._watch_budget()
         end_us = self.now_us if self._finished else self.horizon_us
         for i, state in enumerate(self._nodes):
             state.advance(end_us)
-            if i in self._replicas:
+            if i in self._copies:
                 self._record_steps(i)
-        newest = self._versions[-1]
-        if newest.merged_steps > self._evaluated_steps:
-            self._recorder.evaluate(newest.made_us, self.version, newest.merged_steps)
-        return self._recorder.trace(self.policy.name, newest.merged_steps, end_us, self._nodes)
+        merged_steps, made_us = self._merged_steps(), max(v[-1].made_us for v in self._versions)
+        if merged_steps > self._evaluated_steps:
+            self._recorder.evaluate(made_us, self._newest(), merged_steps)
+        return self._recorder.trace(self.policy.name, merged_steps, end_us, self._nodes)
 
-    def _push(self, at_us: int, kind: int, node: int, detail: Any = None) -> None:
+    def _push(self, at_us: int, kind: int, order: int, detail: Any = None) -> None:
         self._sequence += 1
-        heapq.heappush(self._queue, (at_us, kind, node, self._sequence, detail))
+        heapq.heappush(self._queue, (at_us, kind, order, self._sequence, detail))
 
-    def _handle(self, kind: int, node: int, detail: Any) -> None:
-        if kind == BUDGET:
-            self._check_budget()
-        elif kind == SEND:
-            planned = self._replicas[node].planned
-            if planned is not None and planned is detail:  # it was not cancelled
-                self._replicas[node].planned = None
-                self._take_snapshot(node, *planned)
-        elif kind == GOAL:
-            if detail == self._replicas[node].commands:
-                self._tell(known.GoalReached(node))
-        elif kind == CONTRIBUTION:
-            assert isinstance(detail, Snapshot)
-            detail.arrived = True
-            if self._replicas[node].snapshot is detail:  # it was not discarded
-                self._tell(known.ContributionArrived(node, detail.site))
-        elif kind == RESULT:
-            self._receive(node, detail)
+    def _handle(self, kind: int, order: int, detail: Any) -> None:
+        if kind == RESULT:
+            self._receive(order, *detail)
         elif kind == ADOPT:
-            self._adopt(node, *detail)
+            self._adopt(order, *detail)
+        elif kind == ARRIVE:
+            self._arrive(order, *detail)
+        elif kind == LEAVE:
+            self._leave(*detail)
+        elif kind == SNAPSHOT:
+            if detail.open:  # it was not cancelled
+                self._take_snapshot(order, detail)
+        elif kind == GOAL:
+            if detail == self._commands[order]:
+                self._tell(known.GoalReached(order))
+        elif kind == BUDGET:
+            self._check_budget()
         else:
             self._tell(known.Woke(detail))
 
     def _tell(self, event: Event) -> None:
+        if type(event) not in self.policy.wants:
+            return
         decisions, self._memory = self.policy.decide(event, self, self._memory)
         for decision in decisions:
             self._apply(decision)
@@ -109,18 +115,16 @@ class Simulation:
                 self._train(node, goal)
             case known.Hold(node):
                 self._command(node).hold()
-            case known.Send(node, site):
-                self._send_now(node, site)
-            case known.SendAt(node, site, route, at_us):
-                self._send_later(node, site, route, at_us)
-            case known.Cancel(node):
-                self._cancel(node)
-            case known.MergeNow(site, nodes):
-                self._merge(site, nodes)
-            case known.Discard(node):
-                self._replicas[node].snapshot = None
-            case known.AdoptNow(node, version, mode):
-                self._push(self._at_now(node).boundary_us(), ADOPT, node, (version, mode))
+            case known.Send(key, node, fragment, site):
+                self._send(key, node, fragment, site)
+            case known.Gather():
+                self._gather(decision)
+            case known.Cancel(key):
+                self._cancel(key)
+            case known.MergeNow(fragment, keys):
+                self._merge(fragment, keys)
+            case known.Discard(key):
+                self._discard(key)
             case known.Wake(at_us, note):
                 self._push(at_us, WAKE, -1, note)
             case known.Finish():
@@ -134,171 +138,247 @@ class Simulation:
 
     def _command(self, node: int) -> Node:
         """The node, for a command that changes what it will do."""
-        self._replicas[node].commands += 1
+        self._commands[node] += 1
         return self._at_now(node)
 
     def _train(self, node: int, goal: int | None) -> None:
-        state, replica = self._command(node), self._replicas[node]
+        state = self._command(node)
         if self.draining:
             return
         state.train()
-        replica.goal = goal
+        self._goals[node] = goal
         self._predict_goal(node)
 
     def _predict_goal(self, node: int) -> None:
-        replica = self._replicas.get(node)
-        if replica is not None and replica.goal is not None and self._nodes[node].wanted:
-            at_us = self._nodes[node].time_of_steps_us(replica.goal, self.horizon_us)
+        goal = self._goals.get(node)
+        if goal is not None and self._nodes[node].wanted:
+            at_us = self._nodes[node].time_of_steps_us(goal, self.horizon_us)
             if at_us is not None:
-                self._push(max(at_us, self.now_us), GOAL, node, replica.commands)
+                self._push(max(at_us, self.now_us), GOAL, node, self._commands[node])
 
-    def _book(self, route: Route) -> None:
-        """Book a route and the energy of sending along it."""
-        self.bookings.add(route, self.now_us)
-        for hop in route:
-            if hop.end_us > hop.start_us:
-                self._command_sender(hop.source).add_send(hop.start_us, hop.end_us)
-                self._predict_goal(hop.source)
+    def _book(self, hops: Sequence[Hop]) -> None:
+        """Book hops and the energy of sending along them."""
+        for hop in hops:
+            self.bookings.add(hop, self.now_us)
+            sender = self._command(hop.source)
+            for piece in hop.pieces:
+                if piece.end_us > piece.start_us:
+                    sender.add_send(piece.start_us, piece.end_us)
+            self._predict_goal(hop.source)
 
-    def _unbook(self, route: Route) -> None:
-        self.bookings.remove(route)
-        for hop in route:
-            if hop.end_us > hop.start_us:
-                self._command_sender(hop.source).remove_send(hop.start_us, hop.end_us)
-                self._predict_goal(hop.source)
-
-    def _command_sender(self, node: int) -> Node:
-        return self._command(node) if node in self._replicas else self._at_now(node)
+    def _unbook(self, hops: Sequence[Hop]) -> None:
+        for hop in hops:
+            self.bookings.remove(hop)
+            sender = self._command(hop.source)
+            for piece in hop.pieces:
+                if piece.end_us > piece.start_us:
+                    sender.remove_send(piece.start_us, piece.end_us)
+            self._predict_goal(hop.source)
 
     def _record_steps(self, node: int) -> None:
         """Record what was trained since the last time; progress counts the fleet as training like this node."""
-        replica, budget = self._replicas[node], self.scenario.budget_steps
+        copies, budget = self._copies[node], self.scenario.budget_steps
         per_step = len(self.training_nodes) / budget
-        known_steps = self._versions[replica.base_version].merged_steps
-        at_zero = known_steps / budget - replica.base_steps * per_step
+        adopted = sum(self._versions[f][copy.base_version].merged_steps for f, copy in enumerate(copies))
+        own = sum(copy.base_steps for copy in copies)
+        at_zero = (adopted / budget - own * per_step) / self.fragments
         self._recorder.steps(node, self._nodes[node].take_runs(), at_zero, per_step)
 
-    # -- messages ---
+    # -- gatherings ---
 
-    def _send_now(self, node: int, site: int) -> None:
-        found = earliest_arrivals(self.network, self.bookings, node, self.now_us, self.message_bits, until=(site,))
-        route = () if node == site else found.get(site)
-        if route is not None:
-            self._book(route)
-        self._take_snapshot(node, site, route)
+    def _send(self, key: Key, node: int, fragment: int, site: int) -> None:
+        legs: tuple[Hop, ...] | None = ()
+        if node != site:
+            found = earliest_arrivals(
+                self.network, self.bookings, {node: self.now_us}, self.fragment_bits, until=(site,)
+            )
+            legs = found.route(site)
+        self._open(known.Gather(key, fragment, site, ((node, self.now_us),), legs or ()))
+        gathering = self._gatherings[key]
+        self._take_snapshot(node, gathering)
 
-    def _send_later(self, node: int, site: int, route: Route, at_us: int) -> None:
-        self._book(route)
-        plan = (site, route)
-        self._replicas[node].planned = plan
-        self._push(at_us, SEND, node, plan)
+    def _gather(self, plan: known.Gather) -> None:
+        self._open(plan)
+        for node, at_us in plan.snapshots:
+            self._push(at_us, SNAPSHOT, node, self._gatherings[plan.key])
 
-    def _cancel(self, node: int) -> None:
-        planned, self._replicas[node].planned = self._replicas[node].planned, None
-        if planned is not None:
-            self._unbook(planned[1])
+    def _open(self, plan: known.Gather) -> None:
+        assert plan.key not in self._gatherings, "a key names one gathering at a time"
+        coming = {node for node, _ in plan.snapshots}
+        gathering = Gathering(plan.key, plan.fragment, plan.site, plan.legs, coming)
+        self._gatherings[plan.key] = gathering
+        self._book(plan.legs)
+        for order, hop in enumerate(plan.legs):
+            self._push(hop.start_us, LEAVE, order, (gathering, hop))
 
-    def _take_snapshot(self, node: int, site: int, route: Route | None) -> None:
-        """Take the outer gradient and let it travel; without a route it is taken but goes nowhere."""
-        state, replica = self._at_now(node), self._replicas[node]
-        assert replica.snapshot is None, "a node has one outer gradient under way at a time"
-        assert replica.merged_in is None, "the progress in its last outer gradient must be adopted first"
+    def _cancel(self, key: Key) -> None:
+        gathering = self._gatherings.pop(key)
+        assert not gathering.begun, "what was taken is on its way"
+        gathering.open = False
+        self._unbook(gathering.legs)
+
+    def _discard(self, key: Key) -> None:
+        gathering = self._gatherings.pop(key)
+        gathering.open = False
+        for parcel in (p for parcels in gathering.at.values() for p in parcels):
+            for gradient in parcel.holds:
+                self._copies[gradient.node][gradient.fragment].under_way = None
+
+    def _take_snapshot(self, node: int, gathering: Gathering) -> None:
+        """Take the outer gradient of a node; it leaves with the node's next leg."""
+        fragment = gathering.fragment
+        state, copy = self._at_now(node), self._copies[node][fragment]
+        assert copy.under_way is None, "a node has one outer gradient of a fragment under way at a time"
+        assert copy.merged_in is None, "the progress in its last outer gradient must be adopted first"
         self._record_steps(node)
-        steps = state.steps - replica.merged_steps
-        value = self._recorder.snapshot(node, self.now_us, replica.base_version, steps)
-        replica.snapshot = Snapshot(value, node, site, replica.base_version, state.steps, steps)
-        if route is not None:
-            self._recorder.attach(value, self._recorder.sent(route, value))
-            arrival_us = route[-1].arrival_us if route else self.now_us
-            self._push(arrival_us, CONTRIBUTION, node, replica.snapshot)
-        self._tell(known.SnapshotTaken(node))
+        steps = state.steps - copy.merged_steps
+        value = self._recorder.snapshot(node, self.now_us, fragment, copy.base_version, steps)
+        copy.under_way = OuterGradient(value, node, fragment, copy.base_version, state.steps, steps)
+        gathering.begun = True
+        self._tell(known.SnapshotTaken(node, fragment))
+        self._arrive(node, gathering, Parcel(value, (copy.under_way,)))
 
-    def _merge(self, site: int, nodes: tuple[int, ...]) -> None:
-        version = len(self._versions)
-        snapshots = [s for s in (self._replicas[i].snapshot for i in nodes) if s is not None]
-        assert snapshots
-        assert all(s.arrived and s.site == site for s in snapshots), "a merge takes contributions that have arrived"
-        contributions = self._contributions(snapshots, version)
-        self._recorder.merge(self.now_us, site, version, contributions)
-        for snapshot in snapshots:
-            replica = self._replicas[snapshot.node]
-            replica.merged_steps = snapshot.total_steps
-            replica.merged_in, replica.merged_snapshot, replica.snapshot = version, snapshot, None
-        merged_steps = self._versions[-1].merged_steps + sum(s.steps for s in snapshots)
-        self._versions.append(Version(self.now_us, merged_steps, {}, {}))
-        self._broadcast(site, version)
-        every = self.scenario.evaluate_every_steps
-        if merged_steps // every > self._evaluated_steps // every:
-            self._recorder.evaluate(self.now_us, version, merged_steps)
-            self._evaluated_steps = merged_steps
-        self._tell(known.Merged(version))
+    def _leave(self, gathering: Gathering, hop: Hop) -> None:
+        """Send all that a node has of a gathering along its leg, added up."""
+        parcels = gathering.at.pop(hop.source, []) if gathering.open else []
+        if not parcels:
+            self._unbook((hop,))
+            return
+        parcel = parcels[0]
+        if len(parcels) > 1:
+            holds = tuple(gradient for p in parcels for gradient in p.holds)
+            weights = tuple(self._weight(p.holds[0]) if len(p.holds) == 1 else 1.0 for p in parcels)
+            inputs = tuple(p.value for p in parcels)
+            value = self._recorder.combine(self.now_us, hop.source, gathering.fragment, inputs, weights)
+            parcel = Parcel(value, holds)
+        self._recorder.sent(hop, parcel.value)
+        self._push(hop.arrival_us, ARRIVE, hop.dest, (gathering, parcel))
 
-    def _contributions(self, snapshots: list[Snapshot], version: int) -> tuple[Contribution, ...]:
-        total_steps, filled = sum(s.steps for s in snapshots), sum(1 for s in snapshots if s.steps)
-        rows = []
-        for s in snapshots:
-            by_tokens = self.policy.weights == "tokens"
-            weight = 0.0 if not s.steps else s.steps / total_steps if by_tokens else 1.0 / filled
-            staleness = version - 1 - s.base_version
-            rows.append(Contribution(snapshot=s.value, node=s.node, steps=s.steps, weight=weight, staleness=staleness))
-        return tuple(rows)
+    def _arrive(self, node: int, gathering: Gathering, parcel: Parcel) -> None:
+        gathering.at.setdefault(node, []).append(parcel)
+        if node == gathering.site and gathering.open:
+            gathering.coming.difference_update(gradient.node for gradient in parcel.holds)
+            if not gathering.coming:
+                self._tell(known.Gathered(gathering.key))
 
-    def _broadcast(self, site: int, version: int) -> None:
+    def _weight(self, gradient: OuterGradient) -> float:
+        """Of an outer gradient in a sum, not normalised; one without any step has no weight."""
+        return float(gradient.steps if self.policy.weights == "tokens" else min(1, gradient.steps))
+
+    # -- merging ---
+
+    def _merge(self, fragment: int, keys: tuple[Key, ...]) -> None:
+        versions, gatherings = self._versions[fragment], [self._gatherings[key] for key in keys]
+        (site,) = {gathering.site for gathering in gatherings}
+        parcels = [parcel for gathering in gatherings for parcel in gathering.at.pop(site, [])]
+        assert parcels, "a merge takes contributions that have arrived"
+        parcels.sort(key=lambda parcel: min(gradient.node for gradient in parcel.holds))
+        for gathering in gatherings:
+            if not gathering.coming:
+                gathering.open = False
+                del self._gatherings[gathering.key]
+        version = len(versions)
+        gradients = sorted((g for parcel in parcels for g in parcel.holds), key=lambda g: g.node)
+        contributions, inputs, weights = self._shares(parcels, gradients, version)
+        self._recorder.merge(self.now_us, site, fragment, version, contributions, inputs, weights)
+        for gradient in gradients:
+            copy = self._copies[gradient.node][fragment]
+            copy.merged_steps = gradient.total_steps
+            copy.merged_in, copy.merged, copy.under_way = version, gradient, None
+        versions.append(Version(self.now_us, versions[-1].merged_steps + sum(g.steps for g in gradients), {}))
+        self._spread(site, fragment, version)
+        self._evaluate()
+        self._tell(known.Merged(fragment, version))
+
+    def _shares(
+        self, parcels: list[Parcel], gradients: list[OuterGradient], version: int
+    ) -> tuple[tuple[Contribution, ...], tuple[str, ...], tuple[float, ...]]:
+        """Contributions, and the inputs that hold them with their weights; what no step was trained for weighs nothing."""
+        total = sum(self._weight(g) for g in gradients) or 1.0
+        contributions = tuple(
+            Contribution(g.value, g.node, g.steps, self._weight(g) / total, version - 1 - g.base_version)
+            for g in gradients
+        )
+        weighed = [
+            (p.value, (self._weight(p.holds[0]) if len(p.holds) == 1 else 1.0) / total)
+            for p in parcels
+            if any(g.steps for g in p.holds)
+        ]
+        return contributions, tuple(value for value, _ in weighed), tuple(weight for _, weight in weighed)
+
+    def _spread(self, site: int, fragment: int, version: int) -> None:
         """Send the averaged outer gradient to every training node along the tree of earliest arrivals."""
-        routes = earliest_arrivals(self.network, self.bookings, site, self.now_us, self.message_bits)
-        made, value = self._versions[version], f"result/{FRAGMENT}@{version}"
-        sent: dict[int, int] = {}  # contact -> transfer: what several routes share is sent once
+        found = earliest_arrivals(self.network, self.bookings, {site: self.now_us}, self.fragment_bits)
+        versions, value = self._versions[fragment], result_value(fragment, version)
+        needed = self._branches(found.hop_into, site)
+        self._book(needed)
+        for hop in needed:
+            self._recorder.sent(hop, value)
         for node in self.training_nodes:
-            route: Route | None = () if node == site else routes.get(node)
-            if route is None:
+            arrival_us = self.now_us if node == site else found.arrival_us.get(node)
+            if arrival_us is None:
                 continue
-            for hop in route:
-                if hop.contact not in sent:
-                    self._book((hop,))
-                    sent[hop.contact] = self._recorder.sent((hop,), value)[0]
-            made.transfers[node] = tuple(sent[hop.contact] for hop in route)
-            arrival_us = route[-1].arrival_us if route else self.now_us
-            if node in self._versions[version - 1].complete_us:
-                made.complete_us[node] = max(arrival_us, self._versions[version - 1].complete_us[node])
-            self._push(arrival_us, RESULT, node, version)
+            if node in versions[version - 1].complete_us:
+                versions[version].complete_us[node] = max(arrival_us, versions[version - 1].complete_us[node])
+            self._push(arrival_us, RESULT, node, (fragment, version))
 
-    def _receive(self, node: int, version: int) -> None:
-        replica = self._replicas[node]
-        replica.received.add(version)
-        before = replica.applied
-        while replica.applied + 1 in replica.received:
-            replica.applied += 1
-            replica.received.discard(replica.applied)
-        if replica.applied > before:
-            self._tell(known.ResultArrived(node, replica.applied))
+    def _branches(self, hop_into: dict[int, Hop], site: int) -> list[Hop]:
+        """The hops that reach training nodes, in the order in which they leave."""
+        needed: dict[int, Hop] = {}
+        for node in self.training_nodes:
+            while node != site and node in hop_into and node not in needed:
+                needed[node] = hop_into[node]
+                node = hop_into[node].source
+        return sorted(needed.values(), key=lambda hop: (hop.start_us, hop.arrival_us, hop.source, hop.dest))
 
-    def _adopt(self, node: int, version: int, mode: AdoptMode) -> None:
-        replica = self._replicas[node]
-        if version <= replica.base_version:
+    def _receive(self, node: int, fragment: int, version: int) -> None:
+        copy = self._copies[node][fragment]
+        copy.received.add(version)
+        before = copy.applied
+        while copy.applied + 1 in copy.received:
+            copy.applied += 1
+            copy.received.discard(copy.applied)
+        if copy.applied > before:
+            self._push(self._at_now(node).boundary_us(), ADOPT, node, (fragment, copy.applied))
+
+    def _adopt(self, node: int, fragment: int, version: int) -> None:
+        copy, how = self._copies[node][fragment], self.policy.adoption
+        if version <= copy.base_version:
             return  # a newer one was adopted at the same boundary
         boundary_us = self._at_now(node).boundary_us()
         if boundary_us > self.now_us:  # it was told to do something else since, and is within another step
-            self._push(boundary_us, ADOPT, node, (version, mode))
+            self._push(boundary_us, ADOPT, node, (fragment, version))
             return
         self._record_steps(node)
-        since = replica.merged_snapshot if replica.merged_in is not None and replica.merged_in <= version else None
-        transfers = tuple(
-            t for v in range(replica.base_version + 1, version + 1) for t in self._versions[v].transfers.get(node, ())
+        since = copy.merged if copy.merged_in is not None and copy.merged_in <= version else None
+        self._recorder.adopt(
+            node, self.now_us, fragment, copy.base_version, version, since.value if since else None, how
         )
-        value = since.value if since else None
-        self._recorder.adopt(node, self.now_us, replica.base_version, version, value, mode, transfers)
         if since is not None:
-            replica.base_steps, replica.merged_in, replica.merged_snapshot = since.total_steps, None, None
-        if mode == "replace":
-            replica.merged_steps = replica.base_steps = self._nodes[node].steps
-        replica.base_version = version
-        self._tell(known.Adopted(node, version))
+            copy.base_steps, copy.merged_in, copy.merged = since.total_steps, None, None
+        if how.mode == "replace":
+            copy.merged_steps = copy.base_steps = self._nodes[node].steps
+        copy.base_version = version
+        self._tell(known.Adopted(node, fragment, version))
+
+    def _newest(self) -> tuple[int, ...]:
+        return tuple(len(versions) - 1 for versions in self._versions)
+
+    def _merged_steps(self) -> int:
+        """Whole steps: a fragment of a step is the part of it that is merged."""
+        return sum(versions[-1].merged_steps for versions in self._versions) // self.fragments
+
+    def _evaluate(self) -> None:
+        every, merged_steps = self.scenario.evaluate_every_steps, self._merged_steps()
+        if merged_steps // every > self._evaluated_steps // every:
+            self._recorder.evaluate(self.now_us, self._newest(), merged_steps)
+            self._evaluated_steps = merged_steps
 
     # -- the budget ---
 
     def _watch_budget(self) -> None:
         """Look at the budget again at the earliest time at which it can have been reached, whatever is decided."""
-        if self.draining or self._finished or self._budget_watched:
+        if self._budget_watched or self.draining or self._finished:
             return
         if not any(self._nodes[i].wanted for i in self.training_nodes):
             return  # nothing is trained before another event
@@ -331,28 +411,31 @@ class Simulation:
 
     # -- the view ---
 
-    @property
-    def version(self) -> int:
-        """The newest version."""
-        return len(self._versions) - 1
+    def gathered(self, key: Key) -> bool:
+        """Whether all outer gradients of a gathering are at its site."""
+        return key in self._gatherings and not self._gatherings[key].coming
 
-    @property
-    def merged_us(self) -> int:
-        """When the newest version was made."""
-        return self._versions[-1].made_us
+    def version(self, fragment: int) -> int:
+        """The newest version of a fragment."""
+        return len(self._versions[fragment]) - 1
 
-    def node(self, node: int) -> NodeView:
+    def merged_us(self, fragment: int) -> int:
+        """When the newest version of a fragment was made."""
+        return self._versions[fragment][-1].made_us
+
+    def node(self, node: int, fragment: int) -> NodeView:
         """A training node's state."""
-        state, replica = self._at_now(node), self._replicas[node]
+        state, copy = self._at_now(node), self._copies[node][fragment]
         return NodeView(
             node=node,
+            fragment=fragment,
             steps=state.steps,
-            snapshot_steps=replica.snapshot.total_steps if replica.snapshot else replica.merged_steps,
-            unmerged_steps=state.steps - replica.merged_steps,
-            base_version=replica.base_version,
+            snapshot_steps=copy.under_way.total_steps if copy.under_way else copy.merged_steps,
+            unmerged_steps=state.steps - copy.merged_steps,
+            base_version=copy.base_version,
             holding=not state.wanted,
-            waiting_for=replica.merged_in,
-            under_way=replica.snapshot is not None,
+            waiting_for=copy.merged_in,
+            under_way=copy.under_way is not None,
         )
 
     def timeline(self, node: int, until_us: int) -> tuple[Sequence[int], Sequence[int]]:
@@ -363,9 +446,9 @@ class Simulation:
         """When a node will next stop training for want of energy."""
         return self._at_now(node).pause_us(self.horizon_us)
 
-    def result_arrival_us(self, node: int, version: int) -> int | None:
-        """When a node receives a version that was made, and all before it."""
-        return self._versions[version].complete_us.get(node)
+    def result_arrival_us(self, node: int, fragment: int, version: int) -> int | None:
+        """When a node has a version that was made, and all before it."""
+        return self._versions[fragment][version].complete_us.get(node)
 
 
 def simulate(scenario: Scenario, policy: Policy[Any]) -> Trace:

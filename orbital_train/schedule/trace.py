@@ -5,8 +5,10 @@ Every operation has a dense ``id`` in topological order; it reads and writes nam
 - ``global/F@V``: version V of fragment F of the global model, with its outer optimizer state. Version 0 is given.
 - ``local/N@K``: the K-th state of node N's replica and inner optimizer. State 0 is given (it equals version 0).
 - ``snap/N/F@K``: node N's outer gradient of fragment F, taken when its replica was in state K.
+- ``sum/N/F@K``: the K-th partial sum of outer gradients of fragment F that was formed at node or site N.
 
-Anything that executes operations in id order therefore finds every value that it needs.
+Anything that executes operations in id order therefore finds every value that it needs. How a value travels is told by
+the transfers that carry it: those of one name form a tree from where the value was written.
 """
 
 from __future__ import annotations
@@ -35,9 +37,23 @@ def snapshot_value(node: int, fragment: int, state: int) -> str:
     return f"snap/{node}/{fragment}@{state}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+def sum_value(site: int, fragment: int, number: int) -> str:
+    """Name of a partial sum."""
+    return f"sum/{site}/{fragment}@{number}"
+
+
+def result_value(fragment: int, version: int) -> str:
+    """Name of the averaged outer gradient that made a version, as it is sent to those that apply it."""
+    return f"result/{fragment}@{version}"
+
+
+@dataclass(frozen=True, slots=True)
 class Transfer:
-    """One message on one contact: ``bits`` of ``value`` sent during ``[start_us, end_us)``, heard ``owlt_us`` later."""
+    """(Part of) one message on one contact: ``bits`` of ``value`` sent in ``[start_us, end_us)``, heard ``owlt_us`` later.
+
+    A message that does not fit a window goes on in the next one of the same two nodes: it is whole when the bits of its
+    transfers between these nodes add up.
+    """
 
     contact: int
     source: int
@@ -54,20 +70,27 @@ class Transfer:
         return self.end_us + self.owlt_us
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Op:
-    """What all operations share. ``transfers`` are indices into :attr:`Trace.transfers`."""
+    """What all operations share."""
 
     kind: ClassVar[str] = ""
     id: int
     start_us: int
     end_us: int
-    reads: tuple[str, ...]
-    writes: tuple[str, ...]
-    transfers: tuple[int, ...] = ()
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Values that must be there before it starts."""
+        return ()
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """Values that are there when it has ended."""
+        return ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Step(Op):
     """``n`` whole inner steps of one node; ``first`` counts from the node's first ever step and names the batch.
 
@@ -77,14 +100,25 @@ class Step(Op):
 
     kind: ClassVar[str] = "step"
     node: int
+    state: int  # of the replica before the steps; they lead to the next
     first: int
     n: int
     tokens: int
     lr_progress: float
     lr_progress_per_step: float
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The replica before."""
+        return (local_value(self.node, self.state),)
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The replica after."""
+        return (local_value(self.node, self.state + 1),)
+
+
+@dataclass(frozen=True, slots=True)
 class SyncStep(Op):
     """``n`` whole steps of synchronous data parallel training: the group averages its gradients in every step."""
 
@@ -98,21 +132,78 @@ class SyncStep(Op):
     from_version: int
     to_version: int
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The version before."""
+        return (global_value(0, self.from_version),)
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The version after."""
+        return (global_value(0, self.to_version),)
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot(Op):
-    """A node's outer gradient at this moment: version ``base_version`` minus its replica."""
+    """A node's outer gradient of a fragment at this moment: version ``base_version`` minus its replica."""
 
     kind: ClassVar[str] = "snapshot"
     node: int
+    state: int
     fragment: int
     base_version: int
     steps: int
     tokens: int
     codec: str
 
+    @property
+    def value(self) -> str:
+        """Name of the outer gradient."""
+        return snapshot_value(self.node, self.fragment, self.state)
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The replica and the version that it started from."""
+        return (local_value(self.node, self.state), global_value(self.fragment, self.base_version))
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The outer gradient."""
+        return (self.value,)
+
+
+@dataclass(frozen=True, slots=True)
+class Combine(Op):
+    """A weighted sum of outer gradients, or of such sums, formed at ``site`` on the way and encoded again by ``codec``.
+
+    Outer gradients enter with ``weights``, sums with 1: the weights are not normalised, a merge divides by their total.
+    """
+
+    kind: ClassVar[str] = "combine"
+    site: int
+    number: int
+    fragment: int
+    inputs: tuple[str, ...]
+    weights: tuple[float, ...]  # one for each input
+    codec: str
+
+    @property
+    def value(self) -> str:
+        """Name of the sum."""
+        return sum_value(self.site, self.fragment, self.number)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """What is added."""
+        return self.inputs
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The sum."""
+        return (self.value,)
+
+
+@dataclass(frozen=True, slots=True)
 class Contribution:
     """One snapshot's part in a merge; the weights of a merge add up to 1."""
 
@@ -123,11 +214,12 @@ class Contribution:
     staleness: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Merge(Op):
     """An outer step: contributions meet at ``site``, and every holder applies the same step to its own copy.
 
-    What is sent back, and applied everywhere, is the averaged outer gradient as ``codec`` encodes it.
+    The averaged outer gradient is the sum of ``inputs`` with ``input_weights``; each input is an outer gradient or a
+    partial sum of several. What is sent back, and applied everywhere, is that average as ``codec`` encodes it.
     """
 
     kind: ClassVar[str] = "merge"
@@ -138,13 +230,25 @@ class Merge(Op):
     from_version: int
     to_version: int
     contributions: tuple[Contribution, ...]
+    inputs: tuple[str, ...]
+    input_weights: tuple[float, ...]
     momentum: Literal["replicated", "travels"]
     codec: str  # of the averaged outer gradient that is sent back
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The version before, and what is merged into it."""
+        return (global_value(self.fragment, self.from_version), *self.inputs)
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The version after."""
+        return (global_value(self.fragment, self.to_version),)
+
+
+@dataclass(frozen=True, slots=True)
 class Adopt(Op):
-    """A node takes a version of the global model.
+    """A node takes a version of a fragment of the global model.
 
     ``replace``: the replica becomes that version. ``keep``: it becomes that version plus the progress that the node
     made since its snapshot ``since_snapshot`` (or, where that is None, since the version it last adopted; a snapshot
@@ -154,25 +258,44 @@ class Adopt(Op):
 
     kind: ClassVar[str] = "adopt"
     node: int
+    state: int
     fragment: int
+    base_version: int  # that it adopted last
     version: int
     since_snapshot: str | None
     mode: AdoptMode
     alpha: float = 1.0
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The replica, the version, and where the progress that is kept began."""
+        begun = self.since_snapshot or global_value(self.fragment, self.base_version)
+        kept = () if self.mode == "replace" else (begun,)
+        return (local_value(self.node, self.state), global_value(self.fragment, self.version), *kept)
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The replica after."""
+        return (local_value(self.node, self.state + 1),)
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluate(Op):
-    """Validation of a version of the global model, after ``merged_steps`` inner steps went into it."""
+    """Validation of the global model, after ``merged_steps`` inner steps went into it."""
 
     kind: ClassVar[str] = "evaluate"
     scope: str
-    version: int
+    versions: tuple[int, ...]  # of each fragment
     merged_steps: int
     merged_tokens: int
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The fragments of the model."""
+        return tuple(global_value(fragment, version) for fragment, version in enumerate(self.versions))
 
-OPS: dict[str, type[Op]] = {c.kind: c for c in (Step, SyncStep, Snapshot, Merge, Adopt, Evaluate)}
+
+OPS: dict[str, type[Op]] = {c.kind: c for c in (Step, SyncStep, Snapshot, Combine, Merge, Adopt, Evaluate)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -202,12 +325,13 @@ class Trace:
 
     policy: str
     fleet_nodes: tuple[int, ...]  # indices of the nodes that train
+    fragments: int
     budget_steps: int
-    merged_steps: int
+    merged_steps: int  # a step counts where all fragments of it are merged; parts of steps add up
     end_us: int
     step_us: int
     tokens_per_step: int
-    message_bits: int
+    message_bits: int  # of an outer gradient of the whole model
     transfers: tuple[Transfer, ...]
     ops: tuple[Op, ...]
     accounts: tuple[NodeAccount, ...]  # one per node of the contact plan
@@ -249,6 +373,7 @@ class Trace:
 _HEADER = (
     "policy",
     "fleet_nodes",
+    "fragments",
     "budget_steps",
     "merged_steps",
     "end_us",

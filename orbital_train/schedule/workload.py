@@ -20,6 +20,7 @@ class Workload:
     mfu: float | None = None  # model FLOP/s utilisation
     step_s: float | None = None
     step_time_factor: float = 1.0  # of a device that is throttled
+    fragments: int = 1  # that the model is synchronised in; each is the same share of the message
 
     @property
     def step_us(self) -> int:
@@ -40,3 +41,8 @@ class Workload:
     def message_bits(self) -> int:
         """Size of one outer gradient, or of one averaged outer gradient."""
         return math.ceil(self.parameters * self.bits_per_parameter)
+
+    @property
+    def fragment_bits(self) -> int:
+        """Size of one outer gradient of a fragment."""
+        return math.ceil(self.message_bits / self.fragments)

@@ -1,0 +1,65 @@
+"""What the simulation knows of the model's copies: each node's replica, outer gradients on their way, versions made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from orbital_train.schedule.known import Key
+from orbital_train.schedule.network import Hop
+
+
+@dataclass(slots=True, eq=False)
+class OuterGradient:
+    """One node's outer gradient of a fragment, under way or waiting at its site."""
+
+    value: str
+    node: int
+    fragment: int
+    base_version: int
+    total_steps: int  # of its node when it was taken
+    steps: int
+
+
+@dataclass(slots=True, eq=False)
+class Parcel:
+    """What travels as one message: an outer gradient, or a sum of several."""
+
+    value: str
+    holds: tuple[OuterGradient, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Gathering:
+    """Outer gradients that are to meet at a site."""
+
+    key: Key
+    fragment: int
+    site: int
+    legs: tuple[Hop, ...]
+    coming: set[int]  # nodes whose outer gradients are not at the site yet
+    at: dict[int, list[Parcel]] = field(default_factory=dict)  # what each node has of it
+    begun: bool = False
+    open: bool = True
+
+
+@dataclass(slots=True, eq=False)
+class Copy:
+    """A training node's copy of one fragment."""
+
+    base_version: int = 0
+    base_steps: int = 0  # own steps that the adopted version holds
+    merged_steps: int = 0  # own steps that any version holds
+    under_way: OuterGradient | None = None
+    merged_in: int | None = None  # version that holds its last contribution, until it adopts it
+    merged: OuterGradient | None = None  # that contribution
+    received: set[int] = field(default_factory=set)
+    applied: int = 0  # newest version that it has together with all before
+
+
+@dataclass(slots=True, eq=False)
+class Version:
+    """A version of a fragment: when it was made, from how many steps in all, and when each node has it."""
+
+    made_us: int
+    merged_steps: int
+    complete_us: dict[int, int]  # together with all before
