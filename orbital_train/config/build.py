@@ -26,8 +26,8 @@ from orbital_train.orbit.ephemeris import GroundSite
 from orbital_train.orbit.fleet import ElementFileSpec, FleetSpec
 from orbital_train.orbit.shells import LayeredSpec, ShellSpec, SunSynchronousSpec, WalkerSpec
 from orbital_train.schedule.known import Policy
-from orbital_train.schedule.policies.fixed_period import FixedPeriod, FixedPeriodMemory
-from orbital_train.schedule.policies.link_aware import LinkAware, LinkAwareMemory
+from orbital_train.schedule.policies.fixed_period import FixedPeriod
+from orbital_train.schedule.policies.link_aware import LinkAware
 from orbital_train.schedule.power import PowerSpec
 from orbital_train.schedule.radiator import RadiatorSpec, training_limit_w
 from orbital_train.schedule.throttle import refuse_low_cap, step_time_factor
@@ -264,7 +264,7 @@ def workload(recipe: Recipe) -> Workload:
     )
 
 
-def policy(recipe: Recipe, node_names: tuple[str, ...]) -> Policy[LinkAwareMemory] | Policy[FixedPeriodMemory] | None:
+def policy(recipe: Recipe, node_names: tuple[str, ...]) -> Policy[Any] | None:
     """The sync policy; None is the fully connected baseline, which is not event-driven.
 
     Raises:
@@ -279,7 +279,7 @@ def policy(recipe: Recipe, node_names: tuple[str, ...]) -> Policy[LinkAwareMemor
             max_staleness=schedule.max_staleness,
             drift_steps=schedule.drift_steps,
             lookahead_s=schedule.lookahead_h * 3600.0,
-            adoption=schedule.adoption,
+            adopt=schedule.adoption,
             weights=schedule.weights,
         )
     if schedule.home is not None and schedule.home not in node_names:

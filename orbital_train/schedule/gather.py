@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from orbital_train.schedule.network import Departures, Hop
+from orbital_train.schedule.network import Hop
+from orbital_train.schedule.routes import Departures
 
 
 def gather_by(departures: Departures, site: int, deadline_us: int, nodes: Iterable[int]) -> tuple[

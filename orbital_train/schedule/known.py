@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
-from orbital_train.schedule.network import Bookings, Hop, Network
+from orbital_train.schedule.bookings import Bookings
+from orbital_train.schedule.network import Hop, Network
 from orbital_train.schedule.trace import AdoptMode
 
 Key = tuple[int, ...]

@@ -7,7 +7,7 @@ edges, loads and battery thresholds. A copy advanced ahead of time is therefore 
 from __future__ import annotations
 
 import math
-from bisect import bisect_right, insort
+from bisect import insort
 from copy import copy
 from dataclasses import dataclass
 
@@ -51,6 +51,7 @@ class Node:
         self.harvested_wh = self.consumed_wh = self.curtailed_wh = self.loss_wh = self.unserved_wh = 0.0
         self.battery: list[tuple[int, float]] = [(0, self.energy_wh)] if setting.power else []
         self._edge = 0
+        self._loads: tuple[float, float, float] | None = None  # as they are now; None: to be worked out
 
     # -- commands ---
 
@@ -69,12 +70,14 @@ class Node:
         sends = list(self.sends)
         insort(sends, (start_us, end_us))
         self.sends = tuple(s for s in sends if s[1] > self.now_us)
+        self._loads = None
 
     def remove_send(self, start_us: int, end_us: int) -> None:
         """Take back the load of a transmission that has not begun."""
         sends = list(self.sends)
         sends.remove((start_us, end_us))
         self.sends = tuple(sends)
+        self._loads = None
 
     def take_runs(self) -> list[Run]:
         """All whole steps since the last call, up to now. A step in progress stays in progress."""
@@ -156,53 +159,72 @@ class Node:
 
     # -- inside ---
 
-    def _loads_w(self) -> tuple[float, float]:
-        """Supply and load right now."""
-        power = self.setting.power
-        assert power is not None
-        sending = sum(1 for start, end in self.sends if start <= self.now_us < end)
-        load_w = power.idle_w + sending * power.transmit_w + (power.train_w if self.run_start_us >= 0 else 0.0)
-        return self.setting.supply_w[self._edge], load_w
+    def _loads_w(self) -> tuple[float, float, float]:
+        """Supply, load, and how fast the battery fills, right now."""
+        if self._loads is None:
+            power = self.setting.power
+            assert power is not None
+            load_w = power.idle_w + (power.train_w if self.run_start_us >= 0 else 0.0)
+            for start_us, end_us in self.sends:
+                if start_us > self.now_us:
+                    break
+                if self.now_us < end_us:
+                    load_w += power.transmit_w
+            supply_w = self.setting.supply_w[self._edge]
+            self._loads = supply_w, load_w, slope_w(power, supply_w, load_w)
+        return self._loads
 
     def _segment_end(self, to_us: int) -> int:
         """The end of the longest interval from now in which supply and load are constant; at least 1 us away."""
-        if self.setting.power is None:
+        power = self.setting.power
+        if power is None:
             return to_us
-        power, end_us = self.setting.power, to_us
+        end_us, now_us = to_us, self.now_us
         if self._edge + 1 < len(self.setting.supply_w):
             end_us = min(end_us, self.setting.edge_us[self._edge + 1])
         for start_us, stop_us in self.sends:
             if start_us >= end_us:
                 break
-            end_us = min(end_us, start_us if start_us > self.now_us else stop_us if stop_us > self.now_us else end_us)
-        rate_w = slope_w(power, *self._loads_w())
+            if start_us > now_us:
+                end_us = start_us
+            elif now_us < stop_us < end_us:
+                end_us = stop_us
+        rate_w = self._loads_w()[2]
+        energy_wh, level_wh = self.energy_wh, math.inf
         if rate_w < 0:
-            levels = [power.floor_wh, 0.0] if self.powered else [0.0]
-            level_wh = max((level for level in levels if level < self.energy_wh), default=-math.inf)
-        else:
-            levels = [power.battery_wh] if self.powered else [power.resume_wh, power.battery_wh]
-            level_wh = min((level for level in levels if level > self.energy_wh), default=math.inf)
-        wait_us = time_to_level_us(self.energy_wh, level_wh, rate_w)
+            level_wh = 0.0 if energy_wh > 0.0 else -math.inf
+            if self.powered and power.floor_wh < energy_wh:
+                level_wh = power.floor_wh
+        elif rate_w > 0:
+            if power.battery_wh > energy_wh:
+                level_wh = power.battery_wh
+            if not self.powered and power.resume_wh > energy_wh:
+                level_wh = power.resume_wh
+        wait_us = time_to_level_us(energy_wh, level_wh, rate_w)
         # Rounded up, so that the threshold is reached when the segment ends.
-        return end_us if math.isinf(wait_us) else max(self.now_us + 1, min(end_us, self.now_us + math.ceil(wait_us)))
+        return end_us if math.isinf(wait_us) else max(now_us + 1, min(end_us, now_us + math.ceil(wait_us)))
 
     def _segment(self, end_us: int) -> None:
         duration_us = end_us - self.now_us
         self._count_time(duration_us)
         power = self.setting.power
-        if power is not None:
-            energy = flow(power, self.energy_wh, *self._loads_w(), duration_us)
-            self.energy_wh = min(power.battery_wh, max(0.0, self.energy_wh + energy.stored_wh))
-            self.harvested_wh += energy.harvested_wh
-            self.consumed_wh += energy.consumed_wh
-            self.curtailed_wh += energy.curtailed_wh
-            self.loss_wh += energy.loss_wh
-            self.unserved_wh += energy.unserved_wh
-            self.battery.append((end_us, self.energy_wh))
-        self.now_us = end_us
-        if power is not None:
-            self._edge = min(bisect_right(self.setting.edge_us, end_us) - 1, len(self.setting.supply_w) - 1)
-            self._switch(power)
+        if power is None:
+            self.now_us = end_us
+            return
+        supply_w, load_w, _ = self._loads_w()
+        energy = flow(power, self.energy_wh, supply_w, load_w, duration_us)
+        self.energy_wh = min(power.battery_wh, max(0.0, self.energy_wh + energy.stored_wh))
+        self.harvested_wh += energy.harvested_wh
+        self.consumed_wh += energy.consumed_wh
+        self.curtailed_wh += energy.curtailed_wh
+        self.loss_wh += energy.loss_wh
+        self.unserved_wh += energy.unserved_wh
+        self.battery.append((end_us, self.energy_wh))
+        self.now_us, self._loads = end_us, None
+        edge_us, last = self.setting.edge_us, len(self.setting.supply_w) - 1
+        while self._edge < last and edge_us[self._edge + 1] <= end_us:
+            self._edge += 1
+        self._switch(power)
 
     def _count_time(self, duration_us: int) -> None:
         if not self.setting.trains:
@@ -217,7 +239,7 @@ class Node:
     def _switch(self, power: PowerSpec) -> None:
         """Apply the battery thresholds: training stops at the floor and starts again at the resume level."""
         tolerance_wh = 1e-13 * power.battery_wh  # rounding: less than passes in a microsecond
-        rate_w = slope_w(power, *self._loads_w())
+        rate_w = self._loads_w()[2]
         if self.powered and self.energy_wh <= power.floor_wh + tolerance_wh and rate_w < 0:
             self.powered = False
         elif not self.powered and self.energy_wh >= power.resume_wh - tolerance_wh:
@@ -226,11 +248,14 @@ class Node:
 
     def _start_or_stop(self) -> None:
         self._bank()
+        was_running = self.run_start_us >= 0
         if self.wanted and self.powered:
             if self.run_start_us < 0:
                 self.run_start_us = self.now_us
         else:
             self.run_start_us = -1
+        if was_running != (self.run_start_us >= 0):
+            self._loads = None
 
     def _bank(self) -> None:
         """Move the steps that are complete by now into ``runs``."""

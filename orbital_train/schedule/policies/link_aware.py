@@ -24,6 +24,7 @@ estimates J from a sample of the nodes, and counts it for all where the estimate
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -34,9 +35,9 @@ from numpy.typing import NDArray
 from orbital_train.schedule import known
 from orbital_train.schedule.gather import gather_by
 from orbital_train.schedule.known import Adoption, Decision, Event, NodeView, View
-from orbital_train.schedule.network import Departures, earliest_arrivals, latest_departures
+from orbital_train.schedule.routes import Departures, earliest_arrivals, latest_departures
 
-SAMPLE = 24  # nodes from which J is estimated
+SAMPLE = 16  # nodes from which J is estimated, and sites
 COUNTED = 4  # rounds of best estimate for which it is counted
 FIRST_LOOK = 4  # times the steps of a round: how far ahead is looked first
 
@@ -50,8 +51,8 @@ class OpenRound:
     deadline_us: int
 
 
-CANCELLED = OpenRound(-1, 0, 0)  # and to be planned again, once its bookings are free
-Memory = tuple[OpenRound | None, ...]  # of each fragment
+IDLE, DONE = OpenRound(-1, 0, 0), OpenRound(-2, 0, 0)  # no round is open; nothing is left to merge at the end
+Memory = tuple[OpenRound, ...]  # of each fragment
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +62,12 @@ class Offer:
     node: int
     ready_us: int
     staleness: int
-    times_us: NDArray[np.int64]
-    steps: NDArray[np.int64]  # since its last contribution, at ``times_us``
+    times_us: Sequence[int]
+    steps: Sequence[int]  # since its last contribution, at ``times_us``
 
-    def steps_at(self, at_us: float) -> int:
+    def steps_at(self, at_us: int) -> int:
         """Steps that it will have trained by then."""
-        return int(np.interp(at_us, self.times_us, self.steps))
+        return _steps_at(self.times_us, self.steps, at_us)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,37 +118,31 @@ class LinkAware:
         """One rule an event."""
         match event:
             case known.Started():
-                memory = (None,) * view.fragments
-                return [*(known.Train(i) for i in view.training_nodes), known.Wake(0, "plan")], memory
+                plans = [known.Wake(0, f"plan {fragment}") for fragment in range(view.fragments)]
+                return [*(known.Train(i) for i in view.training_nodes), *plans], (IDLE,) * view.fragments
             case known.SnapshotTaken(node):
                 return [known.Hold(node)], memory
             case known.Gathered((fragment, _)):
                 return _merge(view, memory, fragment), memory
             case known.Merged(fragment):
-                return self._after_merge(view, _with(memory, fragment, None), fragment)
-            case known.Woke("merge"):
-                return [d for fragment in range(view.fragments) for d in _merge(view, memory, fragment)], memory
-            case known.Woke("drain"):
-                return _drain_all(view, tuple(None if opened == CANCELLED else opened for opened in memory))
-            case known.Woke():
-                return ([], memory) if view.draining else self._plan_all(view, memory)
+                memory = _with(memory, fragment, IDLE)
+                return _drain(view, memory, fragment) if view.draining else self._plan(view, memory, fragment)
+            case known.Woke(note):
+                return self._wake(view, memory, note)
             case known.Adopted(node, fragment):
                 goes_on = view.node(node, fragment).holding and not view.draining
                 return ([known.Train(node)] if goes_on else []), memory
             case known.BudgetReached():
-                return _drain_all(view, memory)
+                return [known.Wake(view.now_us, f"drain {fragment}") for fragment in range(view.fragments)], memory
         return [], memory
 
-    def _after_merge(self, view: View, memory: Memory, fragment: int) -> tuple[list[Decision], Memory]:
-        return _drain_all(view, memory) if view.draining else self._plan(view, memory, fragment)
-
-    def _plan_all(self, view: View, memory: Memory) -> tuple[list[Decision], Memory]:
-        decisions: list[Decision] = []
-        for fragment in range(view.fragments):
-            if memory[fragment] is None:
-                planned, memory = self._plan(view, memory, fragment)
-                decisions += planned
-        return decisions, memory
+    def _wake(self, view: View, memory: Memory, note: str) -> tuple[list[Decision], Memory]:
+        what, fragment = note.split()[0], int(note.split()[1])
+        if what == "merge":
+            return _merge(view, memory, fragment), memory
+        if what == "drain":
+            return _drain(view, memory, fragment)
+        return ([], memory) if view.draining or memory[fragment] != IDLE else self._plan(view, memory, fragment)
 
     # -- planning a round ---
 
@@ -160,7 +155,7 @@ class LinkAware:
                 break
             look_us *= 4
         if best.departures is None or not best.value > 0:
-            return [known.Wake(view.now_us + farthest_us // 16, "plan")], memory
+            return [known.Wake(view.now_us + farthest_us // 16, f"plan {fragment}")], memory
         snapshots, legs = gather_by(best.departures, best.site, best.deadline_us, best.nodes)
         key = (fragment, view.version(fragment))
         opened = OpenRound(best.site, best.ready_us, best.deadline_us)
@@ -192,7 +187,7 @@ class LinkAware:
         if free_us > until_us:
             return None
         times_us, steps = _steps_ahead(view, state, free_us, until_us)
-        ready_us = self._ready_us(view, node, times_us, steps)
+        ready_us = _ready_us(self.min_inner_steps, view.step_us, times_us, steps)
         if ready_us is None or max(ready_us, free_us) > until_us:
             return None
         ready_us = max(ready_us, free_us)
@@ -200,31 +195,20 @@ class LinkAware:
         fresh = newest_us is not None and newest_us <= ready_us
         return Offer(node, ready_us, 0 if fresh else newest - state.base_version, times_us, steps)
 
-    def _ready_us(self, view: View, node: int, times_us: NDArray[np.int64], steps: NDArray[np.int64]) -> int | None:
-        """When the node has trained enough for a contribution, or stops with what it has."""
-        k = int(np.searchsorted(steps, self.min_inner_steps))
-        if k == 0:
-            return int(times_us[0])
-        full_us = None
-        if k < steps.size:
-            full_us = int(times_us[k]) - int(steps[k] - self.min_inner_steps) * view.step_us
-        pause_us = view.pause_us(node)
-        if pause_us is not None and pause_us <= times_us[-1] and np.interp(pause_us, times_us, steps) >= 1:
-            return pause_us if full_us is None else min(full_us, pause_us)
-        return full_us
-
     def _promising(
         self, view: View, fragment: int, offers: Sequence[Offer], sites: dict[int, int], until_us: int
     ) -> list[tuple[int, int]]:
         """Sites and deadlines of the best estimates of J."""
         sample = _sample(offers, self.max_staleness)
         arrivals = np.array([_arrivals_us(view, o.node, o.ready_us, sites) for o in sample])
+        columns = _central(np.maximum(arrivals, list(sites.values())))
         ready_us = np.array([offer.ready_us for offer in sample], dtype=np.float64)
         staleness = np.array([offer.staleness for offer in sample])
-        last_us, found = view.merged_us(fragment), []
-        for column, (site, site_ready_us) in enumerate(sites.items()):
-            at_us = arrivals[:, column]
-            deadlines_us = np.unique(np.maximum(at_us[at_us <= until_us], site_ready_us))
+        last_us, names = view.merged_us(fragment), list(sites)
+        found: list[tuple[int, float, float, int]] = []
+        for column in columns:
+            site, at_us = names[column], arrivals[:, column]
+            deadlines_us = np.unique(np.maximum(at_us[at_us <= until_us], sites[site]))
             if not deadlines_us.size:
                 continue
             slack_us = deadlines_us[:, None] - at_us  # (deadlines, sample)
@@ -233,7 +217,7 @@ class LinkAware:
             value = (self._worth(np.floor(n), staleness) * (slack_us >= 0)).sum(axis=1)
             value /= np.maximum(deadlines_us - last_us, 1.0)
             overdue = ((staleness + 1 > self.max_staleness) & (slack_us >= 0)).sum(axis=1)
-            found += zip(-overdue, -value, deadlines_us, [site] * value.size, strict=True)
+            found += zip((-overdue).tolist(), (-value).tolist(), deadlines_us.tolist(), [site] * value.size, strict=True)
         found.sort()
         return [(site, int(deadline_us)) for _, _, deadline_us, site in found[:COUNTED]]
 
@@ -256,8 +240,15 @@ class LinkAware:
         return _Round(site, deadline_us, value, overdue, tuple(o.node for o in coming), departures, ready_us)
 
 
-def _with(memory: Memory, fragment: int, opened: OpenRound | None) -> Memory:
+def _with(memory: Memory, fragment: int, opened: OpenRound) -> Memory:
     return (*memory[:fragment], opened, *memory[fragment + 1 :])
+
+
+def _central(arrivals_us: NDArray[np.float64]) -> list[int]:
+    """Columns of a table (messages, sites) of the sites at which most of all messages arrive, and soonest."""
+    late = np.isinf(arrivals_us)
+    mean_us = np.where(late, 0.0, arrivals_us).sum(axis=0) / np.maximum(1, (~late).sum(axis=0))
+    return [int(column) for column in np.lexsort((mean_us, late.sum(axis=0)))[:SAMPLE]]
 
 
 def _sample(offers: Sequence[Offer], max_staleness: int) -> list[Offer]:
@@ -288,51 +279,66 @@ def _site_ready_us(view: View, fragment: int, nodes: Iterable[int]) -> dict[int,
 
 def _steps_ahead(
     view: View, state: NodeView, free_us: int, until_us: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+) -> tuple[Sequence[int], Sequence[int]]:
     """Steps since the last contribution over time. A node that holds is taken to train from ``free_us`` on."""
     if state.holding:
         whole = max(0, until_us - free_us) // view.step_us
-        return np.array([free_us, free_us + whole * view.step_us]), np.array([0, whole])
+        return (free_us, free_us + whole * view.step_us), (0, whole)
     times_us, steps = view.timeline(state.node, until_us)
-    return np.array(times_us), np.array(steps) - state.snapshot_steps
+    return times_us, [n - state.snapshot_steps for n in steps]
+
+
+def _steps_at(times_us: Sequence[int], steps: Sequence[int], at_us: int) -> int:
+    """Whole steps by a time, between the corners of a timeline."""
+    k = bisect_right(times_us, at_us)
+    if k == 0:
+        return steps[0]
+    if k == len(times_us):
+        return steps[-1]
+    run_us = times_us[k] - times_us[k - 1]
+    return steps[k - 1] + (steps[k] - steps[k - 1]) * (at_us - times_us[k - 1]) // run_us
+
+
+def _ready_us(enough: int, step_us: int, times_us: Sequence[int], steps: Sequence[int]) -> int | None:
+    """When a node has trained enough for a contribution, or stops with what it has; None if neither comes."""
+    k = bisect_left(steps, enough)
+    if k == 0:
+        return times_us[0]
+    flat = (i for i in range(1, len(steps) - 1) if steps[i] == steps[i + 1] >= 1)
+    # Where the timeline is cut off, a step may be in progress.
+    pause = next((i for i in flat if i + 2 < len(steps) or times_us[i + 1] - times_us[i] >= step_us), None)
+    if pause is not None and (k == len(steps) or pause < k):
+        return times_us[pause]
+    return None if k == len(steps) else times_us[k] - (steps[k] - enough) * step_us
 
 
 def _merge(view: View, memory: Memory, fragment: int) -> list[Decision]:
     """Merge what has come, once the site holds the newest version."""
     opened = memory[fragment]
-    if opened is None or not view.gathered((fragment, view.version(fragment))):
+    if not view.gathered((fragment, view.version(fragment))):
         return []
     if view.now_us < opened.ready_us:
-        return [known.Wake(opened.ready_us, "merge")]
+        return [known.Wake(opened.ready_us, f"merge {fragment}")]
     return [known.MergeNow(fragment, ((fragment, view.version(fragment)),))]
 
 
 # -- the end ---
 
 
-def _drain_all(view: View, memory: Memory) -> tuple[list[Decision], Memory]:
-    """Bring everything that is not merged to one site for each fragment; finish when nothing more can be brought."""
-    decisions: list[Decision] = []
-    for fragment in range(view.fragments):
-        drained, memory = _drain(view, memory, fragment)
-        decisions += drained
-    if all(opened is None for opened in memory):
-        decisions.append(known.Finish())
-    return decisions, memory
-
-
 def _drain(view: View, memory: Memory, fragment: int) -> tuple[list[Decision], Memory]:
+    """Bring everything that is not merged to one site; finish when that is done, or can't be, for all fragments."""
     key = (fragment, view.version(fragment))
     states = [view.node(i, fragment) for i in view.training_nodes]
-    if memory[fragment] is not None:
+    if memory[fragment] != IDLE:
         if any(s.under_way for s in states):
             return [], memory  # it is on its way; what is left is brought after it
         # It was to leave later, so as to bring more.
-        return [known.Cancel(key), known.Wake(view.now_us, "drain")], _with(memory, fragment, CANCELLED)
+        return [known.Cancel(key), known.Wake(view.now_us, f"drain {fragment}")], _with(memory, fragment, IDLE)
     free_us = {s.node: t for s in states if s.unmerged_steps and (t := _free_us(view, s)) is not None}
     planned = _soonest(view, fragment, free_us)
     if planned.departures is None:
-        return [], memory
+        memory = _with(memory, fragment, DONE)
+        return ([known.Finish()] if all(opened == DONE for opened in memory) else []), memory
     snapshots, legs = gather_by(planned.departures, planned.site, planned.deadline_us, planned.nodes)
     opened = OpenRound(planned.site, planned.ready_us, planned.deadline_us)
     return [known.Gather(key, fragment, planned.site, snapshots, legs)], _with(memory, fragment, opened)
