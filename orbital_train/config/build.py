@@ -150,6 +150,7 @@ def link_spec(recipe: Recipe) -> LinkSpec:
         fields_of_regard=tuple(FieldOfRegard(**field.model_dump()) for field in links.fields_of_regard),
         sun_exclusion_deg=links.sun_exclusion_deg,
         ground_rate_bps=links.ground_rate_gbps * 1e9,
+        terrestrial_bps=None if links.terrestrial_gbps is None else links.terrestrial_gbps * 1e9,
         site_links={site.name: _site_links(site, links) for site in sites(recipe)},
         cloud_seed=recipe.seeds.clouds,
     )

@@ -268,6 +268,8 @@ class Links(Table):
     ground_mask_deg: Annotated[float, Field(ge=0.0, lt=90.0)] | None = None
     """Lowest elevation at ground sites; 20 for optical and 10 for radio sites if not given."""
     ground_rate_gbps: PositiveFloat = 1.8
+    terrestrial_gbps: PositiveFloat | None = None
+    """Between any two ground sites, over a network on the ground that is always up; without, they have none."""
     plan: str | None = None
     """Contact plan to fly in place of computed links, relative to the recipe's folder: ``.parquet``, ``.json`` (HDTN),
     ``.ion`` or ``.ionrc`` (ION). The other keys of this table then say nothing."""

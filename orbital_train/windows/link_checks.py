@@ -20,6 +20,8 @@ def refuse_bad_links(spec: LinkSpec) -> None:
     for name in ("max_range_m", "rate_bps", "max_rate_deg_s", "ground_rate_bps"):
         if not getattr(spec, name) > 0:
             raise InputError(f"links.{name}", getattr(spec, name), "accepted is a number above 0")
+    if spec.terrestrial_bps is not None and not spec.terrestrial_bps > 0:
+        raise InputError("links.terrestrial_bps", spec.terrestrial_bps, "accepted is a number above 0, or none")
     if spec.neighbours < 1:
         raise InputError("links.neighbours", spec.neighbours, "a satellite needs at least 1 to link to another")
     if spec.minimum_life_s < 0:

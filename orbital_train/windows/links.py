@@ -48,6 +48,7 @@ class LinkSpec:
     sun_exclusion_deg: float = 5.0  # angle from the Sun within which a receiver hears nothing
     ground_mask_deg: float = 20.0  # lowest elevation; 20 is usual for lasers, 10 for radio
     ground_rate_bps: float
+    terrestrial_bps: float | None = None  # between any two sites, each direction; none: they have no network
     site_links: Mapping[str, SiteLinkSpec] = field(default_factory=dict)  # by the name of the site, where they differ
     cloud_seed: int = 0
 

@@ -28,6 +28,14 @@ def test_usual_links(tmp_path: Path) -> None:
     links = build.link_spec(small.recipe(tmp_path))
     assert (links.sun_exclusion_deg, links.minimum_life_s, links.fields_of_regard) == (5.0, 60.0, ())
     assert (links.rate_law, links.pairs, links.site_links, links.cloud_seed) == (None, (), {}, 0)
+    assert links.terrestrial_bps is None
+
+
+def test_a_network_between_sites(tmp_path: Path) -> None:
+    assert build.link_spec(small.recipe(tmp_path, "links.terrestrial_gbps=2.5")).terrestrial_bps == 2.5e9
+    with pytest.raises(InputError) as caught:
+        small.recipe(tmp_path, "links.terrestrial_gbps=0")
+    assert str(caught.value) == "links.terrestrial_gbps = 0: must be greater than 0"
 
 
 def test_rates_by_photons_or_by_table(tmp_path: Path) -> None:
