@@ -287,7 +287,7 @@ def policy(recipe: Recipe, node_names: tuple[str, ...]) -> Policy[Any] | None:
         raise InputError("schedule.home", schedule.home, f"must be one of {', '.join(node_names)}")
     return FixedPeriod(
         inner_steps=schedule.inner_steps if schedule.policy == "fixed_period" else None,
-        home=0 if schedule.home is None else node_names.index(schedule.home),
+        site=0 if schedule.home is None else node_names.index(schedule.home),
         form=schedule.form if schedule.policy == "fixed_period" else "blocking",
         timeout_s=schedule.timeout_s,
         weights=schedule.weights,

@@ -134,10 +134,15 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class MergeNow:
-    """Merge what has come of these gatherings to their one site, and send the result to everybody."""
+    """Merge what has come of these gatherings to their one site.
+
+    The averaged outer gradient goes to all who hold the global model. Others are sent the version's parameters if they
+    are named in ``to``.
+    """
 
     fragment: int
     keys: tuple[Key, ...]
+    to: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +196,7 @@ class View(Protocol):
     network: Network
     bookings: Bookings  # fork before trying something out
     training_nodes: tuple[int, ...]
+    holders: tuple[int, ...]  # nodes that hold the global model
     sites: tuple[int, ...]  # nodes at which contributions may meet
     draining: bool  # the budget is trained
 
@@ -241,6 +247,10 @@ class Policy(Protocol[MemoryT]):
     @property
     def adoption(self) -> Adoption:
         """What nodes do with results."""
+
+    @property
+    def home(self) -> tuple[int, ...]:
+        """Nodes or sites that hold the global model, and its outer momentum; none: all that train do."""
 
     @property
     def wants(self) -> frozenset[type[Event]]:

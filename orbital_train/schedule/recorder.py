@@ -38,6 +38,7 @@ class Recorder:
     """
 
     scenario: Scenario
+    holders: tuple[int, ...]  # nodes that hold the global model
     ops: list[Op] = field(default_factory=list)
     transfers: list[Transfer] = field(default_factory=list)
     local_state: dict[int, int] = field(default_factory=lambda: defaultdict(int))
@@ -141,7 +142,7 @@ class Recorder:
                 end_us=at_us,
                 scope="global",
                 site=site,
-                holders=self.scenario.training_nodes,
+                holders=self.holders,
                 fragment=fragment,
                 from_version=to_version - 1,
                 to_version=to_version,
@@ -160,13 +161,13 @@ class Recorder:
         fragment: int,
         base_version: int,
         version: int,
-        since_snapshot: str | None,
+        since: str | None,
         how: Adoption,
     ) -> None:
         """Record that a node took a version."""
-        state = self._next_state(node)
+        state, codec = self._next_state(node), None if node in self.holders else self.scenario.workload.state_codec
         self.ops.append(
-            Adopt(-1, at_us, at_us, node, state, fragment, base_version, version, since_snapshot, how.mode, how.alpha)
+            Adopt(-1, at_us, at_us, node, state, fragment, base_version, version, since, how.mode, how.alpha, codec)
         )
 
     def evaluate(self, at_us: int, versions: tuple[int, ...], merged_steps: int) -> None:
@@ -195,6 +196,7 @@ class Recorder:
             step_us=workload.step_us,
             tokens_per_step=workload.tokens_per_step,
             message_bits=workload.message_bits,
+            state_bits=workload.state_bits,
             transfers=tuple(t for t in self.transfers if t.start_us < end_us or t.arrival_us <= end_us),
             ops=ops,
             accounts=accounts(self.scenario, nodes, end_us),

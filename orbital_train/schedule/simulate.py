@@ -15,7 +15,7 @@ from orbital_train.schedule.routes import earliest_arrivals
 from orbital_train.schedule.node import Node
 from orbital_train.schedule.recorder import Recorder
 from orbital_train.schedule.scenario import Scenario
-from orbital_train.schedule.trace import Contribution, Trace, result_value
+from orbital_train.schedule.trace import Contribution, Trace, result_value, state_value
 
 # Order of events at the same microsecond. The budget comes first: it may undo steps that have just ended. What arrives
 # comes before what leaves, so that it can go along.
@@ -39,15 +39,18 @@ class Simulation:
         training = frozenset(self.training_nodes)
         relays = tuple(i for i in range(self.network.nodes) if i not in training)
         self.sites = self.training_nodes + (relays if len(training) > 1 else ())
+        self.holders = policy.home or self.training_nodes
+        if policy.home:
+            self.sites = policy.home
         self.draining = False
         self._nodes = scenario.build_nodes()
         every = range(self.fragments)
         self._copies = {i: [Copy() for _ in every] for i in self.training_nodes}
-        self._versions = [[Version(0, 0, dict.fromkeys(self.training_nodes, 0))] for _ in every]
+        self._versions = [[Version(0, 0, dict.fromkeys((*self.training_nodes, *self.holders), 0))] for _ in every]
         self._gatherings: dict[Key, Gathering] = {}
         self._goals: dict[int, int | None] = dict.fromkeys(self.training_nodes)
         self._commands = [0] * self.network.nodes  # a predicted goal is void once a node was told something new
-        self._recorder = Recorder(scenario)
+        self._recorder = Recorder(scenario, self.holders)
         self._queue: list[tuple[int, int, int, int, Any]] = []
         self._sequence = 0
         self._finished = False
@@ -123,8 +126,8 @@ class Simulation:
                 self._gather(decision)
             case known.Cancel(key):
                 self._cancel(key)
-            case known.MergeNow(fragment, keys):
-                self._merge(fragment, keys)
+            case known.MergeNow(fragment, keys, to):
+                self._merge(fragment, keys, to)
             case known.Discard(key):
                 self._discard(key)
             case known.Wake(at_us, note):
@@ -269,7 +272,7 @@ class Simulation:
 
     # -- merging ---
 
-    def _merge(self, fragment: int, keys: tuple[Key, ...]) -> None:
+    def _merge(self, fragment: int, keys: tuple[Key, ...], to: tuple[int, ...]) -> None:
         versions, gatherings = self._versions[fragment], [self._gatherings[key] for key in keys]
         (site,) = {gathering.site for gathering in gatherings}
         parcels = [parcel for gathering in gatherings for parcel in gathering.at.pop(site, [])]
@@ -288,7 +291,8 @@ class Simulation:
             copy.merged_steps = gradient.total_steps
             copy.merged_in, copy.merged, copy.under_way = version, gradient, None
         versions.append(Version(self.now_us, versions[-1].merged_steps + sum(g.steps for g in gradients), {}))
-        self._spread(site, fragment, version)
+        self._spread_update(site, fragment, version)
+        self._spread_state(site, fragment, version, tuple(node for node in to if node not in self.holders))
         self._evaluate()
         self._tell(known.Merged(fragment, version))
 
@@ -308,35 +312,41 @@ class Simulation:
         ]
         return contributions, tuple(value for value, _ in weighed), tuple(weight for _, weight in weighed)
 
-    def _spread(self, site: int, fragment: int, version: int) -> None:
-        """Send the averaged outer gradient to every training node along the tree of earliest arrivals."""
-        found = earliest_arrivals(self.network, self.bookings, {site: self.now_us}, self.fragment_bits)
-        versions, value = self._versions[fragment], result_value(fragment, version)
-        needed = self._branches(found.hop_into, site)
-        self._book(needed)
-        for hop in needed:
+    def _spread_update(self, site: int, fragment: int, version: int) -> None:
+        """Send the averaged outer gradient to all holders; each has the version when it has all before."""
+        arrivals_us = self._send_to(site, self.holders, self.fragment_bits, result_value(fragment, version))
+        before, made = self._versions[fragment][version - 1], self._versions[fragment][version]
+        for node, arrival_us in arrivals_us.items():
+            if node in before.complete_us:
+                made.complete_us[node] = max(arrival_us, before.complete_us[node])
+            if node in self._copies:
+                self._push(arrival_us, RESULT, node, (fragment, version, False))
+
+    def _spread_state(self, site: int, fragment: int, version: int, nodes: tuple[int, ...]) -> None:
+        """Send the version's parameters to nodes that do not hold the global model."""
+        bits, value = self.scenario.workload.fragment_state_bits, state_value(fragment, version)
+        for node, arrival_us in self._send_to(site, nodes, bits, value).items():
+            self._versions[fragment][version].complete_us[node] = arrival_us
+            self._push(arrival_us, RESULT, node, (fragment, version, True))
+
+    def _send_to(self, site: int, nodes: tuple[int, ...], bits: int, value: str) -> dict[int, int]:
+        """Send a value along the tree of earliest arrivals; when it arrives at those nodes that can be reached."""
+        if set(nodes) <= {site}:
+            return dict.fromkeys(nodes, self.now_us)
+        found = earliest_arrivals(self.network, self.bookings, {site: self.now_us}, bits)
+        hops = _branches(found.hop_into, nodes)
+        self._book(hops)
+        for hop in hops:
             self._recorder.sent(hop, value)
-        for node in self.training_nodes:
-            arrival_us = self.now_us if node == site else found.arrival_us.get(node)
-            if arrival_us is None:
-                continue
-            if node in versions[version - 1].complete_us:
-                versions[version].complete_us[node] = max(arrival_us, versions[version - 1].complete_us[node])
-            self._push(arrival_us, RESULT, node, (fragment, version))
+        return {node: found.arrival_us[node] for node in nodes if node in found.arrival_us}
 
-    def _branches(self, hop_into: dict[int, Hop], site: int) -> list[Hop]:
-        """The hops that reach training nodes, in the order in which they leave."""
-        needed: dict[int, Hop] = {}
-        for node in self.training_nodes:
-            while node != site and node in hop_into and node not in needed:
-                needed[node] = hop_into[node]
-                node = hop_into[node].source
-        return sorted(needed.values(), key=lambda hop: (hop.start_us, hop.arrival_us, hop.source, hop.dest))
-
-    def _receive(self, node: int, fragment: int, version: int) -> None:
+    def _receive(self, node: int, fragment: int, version: int, whole: bool) -> None:
         copy = self._copies[node][fragment]
-        copy.received.add(version)
         before = copy.applied
+        if whole:
+            copy.applied = max(before, version)
+        else:
+            copy.received.add(version)
         while copy.applied + 1 in copy.received:
             copy.applied += 1
             copy.received.discard(copy.applied)
@@ -451,6 +461,16 @@ class Simulation:
     def result_arrival_us(self, node: int, fragment: int, version: int) -> int | None:
         """When a node has a version that was made, and all before it."""
         return self._versions[fragment][version].complete_us.get(node)
+
+
+def _branches(hop_into: dict[int, Hop], nodes: Sequence[int]) -> list[Hop]:
+    """The hops of a tree that lead to these nodes, in the order in which they leave."""
+    needed: dict[int, Hop] = {}
+    for node in nodes:
+        while node in hop_into and node not in needed:
+            needed[node] = hop_into[node]
+            node = hop_into[node].source
+    return sorted(needed.values(), key=lambda hop: (hop.start_us, hop.arrival_us))
 
 
 def simulate(scenario: Scenario, policy: Policy[Any]) -> Trace:

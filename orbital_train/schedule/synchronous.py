@@ -17,7 +17,7 @@ def simulate_synchronous(scenario: Scenario) -> Trace:
     """
     assert scenario.power is None, "the fully connected baseline runs in constant sunlight"
     group, workload = scenario.training_nodes, scenario.workload
-    recorder, links = Recorder(scenario), _ring(scenario)
+    recorder, links = Recorder(scenario, scenario.training_nodes), _ring(scenario)
     steps = -(-scenario.budget_steps // len(group))
     chunk = max(1, scenario.evaluate_every_steps // len(group))
     recorder.evaluate(0, (0,), 0)

@@ -47,6 +47,11 @@ def result_value(fragment: int, version: int) -> str:
     return f"result/{fragment}@{version}"
 
 
+def state_value(fragment: int, version: int) -> str:
+    """Name of a version's parameters, as they are sent to those that hold no version before it."""
+    return f"state/{fragment}@{version}"
+
+
 @dataclass(frozen=True, slots=True)
 class Transfer:
     """(Part of) one message on one contact: ``bits`` of ``value`` sent in ``[start_us, end_us)``, heard ``owlt_us`` later.
@@ -254,6 +259,9 @@ class Adopt(Op):
     made since its snapshot ``since_snapshot`` (or, where that is None, since the version it last adopted; a snapshot
     of its own that is merged into a later version then moves along: the state it remembers shifts as the replica does).
     ``blend``: ``alpha`` times the version plus ``1 - alpha`` times the replica.
+
+    A node that holds the global model has the version exactly: it applied what others sent of it. One that does not was
+    sent the version's parameters, and has them as ``codec`` encodes them.
     """
 
     kind: ClassVar[str] = "adopt"
@@ -265,6 +273,7 @@ class Adopt(Op):
     since_snapshot: str | None
     mode: AdoptMode
     alpha: float = 1.0
+    codec: str | None = None
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -332,6 +341,7 @@ class Trace:
     step_us: int
     tokens_per_step: int
     message_bits: int  # of an outer gradient of the whole model
+    state_bits: int  # of its parameters
     transfers: tuple[Transfer, ...]
     ops: tuple[Op, ...]
     accounts: tuple[NodeAccount, ...]  # one per node of the contact plan
@@ -380,6 +390,7 @@ _HEADER = (
     "step_us",
     "tokens_per_step",
     "message_bits",
+    "state_bits",
 )
 
 

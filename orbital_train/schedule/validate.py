@@ -21,6 +21,7 @@ from orbital_train.schedule.trace import (
     global_value,
     local_value,
     result_value,
+    state_value,
 )
 
 
@@ -117,7 +118,8 @@ class _Places:
     """Where each value is, and since when, as its transfers carry it from where it was written."""
 
     def __init__(self, trace: Trace) -> None:
-        self._bits = math.ceil(trace.message_bits / trace.fragments)
+        self._bits = {False: math.ceil(trace.message_bits / trace.fragments)}
+        self._bits[True] = math.ceil(trace.state_bits / trace.fragments)
         self._carried: dict[str, list[Transfer]] = defaultdict(list)
         for transfer in trace.transfers:
             self._carried[transfer.value].append(transfer)
@@ -125,7 +127,7 @@ class _Places:
 
     def write(self, value: str, node: int, at_us: int) -> None:
         """A value is there from now on, and goes where its transfers take it."""
-        since_us = {node: at_us}
+        since_us, whole = {node: at_us}, self._bits[value.startswith("state/")]
         hops: dict[tuple[int, int], list[Transfer]] = defaultdict(list)
         for transfer in self._carried.get(value, ()):
             hops[transfer.source, transfer.dest].append(transfer)
@@ -133,8 +135,8 @@ class _Places:
             start_us = min(t.start_us for t in parts)
             _require(since_us.get(source, math.inf) <= start_us, f"{value}: node {source} sends it before it has it")
             bits = sum(t.bits for t in parts)
-            _require(bits <= self._bits, f"{value}: more of it than there is from node {source} to node {dest}")
-            if bits < self._bits:
+            _require(bits <= whole, f"{value}: more of it than there is from node {source} to node {dest}")
+            if bits < whole:
                 continue  # the run ended before the rest was sent: it never was there
             arrival_us = max(t.arrival_us for t in parts)
             since_us[dest] = min(arrival_us, since_us.get(dest, arrival_us))
@@ -192,18 +194,30 @@ def _contributions(merge: Merge, snapshots: dict[str, Snapshot], whole: dict[str
 
 
 def _adoptions(trace: Trace) -> None:
-    """Every node has received all that was merged up to a version when it adopts that."""
+    """Who adopts a version was sent it, or all that was merged up to it; so was whoever merges more into it."""
     places = _Places(trace)
+    has: dict[tuple[int, int], int] = defaultdict(int)  # newest version of a fragment that a holder is known to have
     adopted: dict[tuple[int, int], int] = defaultdict(int)
+
+    def require_all(node: int, fragment: int, version: int, by_us: int) -> None:
+        for newer in range(has[node, fragment] + 1, version + 1):
+            places.require(result_value(fragment, newer), node, by_us)
+        has[node, fragment] = max(version, has[node, fragment])
+
     for op in trace.ops:
         if isinstance(op, Merge):
-            places.write(result_value(op.fragment, op.to_version), op.site, op.end_us)
+            if op.site in op.holders:
+                require_all(op.site, op.fragment, op.from_version, op.start_us)
+            for name in (result_value, state_value):
+                places.write(name(op.fragment, op.to_version), op.site, op.end_us)
         elif isinstance(op, Adopt):
             last = adopted[op.node, op.fragment]
             _require(op.version > last, f"operation {op.id}: node {op.node} adopts version {op.version} again or goes back")
             _require(op.base_version == last, f"operation {op.id}: node {op.node} has version {last}")
-            for version in range(last + 1, op.version + 1):
-                places.require(result_value(op.fragment, version), op.node, op.start_us)
+            if op.codec is None:
+                require_all(op.node, op.fragment, op.version, op.start_us)
+            else:
+                places.require(state_value(op.fragment, op.version), op.node, op.start_us)
             adopted[op.node, op.fragment] = op.version
 
 

@@ -28,14 +28,19 @@ class FixedPeriodMemory:
 
 @dataclass(frozen=True, kw_only=True)
 class FixedPeriod:
-    """See the module's docstring. ``home`` is a node index; ``inner_steps`` None means: only at the end."""
+    """See the module's docstring. ``site`` is a node index; ``inner_steps`` None means: only at the end."""
 
     inner_steps: int | None
-    home: int
+    site: int
     form: Literal["blocking", "skipping"] = "blocking"
     timeout_s: float = 0.0
     weights: Literal["uniform", "tokens"] = "tokens"
     name: str = "fixed_period"
+
+    @property
+    def home(self) -> tuple[int, ...]:
+        """All nodes hold the global model."""
+        return ()
 
     @property
     def adoption(self) -> Adoption:
@@ -81,7 +86,7 @@ class FixedPeriod:
         state = view.node(node, WHOLE)
         if state.under_way or state.waiting_for is not None:
             return [self._train(view, node)]  # its last contribution is still on the way: carry on
-        decisions: list[Decision] = [known.Hold(node), known.Send((node,), node, WHOLE, self.home)]
+        decisions: list[Decision] = [known.Hold(node), known.Send((node,), node, WHOLE, self.site)]
         if self.form == "skipping":
             decisions.append(known.Wake(view.now_us + self._timeout_us, f"{node}:{state.steps}"))
         return decisions
@@ -124,7 +129,7 @@ class FixedPeriod:
         if not left:
             return [known.Finish()]
         ready = [s.node for s in left if not s.under_way and s.waiting_for is None]
-        return [known.Send((node,), node, WHOLE, self.home) for node in ready]
+        return [known.Send((node,), node, WHOLE, self.site) for node in ready]
 
 
 def _close_note(view: View) -> str:

@@ -49,6 +49,7 @@ class OpenRound:
     site: int
     ready_us: int
     deadline_us: int
+    nodes: tuple[int, ...] = ()
 
 
 IDLE, DONE = OpenRound(-1, 0, 0), OpenRound(-2, 0, 0)  # no round is open; nothing is left to merge at the end
@@ -97,6 +98,7 @@ class LinkAware:
     lookahead_s: float = 21_600.0
     adopt: Literal["keep", "replace"] = "keep"
     weights: Literal["uniform", "tokens"] = "tokens"
+    home: tuple[int, ...] = ()
     name: str = "link_aware"
 
     @property
@@ -158,7 +160,7 @@ class LinkAware:
             return [known.Wake(view.now_us + farthest_us // 16, f"plan {fragment}")], memory
         snapshots, legs = gather_by(best.departures, best.site, best.deadline_us, best.nodes)
         key = (fragment, view.version(fragment))
-        opened = OpenRound(best.site, best.ready_us, best.deadline_us)
+        opened = OpenRound(best.site, best.ready_us, best.deadline_us, best.nodes)
         return [known.Gather(key, fragment, best.site, snapshots, legs)], _with(memory, fragment, opened)
 
     def _best_round(self, view: View, fragment: int, look_us: int) -> _Round:
@@ -271,7 +273,7 @@ def _arrivals_us(view: View, node: int, ready_us: int, sites: Iterable[int]) -> 
 def _site_ready_us(view: View, fragment: int, nodes: Iterable[int]) -> dict[int, int]:
     """When each site holds the newest version; a relay does when one of the contributing ``nodes`` does."""
     newest = view.version(fragment)
-    arrivals = {i: view.result_arrival_us(i, fragment, newest) for i in view.training_nodes}
+    arrivals = {i: view.result_arrival_us(i, fragment, newest) for i in (*view.training_nodes, *view.holders)}
     first_us = min((t for i in nodes if (t := arrivals[i]) is not None), default=None)
     ready = ((site, arrivals.get(site, first_us)) for site in view.sites)
     return {site: t for site, t in ready if t is not None}
@@ -319,7 +321,8 @@ def _merge(view: View, memory: Memory, fragment: int) -> list[Decision]:
         return []
     if view.now_us < opened.ready_us:
         return [known.Wake(opened.ready_us, f"merge {fragment}")]
-    return [known.MergeNow(fragment, ((fragment, view.version(fragment)),))]
+    key = (fragment, view.version(fragment))
+    return [known.MergeNow(fragment, (key,), opened.nodes)]
 
 
 # -- the end ---
@@ -340,7 +343,7 @@ def _drain(view: View, memory: Memory, fragment: int) -> tuple[list[Decision], M
         memory = _with(memory, fragment, DONE)
         return ([known.Finish()] if all(opened == DONE for opened in memory) else []), memory
     snapshots, legs = gather_by(planned.departures, planned.site, planned.deadline_us, planned.nodes)
-    opened = OpenRound(planned.site, planned.ready_us, planned.deadline_us)
+    opened = OpenRound(planned.site, planned.ready_us, planned.deadline_us, planned.nodes)
     return [known.Gather(key, fragment, planned.site, snapshots, legs)], _with(memory, fragment, opened)
 
 
