@@ -22,7 +22,9 @@ from orbital_train.orbit.fleet import ElementFileSpec, Fleet, FleetSpec, build_f
 from orbital_train.orbit.flyable import flyable
 from orbital_train.orbit.grid import StateGrid, sample
 from orbital_train.orbit.sun import sun_path
-from orbital_train.schedule.network import Bookings, Network, earliest_arrivals, latest_departures
+from orbital_train.schedule.bookings import Bookings
+from orbital_train.schedule.network import Network
+from orbital_train.schedule.routes import earliest_arrivals, latest_departures
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.simulate import simulate
 from orbital_train.schedule.synchronous import simulate_synchronous
@@ -239,10 +241,11 @@ def _check_talk(scenario: Scenario) -> None:
     network, bits = Network(scenario.contacts), scenario.workload.message_bits
     for i in sorted(nodes):
         others = nodes - {i}
-        heard = not others.isdisjoint(earliest_arrivals(network, Bookings(), i, 0, bits, others))
-        if not heard or others.isdisjoint(latest_departures(network, Bookings(), i, network.horizon_us, bits, others)):
+        heard = not others.isdisjoint(earliest_arrivals(network, Bookings(), {i: 0}, bits, others).arrival_us)
+        departures = latest_departures(network, Bookings(), i, network.horizon_us, bits, others)
+        if not heard or others.isdisjoint(departures.leave_us):
             linked = i in scenario.contacts.source.tolist()
-            why = f"no contact carries a message of {bits / 8e9:.3g} GB" if linked else "it has no contact at all"
+            why = f"its contacts never carry a message of {bits / 8e9:.3g} GB" if linked else "it has no contact at all"
             raise InputError(
                 "links", names[i], f"can never talk to any other node of the fleet: {why} within the horizon"
             )

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
-from orbital_train.schedule.network import Bookings, Network, Route
+from orbital_train.schedule.bookings import Bookings
+from orbital_train.schedule.network import Network, Route
 from orbital_train.schedule.trace import AdoptMode
 
 # -- events: what has just happened ---

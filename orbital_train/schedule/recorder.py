@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 from orbital_train.schedule.network import Route
@@ -43,22 +44,22 @@ class Recorder:
     snapshots: dict[str, int] = field(default_factory=dict)  # where in ``ops`` each outer gradient was taken
 
     def sent(self, route: Route, value: str) -> tuple[int, ...]:
-        """Record the transfers of a message; returns their indices."""
-        bits = self.scenario.workload.message_bits
-        first = len(self.transfers)
+        """Record the transfers of a message, one a piece; returns their indices."""
+        first, owlt_s = len(self.transfers), self.scenario.contacts.owlt_s
         for hop in route:
-            self.transfers.append(
-                Transfer(
-                    contact=hop.contact,
-                    source=hop.source,
-                    dest=hop.dest,
-                    start_us=hop.start_us,
-                    end_us=hop.end_us,
-                    owlt_us=hop.arrival_us - hop.end_us,
-                    bits=bits,
-                    value=value,
+            for piece in hop.pieces:
+                self.transfers.append(
+                    Transfer(
+                        contact=piece.contact,
+                        source=hop.source,
+                        dest=hop.dest,
+                        start_us=piece.start_us,
+                        end_us=piece.end_us,
+                        owlt_us=math.ceil(owlt_s[piece.contact] * 1e6),
+                        bits=piece.bits,
+                        value=value,
+                    )
                 )
-            )
         return tuple(range(first, len(self.transfers)))
 
     def steps(self, node: int, runs: list[Run], progress_at_zero: float, progress_per_step: float) -> None:

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from orbital_train.schedule import known
+from orbital_train.schedule.bookings import Bookings
 from orbital_train.schedule.known import Decision, Event, NodeView, Policy
-from orbital_train.schedule.network import Bookings, Network, Route, earliest_arrivals
+from orbital_train.schedule.network import Network, Route
 from orbital_train.schedule.node import Node
 from orbital_train.schedule.recorder import FRAGMENT, Recorder
 from orbital_train.schedule.replicas import Replica, Snapshot, Version
+from orbital_train.schedule.routes import earliest_arrivals
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.trace import AdoptMode, Contribution, Trace
 
@@ -155,17 +157,15 @@ class Simulation:
     def _book(self, route: Route) -> None:
         """Book a route and the energy of sending along it."""
         self.bookings.add(route, self.now_us)
-        for hop in route:
-            if hop.end_us > hop.start_us:
-                self._command_sender(hop.source).add_send(hop.start_us, hop.end_us)
-                self._predict_goal(hop.source)
+        for source, start_us, end_us in _sends(route):
+            self._command_sender(source).add_send(start_us, end_us)
+            self._predict_goal(source)
 
     def _unbook(self, route: Route) -> None:
         self.bookings.remove(route)
-        for hop in route:
-            if hop.end_us > hop.start_us:
-                self._command_sender(hop.source).remove_send(hop.start_us, hop.end_us)
-                self._predict_goal(hop.source)
+        for source, start_us, end_us in _sends(route):
+            self._command_sender(source).remove_send(start_us, end_us)
+            self._predict_goal(source)
 
     def _command_sender(self, node: int) -> Node:
         return self._command(node) if node in self._replicas else self._at_now(node)
@@ -181,8 +181,9 @@ class Simulation:
     # -- messages ---
 
     def _send_now(self, node: int, site: int) -> None:
-        found = earliest_arrivals(self.network, self.bookings, node, self.now_us, self.message_bits, until=(site,))
-        route = () if node == site else found.get(site)
+        ready_us = {node: self.now_us}
+        found = earliest_arrivals(self.network, self.bookings, ready_us, self.message_bits, until=(site,))
+        route = found.route(site)
         if route is not None:
             self._book(route)
         self._take_snapshot(node, site, route)
@@ -245,18 +246,18 @@ class Simulation:
 
     def _broadcast(self, site: int, version: int) -> None:
         """Send the averaged outer gradient to every training node along the tree of earliest arrivals."""
-        routes = earliest_arrivals(self.network, self.bookings, site, self.now_us, self.message_bits)
+        tree = earliest_arrivals(self.network, self.bookings, {site: self.now_us}, self.message_bits)
         made, value = self._versions[version], f"result/{FRAGMENT}@{version}"
-        sent: dict[int, int] = {}  # contact -> transfer: what several routes share is sent once
+        sent: dict[int, tuple[int, ...]] = {}  # transfers into a node: what several routes share is sent once
         for node in self.training_nodes:
-            route: Route | None = () if node == site else routes.get(node)
+            route = tree.route(node)
             if route is None:
                 continue
             for hop in route:
-                if hop.contact not in sent:
+                if hop.dest not in sent:
                     self._book((hop,))
-                    sent[hop.contact] = self._recorder.sent((hop,), value)[0]
-            made.transfers[node] = tuple(sent[hop.contact] for hop in route)
+                    sent[hop.dest] = self._recorder.sent((hop,), value)
+            made.transfers[node] = tuple(t for hop in route for t in sent[hop.dest])
             arrival_us = route[-1].arrival_us if route else self.now_us
             if node in self._versions[version - 1].complete_us:
                 made.complete_us[node] = max(arrival_us, self._versions[version - 1].complete_us[node])
@@ -366,6 +367,12 @@ class Simulation:
     def result_arrival_us(self, node: int, version: int) -> int | None:
         """When a node receives a version that was made, and all before it."""
         return self._versions[version].complete_us.get(node)
+
+
+def _sends(route: Route) -> list[tuple[int, int, int]]:
+    """(node, start, end) of everything that takes a sender any time."""
+    pieces = ((hop.source, piece) for hop in route for piece in hop.pieces)
+    return [(source, piece.start_us, piece.end_us) for source, piece in pieces if piece.end_us > piece.start_us]
 
 
 def simulate(scenario: Scenario, policy: Policy[Any]) -> Trace:

@@ -38,8 +38,8 @@ def validate(trace: Trace, scenario: Scenario) -> None:
 
     Single assignment; reads before writes by id and in time; whole steps of the right length, in order, in which no
     node does two at once; transfers inside contacts, within volume, one at a time a contact; contributions that arrived
-    before their merge, and results before they are adopted, hop by hop; merge weights that add up to 1; battery energy
-    within its bounds; terminals used once at a time.
+    before their merge, and results before they are adopted, hop by hop and whole; merge weights that add up to 1;
+    battery energy within its bounds; terminals used once at a time.
     """
     _dataflow(trace)
     _steps(trace)
@@ -157,12 +157,16 @@ def _adoptions(trace: Trace) -> None:
 def _journey(
     trace: Trace, transfers: tuple[int, ...], value: str, leaves: tuple[int, int], arrives: tuple[int, int]
 ) -> None:
-    """A value travels from a (node, not before) to a (node, not after), hop by hop."""
+    """A value travels from a (node, not before) to a (node, not after), hop by hop; every hop may be in pieces."""
     here, here_us = leaves
-    for hop in (trace.transfers[k] for k in transfers):
-        _require(hop.value == value, f"{value}: another value on its way")
-        _require(hop.source == here and hop.start_us >= here_us, f"{value}: its hops do not join")
-        here, here_us = hop.dest, hop.arrival_us
+    pieces = (trace.transfers[k] for k in transfers)
+    for (source, dest), group in itertools.groupby(pieces, key=lambda t: (t.source, t.dest)):
+        hop = list(group)
+        _require(all(t.value == value for t in hop), f"{value}: another value on its way")
+        joined = source == here and all(t.start_us >= here_us for t in hop)
+        _require(joined, f"{value}: its hops do not join")
+        _require(sum(t.bits for t in hop) == trace.message_bits, f"{value}: {source} to {dest} carry only a part of it")
+        here, here_us = dest, max(t.arrival_us for t in hop)
     _require(here == arrives[0] and here_us <= arrives[1], f"{value} is not at node {arrives[0]} in time")
 
 

@@ -28,8 +28,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orbital_train.schedule import known
+from orbital_train.schedule.bookings import Bookings
 from orbital_train.schedule.known import Decision, Event, NodeView, View
-from orbital_train.schedule.network import Bookings, Route, earliest_arrivals, latest_departures
+from orbital_train.schedule.network import Route
+from orbital_train.schedule.routes import Arrivals, earliest_arrivals, latest_departures
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class Offer:
     staleness: int
     times_us: NDArray[np.int64]
     steps: NDArray[np.int64]  # since its last contribution, at ``times_us``
-    routes: dict[int, Route]  # of earliest arrival when it leaves at ``ready_us``
+    arrivals: Arrivals  # when it leaves at ``ready_us``
 
     def steps_at(self, at_us: NDArray[np.float64]) -> NDArray[np.float64]:
         """Steps that it will have trained by then."""
@@ -64,13 +66,13 @@ class Offer:
 
     def arrival_us(self, site: int) -> float:
         """Earliest arrival at a site; inf if it cannot be reached."""
-        if site == self.node:
-            return self.ready_us
-        return self.routes[site][-1].arrival_us if site in self.routes else np.inf
+        return self.arrivals.arrival_us.get(site, np.inf)
 
     def travel_us(self, site: int) -> int:
         """From leaving to arriving at a site that can be reached."""
-        return 0 if site == self.node else self.routes[site][-1].arrival_us - self.routes[site][0].start_us
+        route = self.arrivals.route(site)
+        assert route is not None
+        return route[-1].arrival_us - route[0].start_us if route else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +158,8 @@ class LinkAware:
         if ready_us is None or max(ready_us, free_us) > until_us:
             return None
         ready_us = max(ready_us, free_us)
-        routes = earliest_arrivals(view.network, view.bookings, node, ready_us, view.message_bits)
-        return Offer(node, ready_us, view.version - state.base_version, times_us, steps, routes)
+        arrivals = earliest_arrivals(view.network, view.bookings, {node: ready_us}, view.message_bits)
+        return Offer(node, ready_us, view.version - state.base_version, times_us, steps, arrivals)
 
     def _ready_us(self, view: View, node: int, times_us: NDArray[np.int64], steps: NDArray[np.int64]) -> int | None:
         """When the node has trained enough for a contribution, or stops with what it has."""
@@ -208,7 +210,7 @@ def _late_routes(view: View, site: int, deadline_us: int, offers: list[Offer]) -
 
     A contribution for which the others leave no room is left out.
     """
-    latest_us = latest_departures(view.network, view.bookings, site, deadline_us, view.message_bits)
+    latest_us = latest_departures(view.network, view.bookings, site, deadline_us, view.message_bits).leave_us
     trial = view.bookings.fork()
     routes: list[tuple[int, Route]] = []
     for offer in sorted(offers, key=lambda o: (o.arrival_us(site), o.node)):
@@ -227,9 +229,7 @@ def _late_routes(view: View, site: int, deadline_us: int, offers: list[Offer]) -
 
 def _route(view: View, bookings: Bookings, node: int, site: int, ready_us: int) -> Route | None:
     """The route of earliest arrival; empty if the node is the site, None if there is none."""
-    if node == site:
-        return ()
-    return earliest_arrivals(view.network, bookings, node, ready_us, view.message_bits, until=(site,)).get(site)
+    return earliest_arrivals(view.network, bookings, {node: ready_us}, view.message_bits, until=(site,)).route(site)
 
 
 def _sends(site: int, routes: tuple[tuple[int, Route], ...], at_site_us: dict[int, int]) -> list[Decision]:
@@ -284,7 +284,9 @@ def _drain(view: View, memory: LinkAwareMemory) -> tuple[list[Decision], LinkAwa
 
 def _drain_site(view: View, bookings: Bookings, free_us: dict[int, int]) -> tuple[int, int] | None:
     """Where everything can be merged first, and when that site holds the newest version; None if no site ever will."""
-    arrivals = {i: earliest_arrivals(view.network, bookings, i, free_us[i], view.message_bits) for i in free_us}
+    arrivals = {
+        i: earliest_arrivals(view.network, bookings, {i: free_us[i]}, view.message_bits).arrival_us for i in free_us
+    }
     ready_us = {site: t for site in view.sites if (t := _site_ready_us(view, site, free_us)) is not None}
     costs = {site: _drain_cost(site, t, arrivals, view.horizon_us) for site, t in ready_us.items()}
     best = min(costs, key=costs.__getitem__, default=None)
@@ -302,8 +304,10 @@ def _free_us(view: View, state: NodeView) -> int:
     return view.horizon_us + 1 if arrival_us is None else max(view.now_us, arrival_us + view.step_us)
 
 
-def _drain_cost(site: int, ready_us: int, arrivals: dict[int, dict[int, Route]], horizon_us: int) -> int:
+def _drain_cost(site: int, ready_us: int, arrivals: dict[int, dict[int, int]], horizon_us: int) -> int:
     """When the site can merge the last contribution; one that never comes counts as a horizon each."""
-    lost = sum(1 for i, routes in arrivals.items() if i != site and site not in routes)
-    last_us = max((routes[site][-1].arrival_us for routes in arrivals.values() if site in routes), default=0)
+    lost = sum(1 for arrival_us in arrivals.values() if site not in arrival_us)
+    last_us = max(
+        (arrival_us[site] for i, arrival_us in arrivals.items() if i != site and site in arrival_us), default=0
+    )
     return lost * horizon_us + max(last_us, ready_us)
