@@ -101,7 +101,7 @@ class Network:
         )
         last = ~_same_pair_next(rows)
         stops = (np.flatnonzero(last) + 1).tolist()
-        ends = zip(source[last].tolist(), dest[last].tolist(), [0, *stops[:-1]], stops, strict=True)
+        ends = zip(source[last].tolist(), dest[last].tolist(), [0, *stops], stops, strict=False)
         for number, (i, j, first, stop) in enumerate(ends):
             self.out[i][j] = self.into[j][i] = Edge(number, i, j, first, stop, self.segments)
 

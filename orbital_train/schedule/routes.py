@@ -158,12 +158,13 @@ def latest_departures(
     Args:
         net: the contacts.
         bookings: what is taken.
-        dest: where the message is to be; what arrives after the horizon does not count.
-        deadline_us: see ``dest``.
+        dest: where the message is to be.
+        deadline_us: when; one after the horizon counts as the horizon.
         bits: size of the message.
         until: stop when the departure from any of these nodes is known; others may be missing or not the latest.
         avoid: nodes that neither send nor receive.
     """
+    deadline_us = min(deadline_us, net.horizon_us)
     s, taken, work = net.segments, bookings.taken, bits * US_PER_S
     start, end, rate, owlt = s.start_us, s.end_us, s.rate_bps, s.owlt_us
     best = [deadline_us + 1 << _SHIFT] * net.nodes  # labels count the time back from the deadline
@@ -178,7 +179,7 @@ def latest_departures(
             continue
         if here in until:
             break
-        by_us, hops = min(deadline_us - (label >> _SHIFT), net.horizon_us), (label & _HOPS) + 1
+        by_us, hops = deadline_us - (label >> _SHIFT), (label & _HOPS) + 1
         for source, edge in net.into[here].items():
             if best[source] <= label:
                 continue
