@@ -32,8 +32,7 @@ class Bookings:
         for hop in _hops(booked):
             for start_us, end_us in _lasting(hop):
                 taken = self.taken.get(hop.edge, [])
-                at = bisect_right(taken, start_us)
-                assert at % 2 == 0 and at == bisect_left(taken, end_us), "two messages at once on one edge"
+                assert is_free(taken, start_us, end_us), "two messages at once on one edge"
                 past = bisect_right(taken, now_us) // 2 * 2
                 self.taken[hop.edge] = _union(taken[past:] if past else taken, start_us, end_us)
             self._added += 1
@@ -68,6 +67,12 @@ class Bookings:
             for intervals in (self.taken, self._blocked)
         )
         self._added = 0
+
+
+def is_free(taken: Boundaries, start_us: int, end_us: int) -> bool:
+    """Whether nothing of an interval is taken; never said of one of no length, which may end a free stretch."""
+    i = bisect_right(taken, start_us)
+    return start_us < end_us and i % 2 == 0 and (i == len(taken) or end_us <= taken[i])
 
 
 def _hops(booked: Hop | Route) -> Route:

@@ -44,9 +44,7 @@ def first_parts(
         return parts
     # Light time falls from one segment to a later one. Then it can be better to leave the end of the former unused.
     sooner_us = range(ready_us, received_us)
-    sooner = bisect_left(
-        sooner_us, True, key=lambda by_us: _greedy(edge, taken, ready_us, bits, by_us) is not None
-    )
+    sooner = bisect_left(sooner_us, True, key=lambda by_us: _greedy(edge, taken, ready_us, bits, by_us) is not None)
     return _greedy(edge, taken, ready_us, bits, ready_us + sooner)
 
 
@@ -144,6 +142,4 @@ def arrival_us(edge: Edge, parts: list[Part]) -> int:
 def _hop(edge: Edge, parts: list[Part]) -> Hop:
     contact = edge.segments.contact
     pieces = tuple([Piece(contact[k], start_us, end_us, bits) for k, start_us, end_us, bits in parts])
-    return Hop(
-        edge.source, edge.dest, parts[0][1], parts[-1][2], arrival_us(edge, parts), pieces, edge.id
-    )
+    return Hop(edge.source, edge.dest, parts[0][1], parts[-1][2], arrival_us(edge, parts), pieces, edge.id)

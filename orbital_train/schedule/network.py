@@ -90,11 +90,18 @@ class Network:
         self.out: list[dict[int, Edge]] = [{} for _ in range(self.nodes)]
         self.into: list[dict[int, Edge]] = [{} for _ in range(self.nodes)]
         rows = _without_overlaps(_rows(plan))
-        source, dest, *columns = rows
+        source, dest, start_us, end_us, rate_bps, owlt_us, contact = rows
+        self.segments = Segments(
+            start_us=start_us.tolist(),
+            end_us=end_us.tolist(),
+            rate_bps=rate_bps.tolist(),
+            owlt_us=owlt_us.tolist(),
+            contact=contact.tolist(),
+            later_us=_later_us(rows).tolist(),
+        )
         last = ~_same_pair_next(rows)
-        sources, dests, stops = source[last].tolist(), dest[last].tolist(), (np.flatnonzero(last) + 1).tolist()
-        self.segments = Segments(*(column.tolist() for column in columns), _later_us(rows).tolist())
-        ends = zip(sources, dests, [0, *stops], stops, strict=False)
+        stops = (np.flatnonzero(last) + 1).tolist()
+        ends = zip(source[last].tolist(), dest[last].tolist(), [0, *stops], stops, strict=False)
         for number, (i, j, first, stop) in enumerate(ends):
             self.out[i][j] = self.into[j][i] = Edge(number, i, j, first, stop, self.segments)
 

@@ -81,9 +81,9 @@ def _delays_s(network: Network, source: int, ready_us: int, bits: int) -> FloatA
 def _critical_starts_us(network: Network, bits: int, period_us: int) -> dict[int, list[int]]:
     """For every node the start times of the longest delays in one orbit: 0, and those at which a contact is missed.
 
-    A contact is missed as a whole when it ends, and for the end of a message when that does not fit any more. Both count:
-    what misses only its end continues in the next contact, which may be slower. A contact that opens only after every
-    message of this orbit has arrived is missed by none of them.
+    A contact is missed as a whole when it ends, and with the end of a message when that does not fit any more. Both
+    count: the end then follows in the next contact, which may be slower. A contact that opens only after every message
+    of this orbit has arrived is missed by none of them.
     """
     nodes, free = range(network.nodes), Bookings()
     last_us = period_us + 1e6 * max(float(_delays_s(network, i, period_us, bits).max()) for i in nodes)

@@ -14,7 +14,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Mapping
 from functools import cached_property
 
-from orbital_train.schedule.bookings import Bookings, Boundaries
+from orbital_train.schedule.bookings import Bookings, is_free
 from orbital_train.schedule.hops import US_PER_S, arrival_us, first_hop, first_parts, last_hop, last_parts
 from orbital_train.schedule.network import Edge, Hop, Network, Route
 
@@ -131,7 +131,7 @@ def earliest_arrivals(
             sent_us = leave_us - -work // rate[k] if rate[k] else leave_us
             heard_us = sent_us + owlt[k]
             fits = sent_us <= end[k] and heard_us <= later[k]
-            if not fits or (number in taken and not _is_free(taken[number], leave_us, sent_us)):
+            if not fits or (number in taken and not is_free(taken[number], leave_us, sent_us)):
                 parts = first_parts(edge, taken.get(number, []), here_us, bits, best[dest] >> _SHIFT)
                 if parts is None:
                     continue
@@ -142,12 +142,6 @@ def earliest_arrivals(
                 heapq.heappush(heap, (found, dest))
     known = [*ready_us, *into]
     return Arrivals({node: best[node] >> _SHIFT for node in known if best[node] != _CLOSED}, into, bookings, bits)
-
-
-def _is_free(taken: Boundaries, start_us: int, end_us: int) -> bool:
-    """Whether nothing of this interval is taken. Of a moment that is not said: it may be the end of a free stretch."""
-    i = bisect_right(taken, start_us)
-    return start_us < end_us and i % 2 == 0 and (i == len(taken) or end_us <= taken[i])
 
 
 def latest_departures(
@@ -164,12 +158,13 @@ def latest_departures(
     Args:
         net: the contacts.
         bookings: what is taken.
-        dest: where the message is to be; what arrives after the horizon does not count.
-        deadline_us: see ``dest``.
+        dest: where the message is to be.
+        deadline_us: when; one after the horizon counts as the horizon.
         bits: size of the message.
         until: stop when the departure from any of these nodes is known; others may be missing or not the latest.
         avoid: nodes that neither send nor receive.
     """
+    deadline_us = min(deadline_us, net.horizon_us)
     s, taken, work = net.segments, bookings.taken, bits * US_PER_S
     start, end, rate, owlt = s.start_us, s.end_us, s.rate_bps, s.owlt_us
     best = [deadline_us + 1 << _SHIFT] * net.nodes  # labels count the time back from the deadline
@@ -184,7 +179,7 @@ def latest_departures(
             continue
         if here in until:
             break
-        by_us, hops = min(deadline_us - (label >> _SHIFT), net.horizon_us), (label & _HOPS) + 1
+        by_us, hops = deadline_us - (label >> _SHIFT), (label & _HOPS) + 1
         for source, edge in net.into[here].items():
             if best[source] <= label:
                 continue
@@ -194,7 +189,7 @@ def latest_departures(
                 continue
             sent_us = min(by_us - owlt[k], end[k])
             leave_us = sent_us + -work // rate[k] if rate[k] else sent_us
-            if leave_us < start[k] or (number in taken and not _is_free(taken[number], leave_us, sent_us)):
+            if leave_us < start[k] or (number in taken and not is_free(taken[number], leave_us, sent_us)):
                 since_us = deadline_us - (best[source] >> _SHIFT)
                 parts = last_parts(edge, taken.get(number, []), by_us, bits, since_us)
                 if parts is None:

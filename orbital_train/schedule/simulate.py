@@ -464,13 +464,17 @@ class Simulation:
 
 
 def _branches(hop_into: dict[int, Hop], nodes: Sequence[int]) -> list[Hop]:
-    """The hops of a tree that lead to these nodes, in the order in which they leave."""
-    needed: dict[int, Hop] = {}
+    """The hops of a tree that lead to these nodes, by start; a hop comes after the one that it goes on from."""
+    seen: set[int] = set()
+    hops: list[Hop] = []
     for node in nodes:
-        while node in hop_into and node not in needed:
-            needed[node] = hop_into[node]
+        path: list[Hop] = []
+        while node in hop_into and node not in seen:
+            seen.add(node)
+            path.append(hop_into[node])
             node = hop_into[node].source
-    return sorted(needed.values(), key=lambda hop: (hop.start_us, hop.arrival_us))
+        hops += reversed(path)
+    return sorted(hops, key=lambda hop: hop.start_us)
 
 
 def simulate(scenario: Scenario, policy: Policy[Any]) -> Trace:
