@@ -150,10 +150,10 @@ class LinkAware:
 
     def _plan(self, view: View, memory: Memory, fragment: int) -> tuple[list[Decision], Memory]:
         look_us = FIRST_LOOK * self.min_inner_steps * view.step_us
-        farthest_us = round(self.lookahead_s * 1e6)
+        farthest_us, overdue = round(self.lookahead_s * 1e6), self._overdue(view, fragment)
         while True:
             best = self._best_round(view, fragment, min(look_us, farthest_us))
-            if best.value > 0 or look_us >= farthest_us:
+            if (best.value > 0 and best.overdue >= overdue) or look_us >= farthest_us:
                 break
             look_us *= 4
         if best.departures is None or not best.value > 0:
@@ -162,6 +162,19 @@ class LinkAware:
         key = (fragment, view.version(fragment))
         opened = OpenRound(best.site, best.ready_us, best.deadline_us, best.nodes)
         return [known.Gather(key, fragment, best.site, snapshots, legs)], _with(memory, fragment, opened)
+
+    def _overdue(self, view: View, fragment: int) -> int:
+        """How many nodes will hold progress that is too old once another version is made without it."""
+        newest = view.version(fragment)
+        if newest < self.max_staleness:
+            return 0
+        count = 0
+        for i in view.training_nodes:
+            state = view.node(i, fragment)
+            arrival_us = view.result_arrival_us(i, fragment, newest)
+            coming = arrival_us is not None and arrival_us <= view.now_us + view.step_us
+            count += newest - state.base_version + 1 > self.max_staleness and state.unmerged_steps > 0 and not coming
+        return count
 
     def _best_round(self, view: View, fragment: int, look_us: int) -> _Round:
         until_us = min(view.horizon_us, view.now_us + look_us)
