@@ -38,8 +38,9 @@ class Gathering:
     legs: tuple[Hop, ...]
     coming: set[int]  # nodes whose outer gradients are not at the site yet
     at: dict[int, list[Parcel]] = field(default_factory=dict)  # what each node has of it
-    begun: bool = False
-    open: bool = True
+    begun: bool = False  # an outer gradient was taken
+    open: bool = True  # something of it may still be merged
+    cancelled: bool = False
 
 
 @dataclass(slots=True, eq=False)

@@ -219,7 +219,7 @@ class Simulation:
     def _cancel(self, key: Key) -> None:
         gathering = self._gatherings.pop(key)
         assert not gathering.begun, "what was taken is on its way"
-        gathering.open = False
+        gathering.open, gathering.cancelled = False, True
         self._unbook(gathering.legs)
 
     def _discard(self, key: Key) -> None:
@@ -245,6 +245,8 @@ class Simulation:
 
     def _leave(self, gathering: Gathering, hop: Hop) -> None:
         """Send all that a node has of a gathering along its leg, added up."""
+        if gathering.cancelled:
+            return
         parcels = gathering.at.pop(hop.source, []) if gathering.open else []
         if not parcels:
             self._unbook((hop,))

@@ -86,11 +86,11 @@ def test_a_nodes_energy_balances_and_its_predictions_come_true(
 POLICIES: dict[str, Policy] = {
     "keep": LinkAware(min_inner_steps=5, drift_steps=60.0, max_staleness=2, lookahead_s=3000.0),
     "keep, uniform": LinkAware(min_inner_steps=1, drift_steps=20.0, max_staleness=8, weights="uniform"),
-    "replace": LinkAware(min_inner_steps=8, drift_steps=60.0, adoption="replace"),
-    "blocking": FixedPeriod(inner_steps=12, home=0),
-    "skipping": FixedPeriod(inner_steps=9, home=1, form="skipping", timeout_s=75.0),
-    "skipping, no patience": FixedPeriod(inner_steps=3, home=0, form="skipping", timeout_s=0.0, weights="uniform"),
-    "local_then_average": FixedPeriod(inner_steps=None, home=0, name="local_then_average"),
+    "replace": LinkAware(min_inner_steps=8, drift_steps=60.0, adopt="replace"),
+    "blocking": FixedPeriod(inner_steps=12, site=0),
+    "skipping": FixedPeriod(inner_steps=9, site=1, form="skipping", timeout_s=75.0),
+    "skipping, no patience": FixedPeriod(inner_steps=3, site=0, form="skipping", timeout_s=0.0, weights="uniform"),
+    "local_then_average": FixedPeriod(inner_steps=None, site=0, name="local_then_average"),
 }
 
 
@@ -184,7 +184,7 @@ def test_where_every_node_is_always_linked_the_whole_budget_is_merged(fleet: Sce
     trained = sum(account.steps for account in trace.accounts)
     if trace.end_us < linked.horizon_us:
         assert trained == linked.budget_steps
-        if getattr(policy, "adoption", "keep") == "keep":
+        if getattr(policy, "adopt", "keep") == "keep":
             assert trace.merged_steps == linked.budget_steps
     else:  # too little power for the budget
         assert linked.power is not None
@@ -229,8 +229,8 @@ def test_link_aware_on_an_ideal_network_is_fixed_period(
     adoption: str, nodes: int, inner_steps: int, budget_steps: int, weights: str
 ) -> None:
     fleet = ideal(nodes, budget_steps)
-    aware = LinkAware(min_inner_steps=inner_steps, adoption=adoption, weights=weights)  # type: ignore[arg-type]
-    fixed = FixedPeriod(inner_steps=inner_steps, home=0, weights=weights)  # type: ignore[arg-type]
+    aware = LinkAware(min_inner_steps=inner_steps, adopt=adoption, weights=weights)  # type: ignore[arg-type]
+    fixed = FixedPeriod(inner_steps=inner_steps, site=0, weights=weights)  # type: ignore[arg-type]
     a, b = simulate(fleet, aware), simulate(fleet, fixed)
     assert training_ops(a, adoption) == training_ops(b, "replace")
     assert (a.merged_steps, a.end_us) == (b.merged_steps, b.end_us) == (budget_steps, b.end_us)

@@ -16,7 +16,7 @@ from orbital_train.schedule.validate import TraceError, validate
 from tests.unit.schedule.scenarios import scenario
 
 FLEET = scenario(3, windows=[(0, 1, 0.0, 20_000.0), (1, 2, 0.0, 20_000.0)], budget_steps=60)
-TRACE = simulate(FLEET, FixedPeriod(inner_steps=10, home=0))
+TRACE = simulate(FLEET, FixedPeriod(inner_steps=10, site=0))
 
 
 def find(kind: type[Op], number: int = 0, **fields: object) -> Op:
