@@ -57,7 +57,8 @@ def _greedy(edge: Edge, taken: Boundaries, ready_us: int, bits: int, deadline_us
             if s.start_us[k] > deadline_us:
                 break
             continue
-        for start_us, end_us in _free_from(taken, s.start_us[k], s.end_us[k], ready_us):
+        whole = ((max(s.start_us[k], ready_us), s.end_us[k]),)
+        for start_us, end_us in _free_from(taken, s.start_us[k], s.end_us[k], ready_us) if taken else whole:
             part = _part(k, s.rate_bps[k], start_us, min(end_us, last_us), bits)
             if part is not None:
                 parts.append(part)
@@ -79,7 +80,8 @@ def last_parts(edge: Edge, taken: Boundaries, deadline_us: int, bits: int, since
             break
         if last_us < s.start_us[k]:
             continue
-        for start_us, end_us in _free_back_from(taken, s.start_us[k], s.end_us[k], last_us):
+        whole = ((s.start_us[k], last_us),)
+        for start_us, end_us in _free_back_from(taken, s.start_us[k], s.end_us[k], last_us) if taken else whole:
             part = _part(k, s.rate_bps[k], start_us, end_us, bits, late=True)
             if part is not None:
                 parts.append(part)
@@ -136,7 +138,8 @@ def _free_back_from(taken: Boundaries, start_us: int, end_us: int, last_us: int)
 
 def arrival_us(edge: Edge, parts: list[Part]) -> int:
     """When the last bit of all parts is received."""
-    return max(end_us + edge.segments.owlt_us[k] for k, _, end_us, _ in parts)
+    owlt_us = edge.segments.owlt_us
+    return max([end_us + owlt_us[k] for k, _, end_us, _ in parts])
 
 
 def _hop(edge: Edge, parts: list[Part]) -> Hop:

@@ -240,3 +240,20 @@ def test_sending_draws_power_in_a_trace() -> None:
     for account, messages in zip(trace.accounts, (1, 2), strict=True):
         idle_wh, trained_wh = 100.0 * trace.end_us / 3.6e9, 700.0 * account.training_us / 3.6e9
         assert account.consumed_wh == pytest.approx(idle_wh + trained_wh + messages * 50.0 * 3.2 / 3600.0, rel=1e-9)
+
+
+def test_a_message_in_pieces_is_a_transfer_a_piece_and_draws_power_only_while_it_is_sent() -> None:
+    """3.2 s a message: the first ends with its node's second window."""
+    fleet = scenario(2, windows=[(0, 1, 0.0, 31.0), (0, 1, 35.0, 36.0), (0, 1, 40.0, 20_000.0)], budget_steps=10)
+    trace = simulate(fleet, FixedPeriod(inner_steps=3, home=0))
+    validate(trace, fleet)
+    first = [trace.transfers[k] for k in next(op for op in ops(trace, Snapshot) if op.node == 1).transfers]
+    assert [(t.start_us, t.end_us, t.bits) for t in first] == [
+        (30 * S, 31 * S, 10_000_000),
+        (35 * S, 36 * S, 10_000_000),
+        (40 * S, 41_200_000, 12_000_000),
+    ]
+    assert next(merge.end_us for merge in ops(trace, Merge)) == 41_210_000
+    for account, messages in zip(trace.accounts, (1, 2), strict=True):
+        idle_wh, trained_wh = 100.0 * trace.end_us / 3.6e9, 700.0 * account.training_us / 3.6e9
+        assert account.consumed_wh == pytest.approx(idle_wh + trained_wh + messages * 50.0 * 3.2 / 3600.0, rel=1e-9)

@@ -98,6 +98,14 @@ BROKEN: dict[str, tuple[Callable[[], Trace], str]] = {
         ),
         "two transfers at once",
     ),
+    "a contribution of which a part is missing": (
+        lambda: with_transfer(hop_of(1), bits=31_999_999),
+        r"snap/1/0@1: 1 to 0 carry only a part of it",
+    ),
+    "a result of which a part is sent twice": (
+        lambda: with_op(find(Adopt, node=1), transfers=find(Adopt, node=1).transfers * 2),
+        "result/0@1: 0 to 1 carry",
+    ),
     "weights that do not add up": (lambda: weights(0.5, 0.25, 0.24), "weights add up to 0.99"),
     "weights that are all zero": (lambda: weights(0.0, 0.0, 0.0), "weights add up to 0"),
     "a weight of zero for steps": (lambda: weights(0.5, 0.5, 0.0), "weight 0.0 for 10 steps"),
