@@ -1,6 +1,6 @@
 """Which values are still needed."""
 
-from orbital_train.train.liveness import drops, final_global, peak_versions
+from orbital_train.train.liveness import drops, final_versions, peak_versions
 from tests.unit.train.traces import TraceBuilder
 
 
@@ -17,12 +17,12 @@ def test_values_go_with_their_last_reader() -> None:
         3: ((None, "global/0@0"),),
         4: ((0, f"mark/{a}"),),
     }
-    assert final_global(build.trace()) == "global/0@1"
+    assert final_versions(build.trace()) == (1,)
     assert peak_versions(build.trace()) == 2
 
 
 def test_a_trace_without_merges_keeps_version_0() -> None:
     build = TraceBuilder(nodes=(0,))
     build.step(0, 1)
-    assert final_global(build.trace()) == "global/0@0"
+    assert final_versions(build.trace()) == (0,)
     assert drops(build.trace()) == {}

@@ -37,8 +37,8 @@ def test_number_of_workers_changes_no_bit(workers: int, whole: tuple[str, list[R
 def test_workers_take_turns_at_evaluation() -> None:
     group = Group.of(TRACE, SPEC, gpt, 2)
     group.run(SPEC)
-    evaluations = [[row["version"] for row in rows if row["event"] == "evaluate"] for rows in group.rows]
-    assert evaluations == [[0, 2], [1, 5]]
+    evaluations = [[row["versions"] for row in rows if row["event"] == "evaluate"] for rows in group.rows]
+    assert evaluations == [[[0], [2]], [[1], [5]]]
 
 
 def test_resumed_at_every_cut_with_any_workers(whole: tuple[str, list[Row]]) -> None:
