@@ -189,13 +189,16 @@ class Executor:
 
     def _sum_everywhere(self, contributions: dict[int, Tensor], nodes: tuple[int, ...], size: int) -> Tensor:
         """Sum over nodes on every worker; zero over none."""
+        if not nodes:
+            return torch.zeros(size, device=self._bench.gradient_P.device)
         total = self._sum(contributions, nodes)
-        like = torch.zeros(size, device=self._bench.gradient_P.device)
-        return broadcast(total, like, root_of(nodes, self._owners), self._transport) if nodes else like
+        like = torch.empty(size, device=self._bench.gradient_P.device)
+        return broadcast(total, like, root_of(nodes, self._owners), self._transport)
 
     def _sum(self, contributions: dict[int, Tensor], nodes: tuple[int, ...]) -> Tensor | None:
         """Sum over nodes on the lowest one's worker. What the last sum posted is waited for: buffers stay bounded."""
-        self._transport.flush()
+        if contributions:
+            self._transport.flush()
         return sum_on_tree(contributions, nodes, self._owners, self._transport)
 
     def _inputs(self, inputs: tuple[str, ...], weights: tuple[float, ...]) -> tuple[dict[int, Tensor], tuple[int, ...]]:
