@@ -151,7 +151,6 @@ def link_spec(recipe: Recipe) -> LinkSpec:
         sun_exclusion_deg=links.sun_exclusion_deg,
         ground_rate_bps=links.ground_rate_gbps * 1e9,
         site_links={site.name: _site_links(site, links) for site in sites(recipe)},
-        cloud_seed=recipe.seeds.clouds,
     )
 
 
@@ -181,8 +180,6 @@ def _site_links(site: Site, links: Links) -> SiteLinkSpec:
         mask_deg=usual_deg if site.mask_deg is None else site.mask_deg,
         down_bps=down_gbps * 1e9,
         up_bps=(site.uplink_gbps or down_gbps) * 1e9,
-        cloud_fraction=site.cloud_fraction,
-        mean_cloudy_s=site.cloudy_h * 3600.0,
     )
 
 
