@@ -7,7 +7,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +102,9 @@ class FaultPlan:
     def text(self) -> str:
         """JSON lines: a header, then one fault a line. Same plan, same text."""
         rows: list[dict[str, Any]] = [{"faults": 1}]
-        rows += [{"outage": asdict(outage)} for outage in self.outages]
-        rows += [{"link_outage": asdict(outage)} for outage in self.link_outages]
-        rows += [{"slow_down": asdict(slow_down)} for slow_down in self.slow_downs]
+        rows += [{"outage": vars(outage)} for outage in self.outages]
+        rows += [{"link_outage": vars(outage)} for outage in self.link_outages]
+        rows += [{"slow_down": vars(slow_down)} for slow_down in self.slow_downs]
         return "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
 
     def digest(self) -> str:

@@ -48,9 +48,9 @@ class PairTimes:
 
 def _groups(sorted_keys: IntArray) -> dict[int, slice]:
     """The rows of each key."""
-    keys, first = np.unique(sorted_keys, return_index=True)
-    ends = [*first.tolist()[1:], sorted_keys.size]
-    return {key: slice(i, j) for key, i, j in zip(keys.tolist(), first.tolist(), ends, strict=True)}
+    keys, first, count = np.unique(sorted_keys, return_index=True, return_counts=True)
+    rows = zip(keys.tolist(), first.tolist(), (first + count).tolist(), strict=True)
+    return {key: slice(i, j) for key, i, j in rows}
 
 
 def _acquisitions(contacts: ContactPlan) -> IntArray:
