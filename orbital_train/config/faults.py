@@ -71,7 +71,7 @@ def refuse_unknown_nodes(faults: Faults, node_names: Sequence[str]) -> None:
     there = {*node_names, None}
     for key, name in names.items():
         if name is not None and name not in there:
-            near = difflib.get_close_matches(name, node_names, n=3) or node_names[:3]
+            near = sorted(difflib.get_close_matches(name, node_names, n=3)) or node_names[:3]
             problem = f"is no satellite or ground site; accepted is one of {len(node_names)}, as {', '.join(near)}"
             raise InputError(f"faults.{key}", name, problem)
 

@@ -123,7 +123,7 @@ def test_faults_of_unknown_nodes_are_refused_with_a_new_survey_and_with_a_kept_o
         with pytest.raises(InputError) as caught:
             survey(recipe)
         told.append(str(caught.value))
-    near = "is no satellite or ground site; accepted is one of 6, as p5s0, p4s0, p3s0"
+    near = "is no satellite or ground site; accepted is one of 6, as p0s0, p1s0, p2s0"
     assert told == [f"faults.outage.0.node = 'p9s9': {near}"] * 2
 
 

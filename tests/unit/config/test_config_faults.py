@@ -169,7 +169,7 @@ def test_nodes_that_are_there_are_not_refused(tmp_path: Path) -> None:
         ),
         (
             'faults.outage=[{name="a", start_h=0}]',
-            "faults.outage.0.name = 'a': unknown key; did you mean node?",
+            "faults.outage.0.name = 'a': unknown key; accepted: node, start_h, end_h, loses_state",
         ),
         ("faults.outages_per_node_hour=-1", "faults.outages_per_node_hour = -1: must be greater than or equal to 0"),
         ("faults.outage_min=0", "faults.outage_min = 0: must be greater than 0"),
