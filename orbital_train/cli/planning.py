@@ -270,7 +270,7 @@ def _warn_of_stress(recipe: Recipe) -> None:
     """A stress test is called one."""
     spec = fault_spec(recipe)
     if spec.stress:
-        rates = f"{spec.outages_per_year:.3g} outages and {spec.losses_per_year:.3g} losses of a satellite a year"
+        rates = f"{spec.outages_per_year:.4g} outages and {spec.losses_per_year:.4g} losses of a satellite a year"
         _warn("faults", rates, "is a stress test: a chip in orbit resets about once in three years")
 
 

@@ -101,8 +101,8 @@ class FaultTimes:
         """When either end loses what it holds of a message that is not through yet."""
         first, last = hop.pieces[0], hop.pieces[-1]
         losing, gathering = self._losing.get(hop.source), self._losing.get(hop.dest)
-        at_source = losing.first_us(first.start_us, last.start_us + 1) if losing else None
-        at_dest = gathering.first_us(self._heard_us(first)[0], self._heard_us(last)[0] + 1) if gathering else None
+        at_source = losing.first_us(first.start_us, last.start_us) if losing else None
+        at_dest = gathering.first_us(self._heard_us(first)[0], self._heard_us(last)[0]) if gathering else None
         return [at_source, at_dest]
 
     def _heard_us(self, piece: Part) -> tuple[int, int]:

@@ -128,10 +128,10 @@ def test_faults_of_unknown_nodes_are_refused_with_a_new_survey_and_with_a_kept_o
 
 
 def test_a_stress_test_is_called_one(tmp_path: Path):
-    recipe = small.recipe(tmp_path, "faults.outages_per_node_hour=0.16666667", "faults.losses_per_node_year=0.2")
+    recipe = small.recipe(tmp_path, "faults.outages_per_node_hour=0.1666666667", "faults.losses_per_node_year=0.2")
     sky = survey(recipe)
     scenario = scenario_of(recipe, sky)
-    rates = "1.46e+03 outages and 0.2 losses of a satellite a year"
+    rates = "1461 outages and 0.2 losses of a satellite a year"
     with pytest.warns(InputWarning) as caught:
         check_scenario(recipe, sky, scenario)
     stress = "is a stress test: a chip in orbit resets about once in three years"
