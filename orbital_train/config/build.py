@@ -152,7 +152,6 @@ def link_spec(recipe: Recipe) -> LinkSpec:
         ground_rate_bps=links.ground_rate_gbps * 1e9,
         terrestrial_bps=None if links.terrestrial_gbps is None else links.terrestrial_gbps * 1e9,
         site_links={site.name: _site_links(site, links) for site in sites(recipe)},
-        cloud_seed=recipe.seeds.clouds,
     )
 
 
@@ -182,8 +181,6 @@ def _site_links(site: Site, links: Links) -> SiteLinkSpec:
         mask_deg=usual_deg if site.mask_deg is None else site.mask_deg,
         down_bps=down_gbps * 1e9,
         up_bps=(site.uplink_gbps or down_gbps) * 1e9,
-        cloud_fraction=site.cloud_fraction,
-        mean_cloudy_s=site.cloudy_h * 3600.0,
     )
 
 

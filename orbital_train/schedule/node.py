@@ -10,6 +10,7 @@ import math
 from bisect import insort
 from copy import copy
 from dataclasses import dataclass
+from typing import Literal
 
 from orbital_train.schedule.power import PowerSpec, flow, slope_w, time_to_level_us
 
@@ -21,6 +22,12 @@ class Run:
     start_us: int
     first: int
     n: int
+    step_us: int
+
+    @property
+    def end_us(self) -> int:
+        """When the last of them ends."""
+        return self.start_us + self.n * self.step_us
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,13 +51,16 @@ class Node:
         self.powered = True  # has the energy to train (with hysteresis)
         self.wanted = False  # is told to train
         self.run_start_us = -1  # start of the first step not yet in ``runs``; -1 while no step is in progress
+        self.step_us = setting.step_us  # of the step in progress, and of those after it unless the pace changes
+        self.out: Literal["", "down", "restoring"] = ""  # why it could not train whatever it is told
         self.steps = 0  # whole steps, up to ``now_us``, that are in ``runs``
         self.runs: list[Run] = []  # finished runs that were not taken yet
         self.sends: tuple[tuple[int, int], ...] = ()  # intervals in which a message is sent, sorted
-        self.training_us = self.no_energy_us = self.waiting_us = 0
+        self.training_us = self.no_energy_us = self.waiting_us = self.down_us = self.restoring_us = 0
         self.harvested_wh = self.consumed_wh = self.curtailed_wh = self.loss_wh = self.unserved_wh = 0.0
         self.battery: list[tuple[int, float]] = [(0, self.energy_wh)] if setting.power else []
         self._edge = 0
+        self._next_step_us: int | None = None  # from the next step on
         self._loads: tuple[float, float, float] | None = None  # as they are now; None: to be worked out
 
     # -- commands ---
@@ -64,6 +74,16 @@ class Node:
         """Stop training; a step in progress is lost."""
         self.wanted = False
         self._start_or_stop()
+
+    def put_out(self, why: Literal["", "down", "restoring"]) -> None:
+        """Let it fail, restore itself, or be as good as new; a step in progress when it fails is lost."""
+        self.out = why
+        self._start_or_stop()
+
+    def set_pace(self, factor: float) -> None:
+        """Let steps take so many times as long as usual, from the next one on."""
+        self._next_step_us = math.ceil(self.setting.step_us * factor)
+        self._change_pace()
 
     def add_send(self, start_us: int, end_us: int) -> None:
         """Book the load of a transmission that begins now or later."""
@@ -88,13 +108,13 @@ class Node:
     def stepped_now(self) -> bool:
         """Whether a step that was not taken yet ended at this very moment."""
         last = self.runs[-1] if self.runs else None
-        return last is not None and last.start_us + last.n * self.setting.step_us == self.now_us
+        return last is not None and last.end_us == self.now_us
 
     def drop_last_step(self) -> None:
         """Undo the step that ended just now (the run's budget was exceeded by steps that ended together)."""
         run = self.runs.pop()
         if run.n > 1:
-            self.runs.append(Run(run.start_us, run.first, run.n - 1))
+            self.runs.append(Run(run.start_us, run.first, run.n - 1, run.step_us))
         self.steps -= 1
 
     # -- time ---
@@ -112,7 +132,7 @@ class Node:
             if ahead.now_us >= until_us:
                 return None
             if ahead.run_start_us >= 0:
-                done_us = ahead.run_start_us + (steps - ahead.steps) * self.setting.step_us
+                done_us = ahead.run_start_us + (steps - ahead.steps) * ahead.step_us
                 ahead._segment(ahead._segment_end(min(done_us, until_us)))
             else:
                 ahead._segment(ahead._segment_end(until_us))
@@ -124,7 +144,7 @@ class Node:
         if self.run_start_us < 0 or self.now_us == self.run_start_us:
             return self.now_us
         ahead = self.fork()
-        done_us = self.run_start_us + self.setting.step_us
+        done_us = self.run_start_us + self.step_us
         while ahead.now_us < done_us and ahead.run_start_us >= 0:
             ahead._segment(ahead._segment_end(done_us))
         return ahead.now_us
@@ -147,7 +167,7 @@ class Node:
         steps = [self.steps]
         ahead.advance(until_us)
         for run in ahead.runs:
-            times += [run.start_us, run.start_us + run.n * self.setting.step_us]
+            times += [run.start_us, run.end_us]
             steps += [run.first, run.first + run.n]
         return [*times, until_us], [*steps, ahead.steps]
 
@@ -177,6 +197,8 @@ class Node:
     def _segment_end(self, to_us: int) -> int:
         """The end of the longest interval from now in which supply and load are constant; at least 1 us away."""
         power = self.setting.power
+        if self._next_step_us is not None:
+            to_us = min(to_us, self.run_start_us + self.step_us)
         if power is None:
             return to_us
         end_us, now_us = to_us, self.now_us
@@ -210,6 +232,7 @@ class Node:
         power = self.setting.power
         if power is None:
             self.now_us = end_us
+            self._bank()
             return
         supply_w, load_w, _ = self._loads_w()
         energy = flow(power, self.energy_wh, supply_w, load_w, duration_us)
@@ -229,7 +252,11 @@ class Node:
     def _count_time(self, duration_us: int) -> None:
         if not self.setting.trains:
             return
-        if self.run_start_us >= 0:
+        if self.out == "down":
+            self.down_us += duration_us
+        elif self.out:
+            self.restoring_us += duration_us
+        elif self.run_start_us >= 0:
             self.training_us += duration_us
         elif self.powered:
             self.waiting_us += duration_us
@@ -249,11 +276,12 @@ class Node:
     def _start_or_stop(self) -> None:
         self._bank()
         was_running = self.run_start_us >= 0
-        if self.wanted and self.powered:
+        if self.wanted and self.powered and not self.out:
             if self.run_start_us < 0:
                 self.run_start_us = self.now_us
         else:
             self.run_start_us = -1
+        self._change_pace()
         if was_running != (self.run_start_us >= 0):
             self._loads = None
 
@@ -261,12 +289,18 @@ class Node:
         """Move the steps that are complete by now into ``runs``."""
         if self.run_start_us < 0:
             return
-        n = (self.now_us - self.run_start_us) // self.setting.step_us
+        n = (self.now_us - self.run_start_us) // self.step_us
         if n:
             last = self.runs[-1] if self.runs else None
-            if last and last.start_us + last.n * self.setting.step_us == self.run_start_us:
-                self.runs[-1] = Run(last.start_us, last.first, last.n + n)
+            if last and last.end_us == self.run_start_us and last.step_us == self.step_us:
+                self.runs[-1] = Run(last.start_us, last.first, last.n + n, self.step_us)
             else:
-                self.runs.append(Run(self.run_start_us, self.steps, n))
+                self.runs.append(Run(self.run_start_us, self.steps, n, self.step_us))
             self.steps += n
-            self.run_start_us += n * self.setting.step_us
+            self.run_start_us += n * self.step_us
+        self._change_pace()
+
+    def _change_pace(self) -> None:
+        """Take up another pace between two steps."""
+        if self._next_step_us is not None and self.run_start_us in (-1, self.now_us):
+            self.step_us, self._next_step_us = self._next_step_us, None

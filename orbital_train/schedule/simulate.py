@@ -11,9 +11,9 @@ from orbital_train.schedule.bookings import Bookings
 from orbital_train.schedule.copies import Copy, Gathering, OuterGradient, Parcel, Version
 from orbital_train.schedule.known import Decision, Event, Key, NodeView, Policy
 from orbital_train.schedule.network import Hop, Network
-from orbital_train.schedule.routes import earliest_arrivals
 from orbital_train.schedule.node import Node
 from orbital_train.schedule.recorder import Recorder
+from orbital_train.schedule.routes import earliest_arrivals
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.trace import Contribution, Trace, result_value, state_value
 
