@@ -37,7 +37,9 @@ class Gathering:
     site: int
     legs: tuple[Hop, ...]
     coming: set[int]  # nodes whose outer gradients are not at the site yet
+    values: set[str] = field(default_factory=set)  # outer gradients that were taken for it
     at: dict[int, list[Parcel]] = field(default_factory=dict)  # what each node has of it
+    leaving: dict[int, int] = field(default_factory=dict)  # how many legs each node has still ahead
     begun: bool = False  # an outer gradient was taken
     open: bool = True  # something of it may still be merged
     cancelled: bool = False
@@ -45,7 +47,7 @@ class Gathering:
 
 @dataclass(slots=True, eq=False)
 class Copy:
-    """A training node's copy of one fragment."""
+    """A training node's copy of one fragment. Steps count from the node's first ever."""
 
     base_version: int = 0
     base_steps: int = 0  # own steps that the adopted version holds
@@ -55,12 +57,25 @@ class Copy:
     merged: OuterGradient | None = None  # that contribution
     received: set[int] = field(default_factory=set)
     applied: int = 0  # newest version that it has together with all before
+    catching_up: bool = False  # it has asked for what it misses
+
+    def forget(self, steps: int) -> None:
+        """Steps that were trained last are lost: what was merged or sent before moves up by as many."""
+        self.base_steps += steps
+        self.merged_steps += steps
+        for gradient in (self.under_way, self.merged):
+            if gradient is not None:
+                gradient.total_steps += steps
 
 
 @dataclass(slots=True, eq=False)
 class Version:
-    """A version of a fragment: when it was made, from how many steps in all, and when each node has it."""
+    """A version of a fragment."""
 
     made_us: int
-    merged_steps: int
-    complete_us: dict[int, int]  # together with all before
+    merged_steps: int  # in all, with those before
+    parent: int
+    gradients: tuple[OuterGradient, ...] = ()
+    complete_us: dict[int, int] = field(default_factory=dict)  # when nodes have it and all before, as far as is known
+    has_us: dict[int, int] = field(default_factory=dict)  # since when nodes really have been sent it
+    coming: int = 0  # nodes that it really is on its way to

@@ -65,6 +65,20 @@ class Adopted:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeDown:
+    """It is known that a node is down; it was for a while."""
+
+    node: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeBack:
+    """It is known that a node is back, with a model."""
+
+    node: int
+
+
+@dataclass(frozen=True, slots=True)
 class Woke:
     """A time that the policy asked for has come."""
 
@@ -76,7 +90,7 @@ class BudgetReached:
     """The run's budget of inner steps is trained and all nodes have stopped. Drain what is not merged, and finish."""
 
 
-Event = Started | GoalReached | SnapshotTaken | Gathered | Merged | Adopted | Woke | BudgetReached
+Event = Started | GoalReached | SnapshotTaken | Gathered | Merged | Adopted | NodeDown | NodeBack | Woke | BudgetReached
 
 # -- decisions: what to do now ---
 
@@ -199,6 +213,7 @@ class View(Protocol):
     holders: tuple[int, ...]  # nodes that hold the global model
     sites: tuple[int, ...]  # nodes at which contributions may meet
     draining: bool  # the budget is trained
+    down: frozenset[int]  # nodes that are known to be out: routes avoid them
 
     def gathered(self, key: Key) -> bool:
         """Whether all outer gradients of a gathering are at its site."""

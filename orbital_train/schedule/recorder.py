@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import ceil
 
+from orbital_train.schedule.fault_times import FaultTimes
+from orbital_train.schedule.faults import Outage
 from orbital_train.schedule.known import Adoption
 from orbital_train.schedule.network import Hop
 from orbital_train.schedule.node import Node, Run
@@ -15,9 +18,11 @@ from orbital_train.schedule.trace import (
     Combine,
     Contribution,
     Evaluate,
+    Lose,
     Merge,
     NodeAccount,
     Op,
+    Restore,
     Snapshot,
     Step,
     SyncStep,
@@ -42,37 +47,34 @@ class Recorder:
     ops: list[Op] = field(default_factory=list)
     transfers: list[Transfer] = field(default_factory=list)
     local_state: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    saved_state: dict[int, int] = field(default_factory=dict)  # what the store of a node that failed has
+    last_block: dict[int, int] = field(default_factory=dict)  # steps of each node's last operation, if it was of steps
     sums: dict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))  # formed, by site and fragment
     snapshots: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.owlt_us = [ceil(owlt_s * 1e6) for owlt_s in self.scenario.contacts.owlt_s.tolist()]
 
-    def sent(self, hop: Hop, value: str) -> None:
-        """Record a message on its way from one node to the next."""
-        for piece in hop.pieces:
-            self.transfers.append(
-                Transfer(
-                    piece.contact,
-                    hop.source,
-                    hop.dest,
-                    piece.start_us,
-                    piece.end_us,
-                    self.owlt_us[piece.contact],
-                    piece.bits,
-                    value,
-                )
-            )
+    def sent(self, hop: Hop, value: str, *, lost: bool = False, until_us: int | None = None) -> None:
+        """Record a message on its way from one node to the next; its sender may stop before it is through."""
+        for contact, start_us, end_us, bits in hop.pieces:
+            if until_us is not None and until_us < end_us:
+                if until_us <= start_us:
+                    break
+                bits, end_us = bits * (until_us - start_us) // (end_us - start_us), until_us
+            owlt_us = self.owlt_us[contact]
+            self.transfers.append(Transfer(contact, hop.source, hop.dest, start_us, end_us, owlt_us, bits, value, lost))
 
     def steps(self, node: int, runs: list[Run], progress_at_zero: float, progress_per_step: float) -> None:
         """Record whole inner steps; ``progress_at_zero`` is the learning-rate progress of the node's step 0."""
-        step_us, tokens = self.scenario.workload.step_us, self.scenario.workload.tokens_per_step
+        tokens = self.scenario.workload.tokens_per_step
         for run in runs:
             for done in range(0, run.n, MAX_STEPS_PER_OP):
                 n, first = min(MAX_STEPS_PER_OP, run.n - done), run.first + done
-                start_us, end_us = run.start_us + done * step_us, run.start_us + (done + n) * step_us
+                start_us, end_us = run.start_us + done * run.step_us, run.start_us + (done + n) * run.step_us
                 progress = progress_at_zero + first * progress_per_step
                 state = self._next_state(node)
+                self.last_block[node] = n
                 self.ops.append(
                     Step(-1, start_us, end_us, node, state, first, n, n * tokens, progress, progress_per_step)
                 )
@@ -127,6 +129,7 @@ class Recorder:
         at_us: int,
         site: int,
         fragment: int,
+        from_version: int,
         to_version: int,
         contributions: tuple[Contribution, ...],
         inputs: tuple[str, ...],
@@ -142,7 +145,7 @@ class Recorder:
                 site=site,
                 holders=self.holders,
                 fragment=fragment,
-                from_version=to_version - 1,
+                from_version=from_version,
                 to_version=to_version,
                 contributions=contributions,
                 inputs=inputs,
@@ -167,6 +170,24 @@ class Recorder:
         self.ops.append(
             Adopt(-1, at_us, at_us, node, state, fragment, base_version, version, since, how.mode, how.alpha, codec)
         )
+
+    def unsaved_steps(self, node: int) -> int:
+        """Steps that a node's on-board store does not have when it fails in the middle of a block."""
+        return self.last_block.get(node, 0) % MAX_STEPS_PER_OP
+
+    def lose(self, node: int, at_us: int, outage: Outage, unsaved: int) -> None:
+        """Record that a node failed."""
+        self.saved_state[node] = self.local_state[node] - (1 if unsaved else 0)
+        self.ops.append(Lose(-1, at_us, at_us, node, outage.cause, outage.loses_state, unsaved))
+
+    def restore_own(self, node: int, at_us: int) -> None:
+        """Record that a node went on from its own store."""
+        saved, state = self.saved_state[node], self._next_state(node)
+        self.ops.append(Restore(-1, at_us, at_us, node, state, node, saved, (), 0))
+
+    def restore(self, node: int, at_us: int, source: int, versions: tuple[int, ...], life: int) -> None:
+        """Record that a node was sent the model by another."""
+        self.ops.append(Restore(-1, at_us, at_us, node, self._next_state(node), source, -1, versions, life))
 
     def evaluate(self, at_us: int, versions: tuple[int, ...], merged_steps: int) -> None:
         """Record a validation of the global model."""
@@ -203,16 +224,15 @@ class Recorder:
     def _next_state(self, node: int) -> int:
         state = self.local_state[node]
         self.local_state[node] = state + 1
+        self.last_block.pop(node, None)
         return state
 
 
 def accounts(scenario: Scenario, nodes: list[Node], end_us: int) -> tuple[NodeAccount, ...]:
-    """What every node did up to ``end_us``, beside what its energy would have allowed."""
-    unhindered = scenario.build_nodes()
+    """What every node did up to ``end_us``, beside what its energy and its outages would have allowed."""
+    unhindered = unhindered_nodes(scenario, end_us)
     rows = []
     for i, node in enumerate(nodes):
-        unhindered[i].train()
-        unhindered[i].advance(end_us)
         rows.append(
             NodeAccount(
                 name=scenario.contacts.node_names[i],
@@ -223,6 +243,8 @@ def accounts(scenario: Scenario, nodes: list[Node], end_us: int) -> tuple[NodeAc
                 training_us=node.training_us,
                 no_energy_us=node.no_energy_us,
                 waiting_us=node.waiting_us,
+                down_us=node.down_us,
+                restoring_us=node.restoring_us,
                 harvested_wh=node.harvested_wh,
                 curtailed_wh=node.curtailed_wh,
                 consumed_wh=node.consumed_wh,
@@ -233,3 +255,25 @@ def accounts(scenario: Scenario, nodes: list[Node], end_us: int) -> tuple[NodeAc
             )
         )
     return tuple(rows)
+
+
+def unhindered_nodes(scenario: Scenario, end_us: int) -> list[Node]:
+    """All nodes at ``end_us``, had they trained whenever energy, outages and their pace allowed it."""
+    nodes, times = scenario.build_nodes(), FaultTimes(scenario.faults, scenario.contacts)
+    changes: list[tuple[int, int, Callable[[Node], None]]] = []
+    for outage in scenario.faults.outages:
+        changes.append((outage.start_us, outage.node, lambda node: node.put_out("down")))
+        if outage.end_us is not None and not times.is_down(outage.node, outage.end_us):
+            changes.append((outage.end_us, outage.node, lambda node: node.put_out("")))
+    for i in scenario.training_nodes:
+        for at_us, factor in times.factors(i):
+            changes.append((at_us, i, lambda node, factor=factor: node.set_pace(factor)))  # type: ignore[misc]
+    for node in nodes:
+        node.train()
+    for at_us, i, change in sorted(changes, key=lambda row: row[:2]):
+        if at_us < end_us:
+            nodes[i].advance(at_us)
+            change(nodes[i])
+    for node in nodes:
+        node.advance(end_us)
+    return nodes

@@ -52,9 +52,14 @@ def state_value(fragment: int, version: int) -> str:
     return f"state/{fragment}@{version}"
 
 
+def restored_value(node: int, life: int) -> str:
+    """Name of the copy of the whole model that a node is sent after its ``life``-th failure."""
+    return f"restored/{node}@{life}"
+
+
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """(Part of) one message on one contact: ``bits`` of ``value`` sent in ``[start_us, end_us)``, heard ``owlt_us`` later.
+    """A message, or a part, on one contact: ``bits`` of ``value`` sent in ``[start_us, end_us)``, heard later.
 
     A message that does not fit a window goes on in the next one of the same two nodes: it is whole when the bits of its
     transfers between these nodes add up.
@@ -68,6 +73,7 @@ class Transfer:
     owlt_us: int
     bits: int
     value: str
+    lost: bool = False  # the message does not get through: a node is down, or the link
 
     @property
     def arrival_us(self) -> int:
@@ -289,6 +295,47 @@ class Adopt(Op):
 
 
 @dataclass(frozen=True, slots=True)
+class Lose(Op):
+    """A node fails. The last ``steps`` steps are in no store; with ``loses_state`` nothing is."""
+
+    kind: ClassVar[str] = "lose"
+    node: int
+    cause: str
+    loses_state: bool
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restore(Op):
+    """A node that failed goes on, or one that joins late begins.
+
+    From its own store (``source`` is the node itself) it takes its replica and inner optimizer as they were in
+    ``from_state``. From another node it takes the global model in ``versions`` of each fragment, and its inner
+    optimizer starts anew.
+    """
+
+    kind: ClassVar[str] = "restore"
+    node: int
+    state: int
+    source: int
+    from_state: int
+    versions: tuple[int, ...]
+    life: int  # how often the node has failed
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """What it goes on from."""
+        if self.source == self.node:
+            return (local_value(self.node, self.from_state),)
+        return tuple(global_value(fragment, version) for fragment, version in enumerate(self.versions))
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The replica after."""
+        return (local_value(self.node, self.state + 1),)
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluate(Op):
     """Validation of the global model, after ``merged_steps`` inner steps went into it."""
 
@@ -304,7 +351,9 @@ class Evaluate(Op):
         return tuple(global_value(fragment, version) for fragment, version in enumerate(self.versions))
 
 
-OPS: dict[str, type[Op]] = {c.kind: c for c in (Step, SyncStep, Snapshot, Combine, Merge, Adopt, Evaluate)}
+OPS: dict[str, type[Op]] = {
+    c.kind: c for c in (Step, SyncStep, Snapshot, Combine, Merge, Adopt, Lose, Restore, Evaluate)
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -314,11 +363,13 @@ class NodeAccount:
     name: str
     trains: bool
     steps: int  # whole inner steps trained
-    steps_allowed: int  # that its energy would have allowed, had it never waited
+    steps_allowed: int  # that its energy and its outages would have allowed, had it never waited
     steps_always_powered: int  # of the same node in constant sunlight
     training_us: int
     no_energy_us: int
     waiting_us: int  # powered, but told to wait (for a link, a merge or the end)
+    down_us: int
+    restoring_us: int  # up again, but waiting for the model
     harvested_wh: float  # at the array, before curtailment
     curtailed_wh: float
     consumed_wh: float

@@ -62,3 +62,7 @@ class Workload:
     def fragment_state_bits(self) -> int:
         """Size of the parameters of a fragment."""
         return math.ceil(self.state_bits / self.fragments)
+
+    def restore_bits(self, holder: bool) -> int:
+        """Size of what a node is sent that has lost its state: the parameters, for a holder with the outer momentum."""
+        return self.state_bits * (2 if holder else 1)
