@@ -4,49 +4,18 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Hashable, Iterable
+from typing import TypeVar
 
 import numpy as np
 
 from orbital_train.schedule.faults import FaultPlan
+from orbital_train.schedule.network import Hop, Piece
 from orbital_train.windows.plan import ContactPlan
 
 NEVER_US = 1 << 62  # after everything
 
 K = TypeVar("K", bound=Hashable)
-
-
-class Part(Protocol):
-    """A part of a message on one contact."""
-
-    @property
-    def contact(self) -> int:
-        """Row of the contact plan."""
-
-    @property
-    def start_us(self) -> int:
-        """When its first bit is sent."""
-
-    @property
-    def end_us(self) -> int:
-        """When its last bit has been sent."""
-
-
-class Sent(Protocol):
-    """A message from a node to another, in parts by start."""
-
-    @property
-    def source(self) -> int:
-        """Node that sends."""
-
-    @property
-    def dest(self) -> int:
-        """Node that hears."""
-
-    @property
-    def pieces(self) -> Sequence[Part]:
-        """Its parts."""
 
 
 class FaultTimes:
@@ -70,7 +39,7 @@ class FaultTimes:
         """How many times as long a node's steps take, as (since_us, factor) by time; once before the first."""
         return self._factors.get(node, ())
 
-    def cut_us(self, hop: Sent) -> int | None:
+    def cut_us(self, hop: Hop) -> int | None:
         """The first moment at which something of a message is lost; None if it gets through.
 
         It is lost where its source is down or its link is out while a part is sent, ``[start_us, end_us)``, or its
@@ -97,7 +66,7 @@ class FaultTimes:
         moments += self._losses_between(hop)
         return min((moment for moment in moments if moment is not None), default=None)
 
-    def _losses_between(self, hop: Sent) -> list[int | None]:
+    def _losses_between(self, hop: Hop) -> list[int | None]:
         """When either end loses what it holds of a message that is not through yet."""
         first, last = hop.pieces[0], hop.pieces[-1]
         losing, gathering = self._losing.get(hop.source), self._losing.get(hop.dest)
@@ -105,7 +74,7 @@ class FaultTimes:
         at_dest = gathering.first_us(self._heard_us(first)[0], self._heard_us(last)[0]) if gathering else None
         return [at_source, at_dest]
 
-    def _heard_us(self, piece: Part) -> tuple[int, int]:
+    def _heard_us(self, piece: Piece) -> tuple[int, int]:
         owlt_us = int(self._owlt_us[piece.contact])
         return piece.start_us + owlt_us, piece.end_us + owlt_us
 

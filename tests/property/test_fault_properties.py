@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from hypothesis import given, settings
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 
 from orbital_train.schedule.fault_times import FaultTimes
 from orbital_train.schedule.faults import Fault, FaultPlan, LinkOutage, Outage, SlowDown
+from orbital_train.schedule.network import Hop, Piece
 from tests.unit.schedule.scenarios import contacts
 
 NODES = 3
@@ -149,18 +149,6 @@ def test_the_largest_factor_of_every_moment(given_faults: list[Fault]) -> None:
 # -- what gets through ---
 
 
-class Piece(NamedTuple):
-    contact: int
-    start_us: int
-    end_us: int
-
-
-class Hop(NamedTuple):
-    source: int
-    dest: int
-    pieces: tuple[Piece, ...]
-
-
 @st.composite
 def hops(draw: st.DrawFn) -> Hop:
     """Up to three pieces, one after the other, on contacts of different light times."""
@@ -169,13 +157,13 @@ def hops(draw: st.DrawFn) -> Hop:
     for _ in range(draw(st.integers(1, 3))):
         start_us = at_us + draw(st.integers(0, 15))
         at_us = start_us + draw(st.integers(0, 12))
-        pieces.append(Piece(draw(st.integers(0, 3)), start_us, at_us))
-    return Hop(source, dest, tuple(pieces))
+        pieces.append(Piece(draw(st.integers(0, 3)), start_us, at_us, at_us - start_us))
+    return Hop(source, dest, pieces[0].start_us, at_us, at_us, tuple(pieces), 0)  # nobody asks when it is there
 
 
 def cut_by_hand(given_faults: list[Fault], hop: Hop, owlt_us: list[int]) -> int | None:
     lost_us = []
-    for contact, start_us, end_us in hop.pieces:
+    for contact, start_us, end_us, _ in hop.pieces:
         sent = range(start_us, max(end_us, start_us + 1))
         lost_us += [at_us for at_us in sent if down(given_faults, hop.source, at_us)]
         lost_us += [at_us for at_us in sent if out(given_faults, hop.source, hop.dest, at_us)]

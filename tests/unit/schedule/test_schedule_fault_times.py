@@ -1,35 +1,23 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from orbital_train.schedule.fault_times import FaultTimes
 from orbital_train.schedule.faults import NO_FAULTS, Fault, FaultPlan, LinkOutage, Outage, SlowDown
+from orbital_train.schedule.network import Hop, Piece
 from tests.unit.schedule.scenarios import contacts
 
 OWLT_US = 4
 
 
-@dataclass(frozen=True)
-class Piece:
-    contact: int
-    start_us: int
-    end_us: int
-
-
-@dataclass(frozen=True)
-class Hop:
-    """From node 0 to node 1, in pieces on contact 0."""
-
-    pieces: tuple[Piece, ...]
-    source: int = 0
-    dest: int = 1
-
-
-def hop(*pieces: tuple[int, int]) -> Hop:
-    return Hop(tuple(Piece(0, start_us, end_us) for start_us, end_us in pieces))
+def hop(*parts: tuple[int, int]) -> Hop:
+    """From node 0 to node 1, in these parts on contact 0."""
+    pieces = tuple(Piece(0, start_us, end_us, end_us - start_us) for start_us, end_us in parts)
+    end_us = pieces[-1].end_us
+    return Hop(0, 1, pieces[0].start_us, end_us, end_us + OWLT_US, pieces, 0)
 
 
 def times(*faults: Fault) -> FaultTimes:
