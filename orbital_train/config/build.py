@@ -35,6 +35,7 @@ from orbital_train.schedule.throttle import refuse_low_cap, step_time_factor
 from orbital_train.schedule.workload import CODECS, Workload
 from orbital_train.train.spec import DataSpec, InnerSpec, ModelSpec, OuterSpec, TrainSpec
 from orbital_train.windows.field_of_regard import FieldOfRegard
+from orbital_train.windows.incidence import ArrayMount
 from orbital_train.windows.light import LightSpec
 from orbital_train.windows.links import LinkSpec
 from orbital_train.windows.rates import PhotonBudget, RateLaw, RateTable
@@ -190,6 +191,11 @@ def _site_links(site: Site, links: Links) -> SiteLinkSpec:
 def contact_plan_path(recipe: SkyRecipe) -> Path | None:
     """The file with the contact plan, if links are not computed."""
     return None if recipe.links.plan is None else Path(recipe.links.plan)
+
+
+def array_mount(recipe: SkyRecipe) -> ArrayMount:
+    """Where arrays face; without a power system that is of no consequence."""
+    return recipe.power.array_mount if isinstance(recipe, Recipe) else "tracking"
 
 
 def power_spec(recipe: Recipe) -> PowerSpec:
