@@ -42,7 +42,7 @@ def plan(
 ) -> None:
     """Compute windows and schedule, print and draw them; nothing is trained.
 
-    Of a recipe that says nothing of training ([schedule] and the like), the windows alone: of fleets of up to a million
+    A recipe with a fleet and its links alone, and no schedule, is planned as far as its windows: also a million
     satellites.
     """
     with _told(recipe):

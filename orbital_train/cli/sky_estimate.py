@@ -7,7 +7,7 @@ from orbital_train.windows.links import STEP_S
 
 # From a million satellites over one orbit on two cores; 51,600 take a little less each.
 _S_PER_STATE = 2.6e-6
-_BYTES_PER_SATELLITE, _BYTES_AT_LEAST = 4_000, 5e8
+_BYTES_PER_SATELLITE, _BYTES_AT_LEAST = 4_200, 3.5e8
 _DISK_PER_SATELLITE, _DISK_PER_STATE = 100, 1.0
 
 
@@ -15,7 +15,7 @@ def estimate_line(satellites: int, horizon_s: float) -> str:
     """Wall time, memory and disk of planning so many satellites in one line: rough, for links change at other rates."""
     states = satellites * (1 + horizon_s / STEP_S)
     return (
-        f"estimate for {satellites:,} satellites over {fmt.duration(horizon_s)}: "
+        f"estimate for {satellites:,} satellites over {fmt.duration(horizon_s)}: about "
         f"{fmt.duration(states * _S_PER_STATE)}, "
         f"{(_BYTES_AT_LEAST + satellites * _BYTES_PER_SATELLITE) / 2**30:.1f} GiB of memory, "
         f"{fmt.data_bytes(satellites * _DISK_PER_SATELLITE + states * _DISK_PER_STATE)} on disk"

@@ -33,9 +33,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     tree = _read(path, overrides)
     if _is_sky(tree):
         parse_sky(tree)
-        problem = (
-            "is required and missing: this recipe has no tables that say what is trained; `plan` takes it as it is"
-        )
+        problem = "is required and missing; a recipe without it and the other tables of training is for `plan` alone"
         raise InputError("schedule", None, problem)
     return parse_recipe(tree)
 

@@ -13,8 +13,13 @@ from rich.console import Console
 
 from orbital_train.cli.sky_estimate import estimate_line
 from orbital_train.cli.sky_plan import plan_sky
+from orbital_train.cli.sky_stream import refuse_what_needs_a_grid
+from orbital_train.cli.tables import recipes_folder
+from orbital_train.config import build
 from orbital_train.config.load import load_plan
 from orbital_train.errors import InputWarning
+from orbital_train.orbit.separation import closest_planes
+from orbital_train.orbit.shells import Planes, planes_of_spec
 from orbital_train.windows.plan import ContactPlan
 from tests import small
 from tests.unit.cli.command import refused, run
@@ -24,7 +29,7 @@ NEAREST = """name = "layers"
 description = "Two shells that see each other"
 [time]
 start = 2026-06-21T00:00:00Z
-horizon_h = 4.0
+horizon_h = 2.0
 [fleet]
 kind = "layered"
 shells = [
@@ -65,7 +70,7 @@ def test_a_streamed_plan_is_the_plan_that_is_made_on_a_grid(tmp_path: Path) -> N
     # What is told is the same, but for the year's nights, the estimate and what it took.
     assert rows(on_grid) == rows(streamed) == WINDOWS
     assert [(out / "plan" / "orbits.png").exists() for out in (grid, stream)] == [True, False]
-    assert streamed.startswith("estimate for 72 satellites over 4.00 h: ")
+    assert streamed.startswith("estimate for 72 satellites over 2.00 h: about ")
 
 
 def rows(text: str) -> str:
@@ -77,18 +82,18 @@ def rows(text: str) -> str:
 WINDOWS = """\
 nodes              72 satellites in 8 planes of 2 shells
 mean altitude      700 to 900 km
-horizon            4.00 h, 2.33 orbits of the slowest satellite
-contacts           4,328 (one way) of 2,164 links
-contact length     median 6.93 min; half of them 4.10 min to 12.6 min, all 60.0 s to 3.99 h
-links a satellite  3.27 open on average (2.63 to 3.99)
-link duty          98.0 % (91.0 to 99.8 %) of the time
-eclipse            23.1 % (0.0 to 42.6 %) in umbra; 23.3 % of sunlight lost
+horizon            2.00 h, 1.16 orbits of the slowest satellite
+contacts           2,288 (one way) of 1,144 links
+contact length     median 6.55 min; half of them 3.98 min to 12.7 min, all 60.0 s to 1.99 h
+links a satellite  3.25 open on average (2.59 to 3.98)
+link duty          97.6 % (88.2 to 99.6 %) of the time
+eclipse            23.1 % (0.0 to 42.8 %) in umbra; 23.3 % of sunlight lost
 longest eclipse    34.7 min, penumbra included (p1s3)
 
                                      contacts  links                   longest
 shell       inclination  satellites      each   each  linked   umbra   eclipse
-900 km           60 deg          48      79.9   2.96  97.0 %  25.7 %  34.7 min
-700 km  sun-synchronous          24      20.5   3.89  99.8 %  17.7 %  18.7 min
+900 km           60 deg          48      40.7   2.95  96.6 %  25.7 %  34.7 min
+700 km  sun-synchronous          24      13.9   3.86  99.6 %  17.7 %  18.7 min
 """
 
 
@@ -130,8 +135,8 @@ def test_what_is_odd_about_a_fleet_is_told_once(tmp_path: Path) -> None:
 def test_a_sky_alone_is_not_trained(tmp_path: Path, command: str) -> None:
     recipe = sky(tmp_path)
     assert refused(command, recipe) == (
-        f"{recipe}: schedule = None: is required and missing: this recipe has no tables that say what is trained; "
-        "`plan` takes it as it is"
+        f"{recipe}: schedule = None: is required and missing; "
+        "a recipe without it and the other tables of training is for `plan` alone"
     )
 
 
@@ -176,6 +181,23 @@ def test_large_fleets_are_not_written_for_others(tmp_path: Path) -> None:
     recipe = sky(tmp_path, LARGE)
     line = refused("plan", recipe, "--set", "links.topology=nearest", "--export", "hdtn", "--export", "ion")
     assert line == f"{recipe}: --export = 'hdtn, ion': {ONLY}; leave it out"
+
+
+@pytest.mark.parametrize(
+    ("name", "satellites", "altitudes_km"),
+    [("spacex_million", 1_000_000, (500, 1_975)), ("blue_origin_sunrise", 51_600, (500, 1_783))],
+)
+def test_shipped_skies_can_be_planned(name: str, satellites: int, altitudes_km: tuple[int, int]) -> None:
+    """As far as it takes no time: their planes are what was filed and keep apart, and all they ask for is there."""
+    recipe = load_plan(recipes_folder() / f"{name}.toml")
+    planes = planes_of_spec(build.fleet_spec(recipe), recipe.time.start)
+    assert planes.satellites.sum() == satellites
+    axis_km = planes.axis_m / 1e3 - 6378.137
+    assert (axis_km.min(), axis_km.max()) == pytest.approx(altitudes_km, abs=1.0)
+    some = planes.satellites.size // 15
+    near = Planes(**{key: column[-some:] for key, column in vars(planes).items()})
+    assert closest_planes(near, recipe.fleet.minimum_separation_km * 1e3) is None
+    refuse_what_needs_a_grid(recipe, satellites, ())
 
 
 def test_what_a_large_plan_takes_is_estimated() -> None:
