@@ -18,7 +18,7 @@ from orbital_train.cli.run_directory import RunDirectory, check_directory, open_
 from orbital_train.cli.seasons import season_lines
 from orbital_train.cli.sky import sky_at
 from orbital_train.cli.sky_estimate import estimate_line
-from orbital_train.cli.sky_stream import MOST_ON_GRID, refuse_what_needs_a_grid, stream_contacts, stream_eclipses
+from orbital_train.cli.sky_stream import MOST_ON_GRID, check_streamable, stream_contacts, stream_eclipses
 from orbital_train.cli.sky_tables import PlannedSky, figures, shells_table, windows_table
 from orbital_train.cli.survey import CONTACTS, Survey, write_windows
 from orbital_train.config.load import dump_recipe
@@ -65,7 +65,7 @@ def plan_sky(
     else:
         for warning in odd:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-        refuse_what_needs_a_grid(recipe, len(fleet), exports)
+        check_streamable(recipe, len(fleet), exports)
         console.print(estimate_line(len(fleet), recipe.time.horizon_h * 3600.0), highlight=False, soft_wrap=True)
         planned = _streamed(recipe, fleet, out, tuple(str(warning.message) for warning in odd))
     for table in (windows_table(recipe, planned), shells_table(recipe, planned)):

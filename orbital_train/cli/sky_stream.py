@@ -33,11 +33,12 @@ MOST_ON_GRID = 5_000
 _BLOCK_STATES = 1 << 19  # of satellites whose eclipses are looked for together
 
 
-def refuse_what_needs_a_grid(recipe: SkyRecipe, satellites: int, exports: tuple[str, ...]) -> None:
+def check_streamable(recipe: SkyRecipe, satellites: int, exports: tuple[str, ...]) -> None:
     """Large fleets have links between the nearest satellites at one rate, and nothing else.
 
     Raises:
-        InputError: the recipe or the command line asks for something else (its key).
+        InputError: the recipe or the command line asks for something else (its key), or the links cannot be (keys
+            ``links.*``).
     """
     links = recipe.links
     only = f"is for at most {MOST_ON_GRID:,} satellites, and these are {satellites:,}"
@@ -52,6 +53,8 @@ def refuse_what_needs_a_grid(recipe: SkyRecipe, satellites: int, exports: tuple[
     for key, value in refused.items():
         if value is not None:
             raise InputError(key, value, f"{only}; {_INSTEAD.get(key, 'leave it out')}")
+    with in_the_recipes_words():
+        refuse_bad_links(build.link_spec(recipe))
 
 
 _INSTEAD = {
@@ -65,12 +68,10 @@ def stream_contacts(recipe: SkyRecipe, fleet: Fleet, path: Path, note: Stages) -
     """Find the links of a fleet, write them as a contact plan, and count them.
 
     Raises:
-        InputError: the links cannot be (keys ``links.*``), or SGP4 loses a satellite (key ``fleet.path``).
+        InputError: SGP4 loses a satellite (key ``fleet.path``).
     """
     start, horizon_s = recipe.time.start, recipe.time.horizon_h * 3600.0
     spec = build.link_spec(recipe)
-    with in_the_recipes_words():
-        refuse_bad_links(spec)
     note("finding links")
     conditions = nearest_conditions(spec, sun_path(start, horizon_s))
     satellites = Sgp4Ephemeris(fleet.names, fleet.satrecs, start)

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from orbital_train.cli.sky_estimate import estimate_line
 from orbital_train.cli.sky_plan import plan_sky
-from orbital_train.cli.sky_stream import refuse_what_needs_a_grid
+from orbital_train.cli.sky_stream import check_streamable
 from orbital_train.cli.tables import recipes_folder
 from orbital_train.config import build
 from orbital_train.config.load import load_plan
@@ -166,6 +166,10 @@ ONLY = "is for at most 5,000 satellites, and these are 5,001"
             f"ground_sites = 'Oslo': {ONLY}; leave it out",
         ),
         (["links.plan=plan.ion"], f"links.plan = '{{folder}}/plan.ion': {ONLY}; leave it out"),
+        (
+            ["links.fields_of_regard=[{azimuth_deg=0.0, half_angle_deg=90.0}]"],
+            "links.fields_of_regard = '1 fields': accepted is one for each terminal, and links.terminals is 4",
+        ),
         (["links.neighbours=0"], "links.neighbours = 0: must be greater than 0"),
     ],
 )
@@ -197,7 +201,7 @@ def test_shipped_skies_can_be_planned(name: str, satellites: int, altitudes_km: 
     some = planes.satellites.size // 15
     near = Planes(**{key: column[-some:] for key, column in vars(planes).items()})
     assert closest_planes(near, recipe.fleet.minimum_separation_km * 1e3) is None
-    refuse_what_needs_a_grid(recipe, satellites, ())
+    check_streamable(recipe, satellites, ())
 
 
 def test_what_a_large_plan_takes_is_estimated() -> None:
