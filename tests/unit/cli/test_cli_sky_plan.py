@@ -205,5 +205,8 @@ def test_shipped_skies_can_be_planned(name: str, satellites: int, altitudes_km: 
 
 
 def test_what_a_large_plan_takes_is_estimated() -> None:
-    assert estimate_line(1_000_000, 5_760.0) == ""
-    assert estimate_line(51_600, 5_760.0) == ""
+    """Beside what was measured: 302 s, 4.23 GiB and 190 MB; 13 s, 0.53 GiB and 5 MB."""
+    million = "estimate for 1,000,000 satellites over 1.60 h: about 4.85 min, 4.2 GiB of memory, 197 MB on disk"
+    assert estimate_line(1_000_000, 5_760.0) == million
+    sunrise = "estimate for 51,600 satellites over 1.60 h: about 15.0 s, 0.5 GiB of memory, 10.2 MB on disk"
+    assert estimate_line(51_600, 5_760.0) == sunrise
