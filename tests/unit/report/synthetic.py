@@ -126,9 +126,9 @@ def simulate(ring: Ring, plan: ContactPlan, sun: Illumination) -> Trace:
     accounts.append(_account("gs", 0, {key: np.zeros(n + 1, dtype=int) for key in us}, [[]] * (n + 1), n))
     return Trace(
         policy="blocking" if ring.blocking else "link_aware", fleet_nodes=tuple(range(n)), fragments=1,
-        versions=(version,), state_bits=MESSAGE_BITS, budget_steps=ring.budget_steps, merged_steps=merged, end_us=end_us,
-        step_us=int(STEP_S * 1e6),
-        tokens_per_step=TOKENS_PER_STEP, message_bits=MESSAGE_BITS, transfers=tuple(ring.transfers),
+        versions=(version,), state_bits=MESSAGE_BITS, budget_steps=ring.budget_steps, merged_steps=merged,
+        end_us=end_us, step_us=int(STEP_S * 1e6), tokens_per_step=TOKENS_PER_STEP, message_bits=MESSAGE_BITS,
+        transfers=tuple(ring.transfers),
         ops=tuple(ring.ops), accounts=tuple(accounts),
     )  # fmt: skip
 
