@@ -151,16 +151,17 @@ class _Places:
 def _first_arrival_us(parts: list[Transfer], whole: int, where: str) -> int | None:
     """When a message is first whole at the end of a hop; None if the run ended, or its sender, before that.
 
-    It may be sent again, whole again: its receiver may have failed and forgotten it.
+    It may be sent again, for others or because its receiver has failed and forgotten it: the parts of one sending
+    stand together.
     """
-    sent, heard_us = 0, 0
-    first_us: int | None = None
-    for part in sorted(parts, key=lambda t: t.start_us):
+    sent, heard_us, arrivals_us = 0, 0, []
+    for part in parts:
         sent, heard_us = sent + part.bits, max(heard_us, part.arrival_us)
         _require(sent <= whole, f"{where} goes more than there is of it")
         if sent == whole:
-            first_us, sent = heard_us if first_us is None else first_us, 0
-    return first_us
+            arrivals_us.append(heard_us)
+            sent = heard_us = 0
+    return min(arrivals_us, default=None)
 
 
 def _parents(trace: Trace) -> dict[tuple[int, int], int]:
