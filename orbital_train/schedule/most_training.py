@@ -50,7 +50,7 @@ def most_steps(setting: NodeSetting, until_us: int) -> int:
             state = _join(power, kept, dropped)
         else:
             state = _train(power, state, day)
-    return int((state.trained_us + slack_us) // setting.step_us)
+    return int(min(until_us, state.trained_us + slack_us) // setting.step_us)
 
 
 def _cycles(setting: NodeSetting, power: PowerSpec, until_us: int) -> Iterator[tuple[list[Stretch], list[Stretch]]]:
@@ -102,8 +102,8 @@ def _drop(
 ) -> _State:
     """The end of the day, for a node that trains on in the night, loses its power and charges up first.
 
-    It has lost the step in progress. One that has trained less in the night has more left at sunrise, at most the floor,
-    and is powered again earlier: that head start is granted, at the price of the training that it costs.
+    It has lost the step in progress. One that has trained less in the night has more left at sunrise, at most the
+    floor, and is powered again earlier: that head start is granted, at the price of the training that it costs.
     """
     state = _train(power, state, night)
     if state.energy_wh > power.floor_wh:
