@@ -14,6 +14,7 @@ from orbital_train.cli.energy import check_energy
 from orbital_train.cli.survey import Survey
 from orbital_train.cli.survey_cache import survey_or_cached
 from orbital_train.config import build
+from orbital_train.config.faults import fault_plan, fault_spec, refuse_unknown_nodes
 from orbital_train.config.recipe import Recipe
 from orbital_train.errors import InputError, InputWarning
 from orbital_train.orbit.crowding import check_separation
@@ -22,7 +23,10 @@ from orbital_train.orbit.fleet import ElementFileSpec, Fleet, FleetSpec, build_f
 from orbital_train.orbit.flyable import flyable
 from orbital_train.orbit.grid import StateGrid, sample
 from orbital_train.orbit.sun import sun_path
-from orbital_train.schedule.network import Bookings, Network, earliest_arrivals, latest_departures
+from orbital_train.schedule.bookings import Bookings
+from orbital_train.schedule.faults import NO_FAULTS
+from orbital_train.schedule.network import Network
+from orbital_train.schedule.routes import earliest_arrivals, latest_departures
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.simulate import simulate
 from orbital_train.schedule.synchronous import simulate_synchronous
@@ -69,9 +73,11 @@ def survey(recipe: Recipe, note: Note = _quiet) -> Survey:
     """Propagate the fleet, find light and links; the same scenario's survey comes from the cache the next time.
 
     Raises:
-        InputError: the fleet, its element sets or its links cannot be flown.
+        InputError: the fleet, its element sets or its links cannot be flown, or faults of other nodes are listed.
     """
-    return survey_or_cached(recipe, "all", lambda: _survey(recipe, note))
+    sky = survey_or_cached(recipe, "all", lambda: _survey(recipe, note))
+    refuse_unknown_nodes(recipe.faults, sky.contacts.node_names)  # one from the cache was made for other faults
+    return sky
 
 
 def _survey(recipe: Recipe, note: Note) -> Survey:
@@ -83,7 +89,7 @@ def _survey(recipe: Recipe, note: Note) -> Survey:
         if isinstance(spec, ElementFileSpec):
             check_age(fleet, recipe.time.start, horizon_s, spec.allow_old)
         _check_names(fleet, sites)
-        _warn_of_clouds(recipe)
+        refuse_unknown_nodes(recipe.faults, (*fleet.names, *(site.name for site in sites)))
         satellites: Ephemeris = Sgp4Ephemeris(fleet.names, fleet.satrecs, recipe.time.start)
         everything = joined(satellites, SiteEphemeris(sites, recipe.time.start)) if sites else satellites
         note("propagating the fleet")
@@ -186,6 +192,7 @@ def scenario_of(recipe: Recipe, sky: Survey) -> Scenario:
         training_nodes=tuple(range(sky.satellites)),
         budget_steps=recipe.schedule.budget_steps,
         evaluate_every_steps=evaluate_every,
+        faults=NO_FAULTS if sky.ideal else fault_plan(recipe, sky.contacts, sky.satellites),
     )
 
 
@@ -227,6 +234,7 @@ def check_scenario(recipe: Recipe, sky: Survey, scenario: Scenario) -> None:
     if horizon_s < FEWEST_ORBITS * sky.period_s:
         orbit_h = sky.period_s / 3600.0
         _warn("time.horizon_h", recipe.time.horizon_h, f"is under two orbits of {orbit_h:.2f} h: few windows change")
+    _warn_of_stress(recipe)
     _check_talk(scenario)
     check_energy(scenario, build.power_spec(recipe))
 
@@ -239,8 +247,9 @@ def _check_talk(scenario: Scenario) -> None:
     network, bits = Network(scenario.contacts), scenario.workload.message_bits
     for i in sorted(nodes):
         others = nodes - {i}
-        heard = not others.isdisjoint(earliest_arrivals(network, Bookings(), i, 0, bits, others))
-        if not heard or others.isdisjoint(latest_departures(network, Bookings(), i, network.horizon_us, bits, others)):
+        said = earliest_arrivals(network, Bookings(), {i: 0}, bits, others).arrival_us
+        heard = latest_departures(network, Bookings(), i, network.horizon_us, bits, others).leave_us
+        if others.isdisjoint(said) or others.isdisjoint(heard):
             linked = i in scenario.contacts.source.tolist()
             why = f"no contact carries a message of {bits / 8e9:.3g} GB" if linked else "it has no contact at all"
             raise InputError(
@@ -260,11 +269,12 @@ def _warn(key: str, value: object, problem: str) -> None:
     warnings.warn(f"{key} = {value!r}: {problem}", InputWarning, stacklevel=3)
 
 
-def _warn_of_clouds(recipe: Recipe) -> None:
-    cloudy = [site.name for site in build.sites(recipe) if site.cloud_fraction > 0]
-    if cloudy:
-        problem = "cut the contact plan itself: the policy knows them as far ahead as all links, as a perfect forecast"
-        _warn("ground_sites.cloud_fraction", ", ".join(cloudy), problem)
+def _warn_of_stress(recipe: Recipe) -> None:
+    """A stress test is called one."""
+    spec = fault_spec(recipe)
+    if spec.stress:
+        rates = f"{spec.outages_per_year:.4g} outages and {spec.losses_per_year:.4g} losses of a satellite a year"
+        _warn("faults", rates, "is a stress test: a chip in orbit resets about once in three years")
 
 
 def _check_names(fleet: Fleet, sites: tuple[GroundSite, ...]) -> None:

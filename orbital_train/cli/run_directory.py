@@ -44,7 +44,7 @@ class RunDirectory:
 
     @property
     def plan(self) -> Path:
-        """Folder of the contact plan, the link opportunities and the illumination."""
+        """Folder of the contact plan, the link opportunities, the illumination and the fault plan."""
         return self.path / "plan"
 
     @property
@@ -82,6 +82,7 @@ class RunDirectory:
         self.plan.mkdir(exist_ok=True)
         self.recipe.write_text(dump_recipe(recipe), encoding="utf-8")
         write_windows(flight.survey, self.plan)
+        flight.scenario.faults.write(self.plan / "faults.jsonl")
         for name, text in (exports or {}).items():
             (self.plan / name).write_text(text, encoding="utf-8")
         told = {"ideal": flight.survey.ideal, "notes": list(flight.notes)}

@@ -29,8 +29,11 @@ SWITCH = "ORBITAL_TRAIN_PLAN_CACHE"
 # Tables that no survey depends on. What is not named here makes another survey, as do keys that are yet to come.
 _NO_MATTER: dict[str, Any] = {
     **dict.fromkeys(("name", "description", "assumptions"), True),
-    **dict.fromkeys(("power", "workload", "schedule", "model", "data", "inner", "outer", "cluster", "compare"), True),
-    "seeds": {"init", "data"},
+    **dict.fromkeys(
+        ("power", "workload", "schedule", "model", "data", "inner", "outer", "cluster", "compare", "faults"), True
+    ),
+    "seeds": {"init", "data", "faults", "clouds"},
+    "ground_sites": {"__all__": {"cloud_fraction", "cloudy_h"}},
 }
 _PACKAGES = ("numpy", "scipy", "sgp4", "skyfield")
 _CODE = ("orbit", "windows", "config", "cli")

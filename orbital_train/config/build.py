@@ -26,8 +26,8 @@ from orbital_train.orbit.ephemeris import GroundSite
 from orbital_train.orbit.fleet import ElementFileSpec, FleetSpec
 from orbital_train.orbit.shells import LayeredSpec, ShellSpec, SunSynchronousSpec, WalkerSpec
 from orbital_train.schedule.known import Policy
-from orbital_train.schedule.policies.fixed_period import FixedPeriod, FixedPeriodMemory
-from orbital_train.schedule.policies.link_aware import LinkAware, LinkAwareMemory
+from orbital_train.schedule.policies.fixed_period import FixedPeriod
+from orbital_train.schedule.policies.link_aware import LinkAware
 from orbital_train.schedule.power import PowerSpec
 from orbital_train.schedule.radiator import RadiatorSpec, training_limit_w
 from orbital_train.schedule.throttle import refuse_low_cap, step_time_factor
@@ -150,8 +150,8 @@ def link_spec(recipe: Recipe) -> LinkSpec:
         fields_of_regard=tuple(FieldOfRegard(**field.model_dump()) for field in links.fields_of_regard),
         sun_exclusion_deg=links.sun_exclusion_deg,
         ground_rate_bps=links.ground_rate_gbps * 1e9,
+        terrestrial_bps=None if links.terrestrial_gbps is None else links.terrestrial_gbps * 1e9,
         site_links={site.name: _site_links(site, links) for site in sites(recipe)},
-        cloud_seed=recipe.seeds.clouds,
     )
 
 
@@ -181,8 +181,6 @@ def _site_links(site: Site, links: Links) -> SiteLinkSpec:
         mask_deg=usual_deg if site.mask_deg is None else site.mask_deg,
         down_bps=down_gbps * 1e9,
         up_bps=(site.uplink_gbps or down_gbps) * 1e9,
-        cloud_fraction=site.cloud_fraction,
-        mean_cloudy_s=site.cloudy_h * 3600.0,
     )
 
 
@@ -264,7 +262,7 @@ def workload(recipe: Recipe) -> Workload:
     )
 
 
-def policy(recipe: Recipe, node_names: tuple[str, ...]) -> Policy[LinkAwareMemory] | Policy[FixedPeriodMemory] | None:
+def policy(recipe: Recipe, node_names: tuple[str, ...]) -> Policy[Any] | None:
     """The sync policy; None is the fully connected baseline, which is not event-driven.
 
     Raises:
@@ -279,14 +277,14 @@ def policy(recipe: Recipe, node_names: tuple[str, ...]) -> Policy[LinkAwareMemor
             max_staleness=schedule.max_staleness,
             drift_steps=schedule.drift_steps,
             lookahead_s=schedule.lookahead_h * 3600.0,
-            adoption=schedule.adoption,
+            adopt=schedule.adoption,
             weights=schedule.weights,
         )
     if schedule.home is not None and schedule.home not in node_names:
         raise InputError("schedule.home", schedule.home, f"must be one of {', '.join(node_names)}")
     return FixedPeriod(
         inner_steps=schedule.inner_steps if schedule.policy == "fixed_period" else None,
-        home=0 if schedule.home is None else node_names.index(schedule.home),
+        site=0 if schedule.home is None else node_names.index(schedule.home),
         form=schedule.form if schedule.policy == "fixed_period" else "blocking",
         timeout_s=schedule.timeout_s,
         weights=schedule.weights,

@@ -18,6 +18,8 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     Strict,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -204,6 +206,13 @@ class Site(Table):
     cloudy_h: PositiveFloat = 6.0
     """Mean length of a cloudy spell."""
 
+    @field_validator("cloud_fraction")
+    @classmethod
+    def _lasers_only(cls, fraction: float, info: ValidationInfo) -> float:
+        if fraction > 0 and info.data.get("medium") == "radio":
+            raise ValueError("clouds stop only optical sites; leave it out")
+        return fraction
+
 
 class Light(Table):
     """The shadow of the Earth."""
@@ -268,6 +277,8 @@ class Links(Table):
     ground_mask_deg: Annotated[float, Field(ge=0.0, lt=90.0)] | None = None
     """Lowest elevation at ground sites; 20 for optical and 10 for radio sites if not given."""
     ground_rate_gbps: PositiveFloat = 1.8
+    terrestrial_gbps: PositiveFloat | None = None
+    """Between any two ground sites, over a network on the ground that is always up; without, they have none."""
     plan: str | None = None
     """Contact plan to fly in place of computed links, relative to the recipe's folder: ``.parquet``, ``.json`` (HDTN),
     ``.ion`` or ``.ionrc`` (ION). The other keys of this table then say nothing."""
@@ -353,6 +364,98 @@ class Schedule(Table):
     """``link_aware``: how far ahead a round is planned."""
 
 
+def _after_start(end_h: float, info: ValidationInfo) -> float:
+    start_h = info.data.get("start_h", 0.0)
+    if end_h <= start_h:
+        raise ValueError(f"must be after start_h = {start_h:g}")
+    return end_h
+
+
+EndHours = Annotated[float, AfterValidator(_after_start)]
+
+
+class ListedOutage(Table):
+    """A satellite or ground site is down: it neither trains nor sends nor hears."""
+
+    node: str
+    """Its name."""
+    start_h: NonNegativeFloat
+    """Hours after ``time.start``."""
+    end_h: EndHours | None = None
+    """For ever if not given."""
+    loses_state: bool = False
+    """Loses its on-board store too; from ``start_h`` = 0 on, this is a node that joins late."""
+
+
+class ListedLinkOutage(Table):
+    """Two nodes cannot send to each other."""
+
+    a: str
+    """Name of a satellite or ground site."""
+    b: str | None = None
+    """Name of the other one; all links of ``a`` if not given."""
+    start_h: NonNegativeFloat
+    end_h: EndHours
+    """Data flows again at once: the time of a new acquisition is not added."""
+
+    @field_validator("b")
+    @classmethod
+    def _another_node(cls, b: str | None, info: ValidationInfo) -> str | None:
+        if b is not None and b == info.data.get("a"):
+            raise ValueError("must be another node than a")
+        return b
+
+
+class ListedSlowDown(Table):
+    """A satellite trains more slowly: its chips are too hot."""
+
+    node: str
+    start_h: NonNegativeFloat
+    end_h: EndHours
+    factor: Annotated[float, Field(ge=1.0)]
+    """An inner step takes so many times as long."""
+
+
+Rate = Annotated[float, Field(ge=0.0, le=60.0)]
+
+
+class Faults(Table):
+    """What fails, beyond what a policy can foresee: at random with ``seeds.faults``, and as listed. Nothing by default.
+
+    Rates are for the time in which a satellite is up or a link is not out. Clouds are a key of ``ground_sites``.
+    """
+
+    outages_per_node_hour: Rate = 0.0
+    """A satellite resets and is down for a while. A chip in orbit does so once in about three years (4e-5)."""
+    outage_min: PositiveFloat = 10.0
+    """Length of such an outage."""
+    state_loss_fraction: Fraction = 0.0
+    """Part of these outages in which the on-board store is lost too."""
+    losses_per_node_year: Annotated[float, Field(ge=0.0, le=10_000.0)] = 0.0
+    """A satellite is lost for ever."""
+    late_fraction: Fraction = 0.0
+    """Probability of a satellite to join late."""
+    late_within_h: PositiveFloat = 6.0
+    """Those that do join at any time until then."""
+    link_outages_per_link_hour: Rate = 0.0
+    """A link fails, and has to be acquired again."""
+    link_outage_min: PositiveFloat = 5.0
+    """Length of such an outage, without the acquisition."""
+    missed_acquisition_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Part of the acquisitions that fail, and are tried again."""
+    slow_downs_per_node_hour: Rate = 0.0
+    """A satellite's chips get too hot, and it trains more slowly for a while."""
+    slow_down_min: PositiveFloat = 20.0
+    """Length of such a time."""
+    slow_down_factor: Annotated[float, Field(ge=1.0)] = 2.0
+    """An inner step then takes so many times as long."""
+    lengths: Literal["fixed", "exponential"] = "fixed"
+    """All three lengths are always the same, or exponentially distributed with this mean."""
+    outage: Annotated[tuple[ListedOutage, ...], _LIST] = ()
+    link_outage: Annotated[tuple[ListedLinkOutage, ...], _LIST] = ()
+    slow_down: Annotated[tuple[ListedSlowDown, ...], _LIST] = ()
+
+
 class Model(Table):
     """The model that is *trained*: a small GPT. It stands for the flown one."""
 
@@ -406,7 +509,9 @@ class Seeds(Table):
     init: Annotated[int, Field(ge=0, lt=2**32)] = 0
     data: Annotated[int, Field(ge=0, lt=2**32)] = 0
     clouds: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    """Of the clouds over optical sites; part of the sky, which all arms and repetitions share."""
+    """Of the clouds over optical sites; all arms and repetitions share them."""
+    faults: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Of the faults; all arms and repetitions share them."""
 
 
 class Cluster(Table):
@@ -465,6 +570,7 @@ class Recipe(Table):
     power: Power
     workload: WorkloadTable
     schedule: Schedule
+    faults: Faults = Faults()
     model: Model = Model()
     data: Data
     inner: Inner = Inner()

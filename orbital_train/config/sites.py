@@ -45,5 +45,6 @@ def _site(path: Path, line: int, row: dict[str | None, str | list[str] | None]) 
     elif first["type"] == "missing":
         problem = f"{column} is missing"
     else:
-        problem = f"{column} = {first['input']!r}: {first['msg'].replace('Input should', 'must')}"
+        message = first["msg"].removeprefix("Value error, ").replace("Input should", "must")
+        problem = f"{column} = {first['input']!r}: {message}"
     raise InputError(_KEY, str(path), f"line {line}: {problem}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from orbital_train.schedule.faults import NO_FAULTS, FaultPlan
 from orbital_train.schedule.node import Node, NodeSetting
 from orbital_train.schedule.power import PowerSpec
 from orbital_train.schedule.workload import Workload
@@ -29,6 +30,7 @@ class Scenario:
     training_nodes: tuple[int, ...]
     budget_steps: int
     evaluate_every_steps: int  # of the fleet, merged
+    faults: FaultPlan = NO_FAULTS
 
     @property
     def horizon_us(self) -> int:

@@ -1,9 +1,9 @@
 """What a run will need, before any worker starts: parameters, memory and disk. Needs no torch.
 
 Everything that scales with the model is float32. Per node: parameters, two AdamW moments, a snapshot and a mark, i.e.
-5 P. Per worker: the gradient, the sum of a merge and its buffers, i.e. 3 P; two P (parameters, momentum) for every
-version of the global model held at once; 3 P for the synchronous replica, if there is one. Activations come on top,
-once per worker, since its nodes train in turn.
+5 P; a sum formed on the way takes the place of a snapshot that went into it. Per worker: the gradient, the sum of a
+merge and its buffers, i.e. 3 P; two P (parameters, momentum) for every version of the global model held at once; 3 P
+for the synchronous replica, if there is one. Activations come on top, once per worker, since its nodes train in turn.
 """
 
 from __future__ import annotations

@@ -26,24 +26,23 @@ def detached(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 @dataclass(kw_only=True)
 class NodeState:
-    """A node's replica and what it holds beside it: snapshots not yet merged, marks not yet adopted, by name."""
+    """A node's replica and what it holds beside it, by name: outer gradients and sums not yet merged, marks not yet
+    adopted."""
 
     replica: Replica
-    base_version: int = 0  # the version of the global model that it adopted last
     held: dict[str, Tensor] = field(default_factory=dict)
 
     def save(self) -> Saved:
         """Everything that :meth:`load` needs."""
         return Saved(
             tensors=detached({**replica_tensors(self.replica), **self.held}),
-            meta={"inner_steps": self.replica.steps, "base_version": self.base_version},
+            meta={"inner_steps": self.replica.steps},
         )
 
     def load(self, saved: Saved) -> None:
         """Become exactly what was saved."""
         load_replica(self.replica, saved.tensors)
         self.replica.steps = saved.meta["inner_steps"]
-        self.base_version = saved.meta["base_version"]
         device = self.replica.parameters_P.device
         own = replica_tensors(self.replica)
         self.held = {n: t.to(device, copy=True) for n, t in saved.tensors.items() if n not in own}

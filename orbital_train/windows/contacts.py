@@ -19,6 +19,7 @@ from orbital_train.windows.nearest_plan import with_nearest
 from orbital_train.windows.plan import ContactPlan, LinkKind
 from orbital_train.windows.search import Windows
 from orbital_train.windows.terminals import Pools, match
+from orbital_train.windows.terrestrial import with_terrestrial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +79,10 @@ def plan_links(
         found, links = with_nearest(found, links, grid, len(fleet), spec, sun)
         kept = found
     names = (*fleet.names, *(site.name for site in sites))
-    return PlannedLinks(opportunities=kept, contacts=plan_of_links(names, grid, found, links, spec))
+    contacts = plan_of_links(names, grid, found, links, spec)
+    if spec.terrestrial_bps is not None:
+        contacts = with_terrestrial(contacts, sites, spec.terrestrial_bps)
+    return PlannedLinks(opportunities=kept, contacts=contacts)
 
 
 def _with_terminals(

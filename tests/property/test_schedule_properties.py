@@ -6,14 +6,12 @@ import itertools
 import math
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orbital_train.schedule.known import Policy
 from orbital_train.schedule.measures import measure
-from orbital_train.schedule.network import Bookings, Hop, Network, earliest_arrivals, latest_departures
 from orbital_train.schedule.node import Node, NodeSetting
 from orbital_train.schedule.policies.fixed_period import FixedPeriod
 from orbital_train.schedule.policies.link_aware import LinkAware
@@ -29,87 +27,6 @@ BITS = 1_000_000
 
 def few(examples: int) -> settings:
     return settings(max_examples=examples, deadline=None, derandomize=True)
-
-
-# -- routes ---
-
-
-@st.composite
-def networks(draw: st.DrawFn, nodes: int = 4) -> Network:
-    """Up to eight two-way contacts in a minute, each with a rate and a light time of its own."""
-    windows = []
-    for _ in range(draw(st.integers(1, 8))):
-        a, b = draw(st.permutations(range(nodes)))[:2]
-        start_s = draw(st.integers(0, 50))
-        windows.append((a, b, float(start_s), float(start_s + draw(st.integers(1, 25)))))
-    plan = contacts(nodes, windows, 90.0, 1e6, 0.0)
-    rate_bps = draw(st.lists(st.sampled_from([2.5e5, 1e6, math.inf]), min_size=len(plan), max_size=len(plan)))
-    owlt_s = draw(st.lists(st.sampled_from([0.0, 0.5, 7.0]), min_size=len(plan), max_size=len(plan)))
-    return Network(replace(plan, rate_bps=np.array(rate_bps), owlt_s=np.array(owlt_s)))
-
-
-def booked(net: Network, messages: list[tuple[int, int, int]]) -> Bookings:
-    """Bookings of these (source, dest, ready_s), each by its earliest arrival."""
-    bookings = Bookings()
-    for source, dest, ready_s in messages:
-        route = earliest_arrivals(net, bookings, source, ready_s * S, BITS).get(dest)
-        if route is not None:
-            bookings.add(route, 0)
-    return bookings
-
-
-messages = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 60)), max_size=4)
-
-
-def exhaustive_us(net: Network, bookings: Bookings, source: int, ready_us: int) -> dict[int, int]:
-    """Earliest arrivals by trying every path without a loop, contact by contact."""
-    best: dict[int, int] = {}
-
-    def walk(here: int, here_us: int, seen: frozenset[int]) -> None:
-        for dest, edges in net.out[here].items():
-            for contact in edges.contacts:
-                fit = bookings.first_fit(contact, here_us, BITS)
-                if dest not in seen and fit is not None and fit[1] + contact.owlt_us <= net.horizon_us:
-                    arrival_us = fit[1] + contact.owlt_us
-                    best[dest] = min(best.get(dest, arrival_us), arrival_us)
-                    walk(dest, arrival_us, seen | {dest})
-
-    walk(source, ready_us, frozenset({source}))
-    return best
-
-
-@given(net=networks(), traffic=messages, ready_s=st.integers(0, 60))
-@few(150)
-def test_routes_arrive_as_early_as_an_exhaustive_search_finds(
-    net: Network, traffic: list[tuple[int, int, int]], ready_s: int
-) -> None:
-    bookings = booked(net, traffic)
-    found = earliest_arrivals(net, bookings, 0, ready_s * S, BITS)
-    assert {i: route[-1].arrival_us for i, route in found.items()} == exhaustive_us(net, bookings, 0, ready_s * S)
-    for dest, route in found.items():
-        assert_joined(route, 0, dest, ready_s * S)
-
-
-def assert_joined(route: tuple[Hop, ...], source: int, dest: int, ready_us: int) -> None:
-    assert (route[0].source, route[-1].dest) == (source, dest)
-    assert route[0].start_us >= ready_us
-    for a, b in itertools.pairwise(route):
-        assert (a.dest, a.arrival_us <= b.start_us) == (b.source, True)
-
-
-@given(net=networks(), traffic=messages, deadline_s=st.integers(0, 90))
-@few(150)
-def test_leaving_at_the_latest_departure_is_in_time_and_a_microsecond_later_is_not(
-    net: Network, traffic: list[tuple[int, int, int]], deadline_s: int
-) -> None:
-    bookings, deadline_us = booked(net, traffic), deadline_s * S
-    late = latest_departures(net, bookings, 3, deadline_us, BITS)
-    for node in (0, 1, 2):
-        if node in late:
-            assert earliest_arrivals(net, bookings, node, late[node], BITS)[3][-1].arrival_us <= deadline_us
-        after_us = late[node] + 1 if node in late else 0
-        too_late = earliest_arrivals(net, bookings, node, after_us, BITS).get(3)
-        assert too_late is None or too_late[-1].arrival_us > deadline_us
 
 
 # -- power ---
@@ -169,11 +86,11 @@ def test_a_nodes_energy_balances_and_its_predictions_come_true(
 POLICIES: dict[str, Policy] = {
     "keep": LinkAware(min_inner_steps=5, drift_steps=60.0, max_staleness=2, lookahead_s=3000.0),
     "keep, uniform": LinkAware(min_inner_steps=1, drift_steps=20.0, max_staleness=8, weights="uniform"),
-    "replace": LinkAware(min_inner_steps=8, drift_steps=60.0, adoption="replace"),
-    "blocking": FixedPeriod(inner_steps=12, home=0),
-    "skipping": FixedPeriod(inner_steps=9, home=1, form="skipping", timeout_s=75.0),
-    "skipping, no patience": FixedPeriod(inner_steps=3, home=0, form="skipping", timeout_s=0.0, weights="uniform"),
-    "local_then_average": FixedPeriod(inner_steps=None, home=0, name="local_then_average"),
+    "replace": LinkAware(min_inner_steps=8, drift_steps=60.0, adopt="replace"),
+    "blocking": FixedPeriod(inner_steps=12, site=0),
+    "skipping": FixedPeriod(inner_steps=9, site=1, form="skipping", timeout_s=75.0),
+    "skipping, no patience": FixedPeriod(inner_steps=3, site=0, form="skipping", timeout_s=0.0, weights="uniform"),
+    "local_then_average": FixedPeriod(inner_steps=None, site=0, name="local_then_average"),
 }
 
 
@@ -267,7 +184,7 @@ def test_where_every_node_is_always_linked_the_whole_budget_is_merged(fleet: Sce
     trained = sum(account.steps for account in trace.accounts)
     if trace.end_us < linked.horizon_us:
         assert trained == linked.budget_steps
-        if getattr(policy, "adoption", "keep") == "keep":
+        if getattr(policy, "adopt", "keep") == "keep":
             assert trace.merged_steps == linked.budget_steps
     else:  # too little power for the budget
         assert linked.power is not None
@@ -312,8 +229,8 @@ def test_link_aware_on_an_ideal_network_is_fixed_period(
     adoption: str, nodes: int, inner_steps: int, budget_steps: int, weights: str
 ) -> None:
     fleet = ideal(nodes, budget_steps)
-    aware = LinkAware(min_inner_steps=inner_steps, adoption=adoption, weights=weights)  # type: ignore[arg-type]
-    fixed = FixedPeriod(inner_steps=inner_steps, home=0, weights=weights)  # type: ignore[arg-type]
+    aware = LinkAware(min_inner_steps=inner_steps, adopt=adoption, weights=weights)  # type: ignore[arg-type]
+    fixed = FixedPeriod(inner_steps=inner_steps, site=0, weights=weights)  # type: ignore[arg-type]
     a, b = simulate(fleet, aware), simulate(fleet, fixed)
     assert training_ops(a, adoption) == training_ops(b, "replace")
     assert (a.merged_steps, a.end_us) == (b.merged_steps, b.end_us) == (budget_steps, b.end_us)

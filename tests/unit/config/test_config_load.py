@@ -72,7 +72,7 @@ def test_paths_are_taken_from_the_recipes_folder(tmp_path: Path):
         ("schedule.inner_stepz=5", "schedule.inner_stepz", 5, "unknown key; did you mean inner_steps?"),
         ("fleet.planez=3", "fleet.planez", 3, "unknown key; did you mean planes?"),
         ("modle.width=3", "modle", "a table", "unknown key; did you mean model?"),
-        ("seeds.fault=3", "seeds.fault", 3, "unknown key; accepted: init, data"),
+        ("seeds.weather=3", "seeds.weather", 3, "unknown key; accepted: init, data, clouds, faults"),
         ("compare.arms.link_aware.inner=1", "compare.arms.link_aware.inner", 1, "unknown key; did you mean inner_lr?"),
         ('ground_sites=[{nam="x"}]', "ground_sites.0.nam", "x", "unknown key; did you mean name?"),
         ("links.terminals=many", "links.terminals", "many", "must be a valid integer"),

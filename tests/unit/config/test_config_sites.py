@@ -55,6 +55,10 @@ def test_a_table_comes_after_the_recipes_own_sites(tmp_path: Path):
             "line 2: terminals = '2.5': must be a valid integer, unable to parse string as an integer",
         ),
         (TABLE.replace(",390,2", ",390,0"), "line 2: terminals = '0': must be greater than or equal to 1"),
+        (
+            "name,latitude_deg,longitude_deg,medium,cloud_fraction\nOslo,60,10,radio,0.5\n",
+            "line 2: cloud_fraction = '0.5': clouds stop only optical sites; leave it out",
+        ),
         (TABLE.replace("15.41,,", ",,"), "line 3: longitude_deg is missing"),
         (TABLE.replace("78.23,15.41,,", "78.23"), "line 3: longitude_deg is missing"),
         (TABLE.replace(",390,2", ",390,2,7"), "line 2: has more fields than the header"),

@@ -42,6 +42,36 @@ def contacts(nodes: int, windows: Sequence[Window], horizon_s: float, rate_bps: 
     )
 
 
+def one_way(
+    rows: Sequence[Window],
+    nodes: int = 4,
+    *,
+    rate_bps: Sequence[float] | float = 1e6,
+    owlt_s: Sequence[float] | float = 0.0,
+    horizon_s: float = 1000.0,
+) -> ContactPlan:
+    """One-way contacts in the order of their starts, each on terminals of its own."""
+    assert list(rows) == sorted(rows, key=lambda row: row[2])
+    source, dest, start_s, end_s = (np.array(column) for column in zip(*rows, strict=True))
+    ids = np.arange(len(rows))
+    return ContactPlan(
+        node_names=tuple(f"n{i}" for i in range(nodes)),
+        horizon_s=horizon_s,
+        contact_id=ids,
+        link_id=ids,
+        source=source,
+        dest=dest,
+        source_terminal=ids,
+        dest_terminal=ids,
+        acquire_start_s=start_s.astype(float),
+        start_s=start_s.astype(float),
+        end_s=end_s.astype(float),
+        rate_bps=np.broadcast_to(rate_bps, len(rows)).astype(float),
+        owlt_s=np.broadcast_to(owlt_s, len(rows)).astype(float),
+        kind=np.full(len(rows), int(LinkKind.ISL)),
+    )
+
+
 def light(nodes: int, horizon_s: float, dark: Sequence[tuple[int, float, float]] = ()) -> Illumination:
     """Sunlight, but for these (node, start_s, end_s), which are umbra."""
     edges, fractions = [], []

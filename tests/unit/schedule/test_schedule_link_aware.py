@@ -31,7 +31,7 @@ def test_it_merges_more_per_second_than_blocking_fixed_period_where_nights_roll(
     fleet = scenario(6, horizon_s=DAY_S, dark=rolling_night(6, DAY_S), power=replace(POWER, battery_wh=120.0))
     fleet = replace(fleet, budget_steps=8000)
     aware = simulate(fleet, LinkAware(min_inner_steps=20))
-    fixed = simulate(fleet, FixedPeriod(inner_steps=20, home=0))
+    fixed = simulate(fleet, FixedPeriod(inner_steps=20, site=0))
     for trace in (aware, fixed):
         validate(trace, fleet)
     aware_rate, fixed_rate = (t.merged_steps / t.end_us for t in (aware, fixed))
@@ -173,7 +173,7 @@ def test_the_drift_term_bounds_the_length_of_rounds() -> None:
 
 def test_replacing_adoption_waits_and_loses_nothing_that_it_sent() -> None:
     fleet = scenario(4, budget_steps=800)
-    trace = simulate(fleet, LinkAware(min_inner_steps=20, adoption="replace"))
+    trace = simulate(fleet, LinkAware(min_inner_steps=20, adopt="replace"))
     validate(trace, fleet)
     assert {op.mode for op in ops(trace, Adopt)} == {"replace"}
     assert measure(trace).lost_steps == 0

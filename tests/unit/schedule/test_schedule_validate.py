@@ -16,7 +16,7 @@ from orbital_train.schedule.validate import TraceError, validate
 from tests.unit.schedule.scenarios import scenario
 
 FLEET = scenario(3, windows=[(0, 1, 0.0, 20_000.0), (1, 2, 0.0, 20_000.0)], budget_steps=60)
-TRACE = simulate(FLEET, FixedPeriod(inner_steps=10, home=0))
+TRACE = simulate(FLEET, FixedPeriod(inner_steps=10, site=0))
 
 
 def find(kind: type[Op], number: int = 0, **fields: object) -> Op:
@@ -97,6 +97,14 @@ BROKEN: dict[str, tuple[Callable[[], Trace], str]] = {
                                                         end_us=TRACE.transfers[0].end_us + 3_200_000))
         ),
         "two transfers at once",
+    ),
+    "a contribution of which a part is missing": (
+        lambda: with_transfer(hop_of(1), bits=31_999_999),
+        r"snap/1/0@1: 1 to 0 carry only a part of it",
+    ),
+    "a result of which a part is sent twice": (
+        lambda: with_op(find(Adopt, node=1), transfers=find(Adopt, node=1).transfers * 2),
+        "result/0@1: 0 to 1 carry",
     ),
     "weights that do not add up": (lambda: weights(0.5, 0.25, 0.24), "weights add up to 0.99"),
     "weights that are all zero": (lambda: weights(0.0, 0.0, 0.0), "weights add up to 0"),

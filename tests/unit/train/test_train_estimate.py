@@ -1,15 +1,26 @@
 """Memory and disk, estimated and real."""
 
+import pytest
+
+from orbital_train.schedule.trace import Trace
 from orbital_train.train.estimate import checkpoint_bytes, parameter_count, worker_bytes
 from orbital_train.train.liveness import peak_versions
 from orbital_train.train.spec import ModelSpec
-from tests.unit.train.traces import Group, rounds_trace, tiny_problem, tiny_spec
+from tests.unit.train.traces import Group, rounds_trace, streaming_trace, tiny_problem, tiny_spec
 
 
-def test_estimate_bounds_what_the_executor_saves() -> None:
-    """Four nodes, blocking rounds: the largest state at any cut is within the estimate, and above 60 % of it."""
+@pytest.mark.parametrize(
+    "trace",
+    [
+        rounds_trace((0, 1, 2, 3), rounds=2, steps=1, mode="keep"),
+        rounds_trace((0, 1, 2, 3), rounds=2, steps=1, mode="keep", fragments=3),
+        streaming_trace(),
+    ],
+    ids=["rounds", "fragments", "streaming"],
+)
+def test_estimate_bounds_what_the_executor_saves(trace: Trace) -> None:
+    """Four nodes: the largest state at any cut is within the estimate, and above 60 % of it."""
     spec = tiny_spec()
-    trace = rounds_trace((0, 1, 2, 3), rounds=2, steps=1, mode="keep")
     group = Group.of(trace, spec, lambda: tiny_problem(spec, trace.fleet_nodes), 1)
     sizes = []
     for cut in range(len(trace.ops)):
