@@ -10,8 +10,9 @@
   no more of them than messages can pass the narrowest cut between it and the place; relays hold what arrives there.
 - Where contributions hold H steps on average, steps are at most H times the contributions that the links allow.
 
-Bounds hold for messages of the whole model, and for any times at which they are sent. That results come back, that a
-message takes time, that links are shared by messages of several nodes, and that sending takes energy is relaxed.
+Contributions are counted in whole models: one of a fragment is its share of one. Relaxed are: when messages are sent
+and how long they take, that results come back, that links are shared by messages of several nodes, the energy of
+sending, and faults.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Limits:
     nodes: tuple[int, ...]  # indices into the contact plan's nodes
     energy_steps: IntArray  # (M,) by the end
     departure_steps: IntArray  # (M,) by the last departure
-    contributions: FloatArray  # (M, M) most contributions of a node (column) that count for a place (row)
+    contributions: FloatArray  # (M, M) of whole models: the most of a node (column) that count for a place (row)
     own_contributions: FloatArray  # (M,) the same of a place itself, merged with those of others
 
 
@@ -60,31 +61,32 @@ class Bound:
     nodes: tuple[int, ...]
     energy_steps: IntArray  # (M,) each node's own limits: by energy,
     departure_steps: IntArray  # by its last departure too; 0 where nothing can get from it to the place
-    contributions: FloatArray  # most contributions that are merged; may be inf
+    contributions: FloatArray  # most contributions of whole models; may be inf
 
 
 def find_limits(scenario: Scenario, until_us: int | None = None) -> Limits:
     """What energy and links allow by ``until_us``, or by the horizon. The budget is not looked at."""
     until_us = scenario.horizon_us if until_us is None else until_us
     group = np.array(scenario.training_nodes)
-    capacity = pair_capacity(scenario.contacts, scenario.workload.message_bits, until_us)
+    workload = scenario.workload
+    capacity = pair_capacity(scenario.contacts, workload.fragment_bits, until_us)
     nodes = scenario.build_nodes()
     settings = [nodes[i].setting for i in scenario.training_nodes]
     energy = [most_steps(setting, until_us) for setting in settings]
     last_us = capacity.last_departure_us()[group].tolist()
     departure = [most_steps(setting, max(0, at_us)) for setting, at_us in zip(settings, last_us, strict=True)]
-    contributions, to_relays = _contributions(capacity, group, max(1, *energy))
+    contributions, to_relays = _contributions(capacity, group, max(1, *energy) * workload.fragments)
     return Limits(
         nodes=scenario.training_nodes,
         energy_steps=np.array(energy),
         departure_steps=np.minimum(departure, energy),
-        contributions=contributions,
-        own_contributions=capacity.arriving()[group] + to_relays,
+        contributions=contributions / workload.fragments,
+        own_contributions=(capacity.arriving()[group] + to_relays) / workload.fragments,
     )
 
 
 def _contributions(capacity: Capacity, group: IntArray, most: int) -> tuple[FloatArray, FloatArray]:
-    """Contributions of each training node (column) that can count for each place (row), and that can reach relays."""
+    """Messages of each training node (column) that can count for each place (row), and that can reach relays."""
     m, leaving = group.size, capacity.leaving()[group]
     relays = m < capacity.nodes
     if m > MOST_CUT:
@@ -119,14 +121,14 @@ def _at_place(limits: Limits, z: int, mean: float | None) -> tuple[int, int, Int
     """Steps for any means and for even ones; steps and contributions of each node, (M,)."""
     contributions = limits.contributions[z].copy()
     contributions[z] = limits.own_contributions[z]
-    steps = np.where(contributions >= 1, limits.departure_steps, 0)
+    steps = np.where(contributions > 0, limits.departure_steps, 0)
     steps[z] = limits.energy_steps[z]
     if mean is None:
         return int(steps.sum()), int(steps.sum()), steps, contributions
     carried = np.minimum(contributions, steps)  # a contribution holds a step at least
     total = min(int(steps.sum()), _whole(mean * float(carried.sum())))
-    even = np.minimum(steps, np.floor(mean * carried * (1.0 + _ROUNDING)))
-    return total, int(even.sum()), steps, contributions
+    even = _whole(float(np.minimum(steps, mean * carried).sum()))
+    return total, even, steps, contributions
 
 
 def _whole(value: float) -> int:
@@ -140,25 +142,26 @@ def binding_terms(found: Bound) -> tuple[Term, ...]:
 
 def _term(found: Bound, i: int) -> Term:
     steps, contributions = int(found.departure_steps[i]), float(found.contributions[i])
-    if contributions < 1 and found.nodes[i] != found.place:
+    if contributions == 0 and found.nodes[i] != found.place:
         return "no link"
     if found.mean_inner_steps is not None and found.mean_inner_steps * contributions < steps:
         return "contributions"
     return "energy" if steps == found.energy_steps[i] else "last departure"
 
 
-def merged_with_others(trace: Trace) -> tuple[int, int]:
-    """Steps that were merged, and the contributions that held them, but for merges of one node's at its own place.
+def merged_with_others(trace: Trace) -> tuple[int, float | None]:
+    """Whole steps that were merged, and how many a contribution held, but for merges of a node's own at its own place.
 
-    Such a merge needs no link, and nobody learns from anybody: it only cuts a node's training into pieces.
+    Such a merge needs no link, and nobody learns from anybody: it only cuts a node's training into pieces. The mean is
+    None where no other merge was made.
     """
-    steps = contributions = 0
-    for merge in trace.of_kind(Merge):
-        filled = [c for c in merge.contributions if c.steps]
-        if {c.node for c in filled} != {merge.site}:
-            steps += sum(c.steps for c in filled)
-            contributions += len(filled)
-    return steps, contributions
+    with_others = [[c for c in merge.contributions if c.steps] for merge in trace.of_kind(Merge) if not _alone(merge)]
+    steps, contributions = sum(c.steps for row in with_others for c in row), sum(map(len, with_others))
+    return steps // trace.fragments, steps / contributions if contributions else None
+
+
+def _alone(merge: Merge) -> bool:
+    return {c.node for c in merge.contributions if c.steps} <= {merge.site}
 
 
 def ceiling(limit: float, baseline: float) -> float:

@@ -23,7 +23,6 @@ from orbital_train.schedule.policies.link_aware import LinkAware
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.simulate import simulate
 from tests.unit.schedule.scenarios import POWER, ring, rolling_night, scenario
-from tests.unit.schedule.test_schedule_measures import merge, trace
 
 S = 1_000_000
 
@@ -100,6 +99,16 @@ def test_a_cluster_behind_a_weak_link_contributes_no_more_than_that_carries() ->
     assert (apart.steps, binding_terms(apart)[3:]) == (5998, ("no link",) * 3)
 
 
+def test_a_fragment_is_its_share_of_a_contribution() -> None:
+    """Ten windows for one message and a quarter each: twelve messages, or fifty of its four quarters."""
+    windows = [(0, 1, 1000.0 * k, 1000.0 * k + 4.0) for k in range(1, 11)]
+    fleet = scenario(2, windows=windows, power=None)
+    quarters = replace(fleet, workload=replace(fleet.workload, fragments=4))
+    assert of(fleet, 10.0).contributions.tolist() == [12.0, 12.0]
+    assert of(quarters, 10.0).contributions.tolist() == [12.5, 12.5]
+    assert (of(fleet, 10.0).steps, of(quarters, 10.0).steps) == (240, 250)
+
+
 def test_a_node_by_itself_merges_all_that_it_trains_but_with_nobody() -> None:
     fleet = scenario(1, windows=[], power=None)
     assert of(fleet).steps == 2000
@@ -145,7 +154,7 @@ def test_nodes_over_ground_sites_merge_nearly_the_bound_where_contributions_may_
 def test_waiting_for_all_is_far_below_the_bound_where_nights_roll() -> None:
     fleet = scenario(6, horizon_s=30_000.0, dark=rolling_night(6, 30_000.0), power=replace(POWER, battery_wh=120.0))
     fleet = replace(fleet, budget_steps=8000)
-    fixed, aware = (simulate(fleet, p) for p in (FixedPeriod(inner_steps=20, home=0), LinkAware(min_inner_steps=20)))
+    fixed, aware = (simulate(fleet, p) for p in (FixedPeriod(inner_steps=20, site=0), LinkAware(min_inner_steps=20)))
     rates = [t.merged_steps / t.end_us for t in (fixed, aware)]
     limit = bound(find_limits(fleet, aware.end_us), 20.0).steps / aware.end_us
     assert ceiling(limit, rates[0]) > 1.3
@@ -164,6 +173,12 @@ def test_ceiling_and_gap() -> None:
 
 
 def test_merges_of_a_nodes_own_at_its_own_place_are_with_nobody() -> None:
-    alone = merge(1, (0, 40, 1.0, 0), (1, 0, 0.0, 0))  # at node 0
-    found = trace(alone, merge(2, (0, 4, 0.5, 0), (1, 4, 0.5, 1)), merge(3, (1, 2, 1.0, 0)))
-    assert merged_with_others(found) == (10, 3)
+    skipping = FixedPeriod(inner_steps=10, site=0, form="skipping", timeout_s=50.0)
+    apart = simulate(scenario(2, windows=[], power=None), skipping)
+    assert apart.merged_steps > 0
+    assert merged_with_others(apart) == (0, None)
+    late = simulate(scenario(2, windows=[(0, 1, 1000.0, 20_000.0)], power=None), skipping)
+    steps, mean = merged_with_others(late)
+    assert 0 < steps < late.merged_steps
+    assert mean is not None
+    assert mean >= 10.0
