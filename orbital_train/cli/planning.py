@@ -15,7 +15,7 @@ from orbital_train.cli.survey import Survey
 from orbital_train.cli.survey_cache import survey_or_cached
 from orbital_train.config import build
 from orbital_train.config.faults import fault_plan, fault_spec, refuse_unknown_nodes
-from orbital_train.config.recipe import Recipe
+from orbital_train.config.recipe import Recipe, SkyRecipe
 from orbital_train.errors import InputError, InputWarning
 from orbital_train.orbit.crowding import check_separation
 from orbital_train.orbit.ephemeris import Ephemeris, GroundSite, Sgp4Ephemeris, SiteEphemeris, joined
@@ -69,27 +69,27 @@ class Flight:
     notes: tuple[str, ...]  # those of the survey, and of this flight
 
 
-def survey(recipe: Recipe, note: Note = _quiet) -> Survey:
+def survey(recipe: SkyRecipe, note: Note = _quiet) -> Survey:
     """Propagate the fleet, find light and links; the same scenario's survey comes from the cache the next time.
 
     Raises:
         InputError: the fleet, its element sets or its links cannot be flown, or faults of other nodes are listed.
     """
     sky = survey_or_cached(recipe, "all", lambda: _survey(recipe, note))
-    refuse_unknown_nodes(recipe.faults, sky.contacts.node_names)  # one from the cache was made for other faults
+    if isinstance(recipe, Recipe):
+        refuse_unknown_nodes(recipe.faults, sky.contacts.node_names)  # one from the cache was made for other faults
     return sky
 
 
-def _survey(recipe: Recipe, note: Note) -> Survey:
+def _survey(recipe: SkyRecipe, note: Note) -> Survey:
     horizon_s = recipe.time.horizon_h * 3600.0
-    spec, sites = build.fleet_spec(recipe), build.ground_sites(recipe)
+    sites = build.ground_sites(recipe)
     note("building the fleet")
-    with _in_the_recipes_words(recipe), _noted() as notes:
-        fleet = checked_fleet(spec, recipe.time.start, horizon_s)
-        if isinstance(spec, ElementFileSpec):
-            check_age(fleet, recipe.time.start, horizon_s, spec.allow_old)
+    with in_the_recipes_words(), _noted() as notes:
+        fleet = flown_fleet(recipe)
         _check_names(fleet, sites)
-        refuse_unknown_nodes(recipe.faults, (*fleet.names, *(site.name for site in sites)))
+        if isinstance(recipe, Recipe):
+            refuse_unknown_nodes(recipe.faults, (*fleet.names, *(site.name for site in sites)))
         satellites: Ephemeris = Sgp4Ephemeris(fleet.names, fleet.satrecs, recipe.time.start)
         everything = joined(satellites, SiteEphemeris(sites, recipe.time.start)) if sites else satellites
         note("propagating the fleet")
@@ -98,18 +98,27 @@ def _survey(recipe: Recipe, note: Note) -> Survey:
         note("finding light and shadow")
         names = contacts.node_names
         light = illuminate_on_grid(names, grid, len(fleet), recipe.time.start, build.light_spec(recipe))
-        array_light = light_on_arrays(grid, len(fleet), recipe.time.start, light, recipe.power.array_mount)
+        array_light = light_on_arrays(grid, len(fleet), recipe.time.start, light, build.array_mount(recipe))
     return Survey(
         contacts=contacts,
         light=light,
         array_light=array_light,
         satellites=len(fleet.names),
-        period_s=_longest_period_s(fleet),
+        period_s=longest_period_s(fleet),
         ideal=False,
         notes=tuple(notes),
         fleet=fleet,
         opportunities=found,
     )
+
+
+def flown_fleet(recipe: SkyRecipe) -> Fleet:
+    """The fleet of :func:`checked_fleet`, with element sets that are too old refused too."""
+    spec, start, horizon_s = build.fleet_spec(recipe), recipe.time.start, recipe.time.horizon_h * 3600.0
+    fleet = checked_fleet(spec, start, horizon_s)
+    if isinstance(spec, ElementFileSpec):
+        check_age(fleet, start, horizon_s, spec.allow_old)
+    return fleet
 
 
 def checked_fleet(spec: FleetSpec, start: datetime, horizon_s: float) -> Fleet:
@@ -121,7 +130,7 @@ def checked_fleet(spec: FleetSpec, start: datetime, horizon_s: float) -> Fleet:
 
 
 def _contacts(
-    recipe: Recipe, fleet: Fleet, grid: StateGrid, sites: tuple[GroundSite, ...], note: Note
+    recipe: SkyRecipe, fleet: Fleet, grid: StateGrid, sites: tuple[GroundSite, ...], note: Note
 ) -> tuple[ContactPlan, Opportunities | None]:
     """Contacts, and the opportunities that they were matched from unless they come from a file."""
     start, horizon_s = recipe.time.start, recipe.time.horizon_h * 3600.0
@@ -145,7 +154,7 @@ def survey_alone(recipe: Recipe, satellites: int) -> Survey:
 def _survey_alone(recipe: Recipe, satellites: int) -> Survey:
     horizon_s = recipe.time.horizon_h * 3600.0 * satellites
     start = recipe.time.start
-    with _in_the_recipes_words(recipe), _noted() as notes:
+    with in_the_recipes_words(), _noted() as notes:
         spec = build.fleet_spec(recipe)
         fleet = checked_fleet(spec, start, recipe.time.horizon_h * 3600.0)
         if isinstance(spec, ElementFileSpec):
@@ -159,7 +168,7 @@ def _survey_alone(recipe: Recipe, satellites: int) -> Survey:
         light=light,
         array_light=array_light,
         satellites=1,
-        period_s=_longest_period_s(fleet),
+        period_s=longest_period_s(fleet),
         ideal=False,
         notes=tuple(notes),
     )
@@ -261,7 +270,8 @@ def _first_of(fleet: Fleet) -> Fleet:
     return replace(fleet, names=fleet.names[:1], satrecs=fleet.satrecs[:1], plane=fleet.plane[:1], slot=fleet.slot[:1])
 
 
-def _longest_period_s(fleet: Fleet) -> float:
+def longest_period_s(fleet: Fleet) -> float:
+    """Of the slowest satellite."""
     return max(2 * math.pi / float(satrec.no_kozai) * 60.0 for satrec in fleet.satrecs)
 
 
@@ -286,7 +296,7 @@ def _check_names(fleet: Fleet, sites: tuple[GroundSite, ...]) -> None:
 
 
 @contextmanager
-def _in_the_recipes_words(recipe: Recipe) -> Iterator[None]:
+def in_the_recipes_words() -> Iterator[None]:
     """Errors of lower layers, with the key and the unit of the recipe."""
     try:
         yield

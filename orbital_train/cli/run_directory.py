@@ -15,7 +15,7 @@ from typing import Any
 from orbital_train.cli.planning import Flight
 from orbital_train.cli.survey import write_windows
 from orbital_train.config.load import changed_keys, dump_recipe, load_recipe
-from orbital_train.config.recipe import Recipe
+from orbital_train.config.recipe import Recipe, SkyRecipe
 from orbital_train.errors import InputError
 from orbital_train.schedule.measures import measure
 from orbital_train.schedule.trace import Trace
@@ -97,7 +97,7 @@ class RunDirectory:
 
 
 @contextmanager
-def open_run(path: Path, recipe: Recipe, *, resume: bool) -> Iterator[RunDirectory]:
+def open_run(path: Path, recipe: SkyRecipe, *, resume: bool) -> Iterator[RunDirectory]:
     """Make a run directory, or open one to resume it, and hold its lock.
 
     Raises:
@@ -110,7 +110,7 @@ def open_run(path: Path, recipe: Recipe, *, resume: bool) -> Iterator[RunDirecto
         yield RunDirectory(path)
 
 
-def check_directory(path: Path, recipe: Recipe, *, resume: bool) -> None:
+def check_directory(path: Path, recipe: SkyRecipe, *, resume: bool) -> None:
     """Whether a run directory can be made here, or resumed; nothing is written.
 
     Raises:
@@ -196,7 +196,7 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _check_same(run: RunDirectory, recipe: Recipe) -> None:
+def _check_same(run: RunDirectory, recipe: SkyRecipe) -> None:
     for key, old, new in changed_keys(load_recipe(run.recipe), recipe):
         if key not in MAY_CHANGE and not key.startswith("compare."):
             problem = f"the run was made with {_shown(old)}; on resume only {', '.join(MAY_CHANGE)} may change"

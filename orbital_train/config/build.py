@@ -15,6 +15,7 @@ from orbital_train.config.recipe import (
     Recipe,
     Shell,
     Site,
+    SkyRecipe,
     SunSynchronous,
     Walker,
 )
@@ -34,6 +35,7 @@ from orbital_train.schedule.throttle import refuse_low_cap, step_time_factor
 from orbital_train.schedule.workload import CODECS, Workload
 from orbital_train.train.spec import DataSpec, InnerSpec, ModelSpec, OuterSpec, TrainSpec
 from orbital_train.windows.field_of_regard import FieldOfRegard
+from orbital_train.windows.incidence import ArrayMount
 from orbital_train.windows.light import LightSpec
 from orbital_train.windows.links import LinkSpec
 from orbital_train.windows.rates import PhotonBudget, RateLaw, RateTable
@@ -42,7 +44,7 @@ from orbital_train.windows.sites import GROUND_MASK_DEG, SiteLinkSpec
 ZERO_CELSIUS_K = 273.15
 
 
-def fleet_spec(recipe: Recipe) -> FleetSpec:
+def fleet_spec(recipe: SkyRecipe) -> FleetSpec:
     """The constellation."""
     fleet = recipe.fleet
     chosen: dict[str, Any] = fleet.model_dump(include=set(Choice.model_fields))
@@ -107,7 +109,7 @@ def _shell_spec(shell: Shell) -> ShellSpec:
     )
 
 
-def ground_sites(recipe: Recipe) -> tuple[GroundSite, ...]:
+def ground_sites(recipe: SkyRecipe) -> tuple[GroundSite, ...]:
     """The ground sites.
 
     Raises:
@@ -117,18 +119,18 @@ def ground_sites(recipe: Recipe) -> tuple[GroundSite, ...]:
     return tuple(GroundSite(**site.model_dump(include=names)) for site in sites(recipe))
 
 
-def sites(recipe: Recipe) -> tuple[Site, ...]:
+def sites(recipe: SkyRecipe) -> tuple[Site, ...]:
     """The ground sites of the recipe, then those of its table."""
     table = read_sites(Path(recipe.ground_site_file)) if recipe.ground_site_file else ()
     return (*recipe.ground_sites, *table)
 
 
-def light_spec(recipe: Recipe) -> LightSpec:
+def light_spec(recipe: SkyRecipe) -> LightSpec:
     """The shadow of the Earth."""
     return LightSpec(shadow_margin_m=recipe.light.shadow_margin_km * 1e3)
 
 
-def link_spec(recipe: Recipe) -> LinkSpec:
+def link_spec(recipe: SkyRecipe) -> LinkSpec:
     """The links.
 
     Raises:
@@ -184,9 +186,14 @@ def _site_links(site: Site, links: Links) -> SiteLinkSpec:
     )
 
 
-def contact_plan_path(recipe: Recipe) -> Path | None:
+def contact_plan_path(recipe: SkyRecipe) -> Path | None:
     """The file with the contact plan, if links are not computed."""
     return None if recipe.links.plan is None else Path(recipe.links.plan)
+
+
+def array_mount(recipe: SkyRecipe) -> ArrayMount:
+    """Where arrays face; without a power system that is of no consequence."""
+    return recipe.power.array_mount if isinstance(recipe, Recipe) else "tracking"
 
 
 def power_spec(recipe: Recipe) -> PowerSpec:

@@ -552,8 +552,8 @@ class Compare(Table):
     """JSON file, relative to the recipe's folder, with the grid that the rates were chosen from, for the report."""
 
 
-class Recipe(Table):
-    """A whole recipe."""
+class SkyRecipe(Table):
+    """A fleet and its sky. A recipe with none of the other tables: its windows are planned, and nothing more."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
     description: str
@@ -567,6 +567,12 @@ class Recipe(Table):
     """More of them: a CSV file, relative to the recipe's folder, whose columns are the keys of ``ground_sites``."""
     light: Light = Light()
     links: Links = Links()
+    seeds: Seeds = Seeds()
+
+
+class Recipe(SkyRecipe):
+    """A whole recipe: what flies, and what it trains."""
+
     power: Power
     workload: WorkloadTable
     schedule: Schedule
@@ -575,6 +581,5 @@ class Recipe(Table):
     data: Data
     inner: Inner = Inner()
     outer: Outer = Outer()
-    seeds: Seeds = Seeds()
     cluster: Cluster = Cluster()
     compare: Compare = Compare()

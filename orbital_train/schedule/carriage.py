@@ -18,6 +18,7 @@ from orbital_train.schedule.trace import result_value, state_value
 from orbital_train.schedule.world import ARRIVE, CATCH_UP, LEAVE, MISSED, RESULT, RETRY, SNAPSHOT, World
 
 PATIENCE_US = 60_000_000  # before a link that failed, or a node that could not be reached, is tried again
+LONGEST_PATIENCE_US = 3_600_000_000  # with a link that fails again and again: it doubles each time
 
 
 class Carriage(World):
@@ -58,10 +59,10 @@ class Carriage(World):
         """Refuse what has not been merged of a gathering, wherever it is."""
         gathering = self._gatherings.pop(key)
         gathering.open = False
-        for copies in self._copies.values():
-            gradient = copies[gathering.fragment].under_way
-            if gradient is not None and gradient.value in gathering.values:
-                copies[gathering.fragment].under_way = None
+        for gradient in gathering.taken:
+            copy = self._copies[gradient.node][gathering.fragment]
+            if copy.under_way is gradient:
+                copy.under_way = None
 
     def _take_snapshot(self, node: int, gathering: Gathering) -> None:
         """Take the outer gradient of a node; it leaves with the node's next leg."""
@@ -77,7 +78,7 @@ class Carriage(World):
         value = self._recorder.snapshot(node, self.now_us, fragment, copy.base_version, steps)
         copy.under_way = OuterGradient(value, node, fragment, copy.base_version, state.steps, steps)
         gathering.begun = True
-        gathering.values.add(value)
+        gathering.taken.append(copy.under_way)
         self._tell(known.SnapshotTaken(node, fragment))
         self._arrive(node, gathering, Parcel(value, (copy.under_way,)))
 
@@ -118,9 +119,12 @@ class Carriage(World):
 
     def _miss(self, hop: Hop, life: int, gathering: Gathering | None, parcel: Parcel | None) -> None:
         """An acknowledgement has not come. What it was for is sent again, unless the sender has lost it since."""
+        ends = frozenset({hop.source, hop.dest})
+        patience_us = self._patience_us.get(ends, PATIENCE_US)
+        self._patience_us[ends] = min(2 * patience_us, LONGEST_PATIENCE_US)
         for a, b in ((hop.source, hop.dest), (hop.dest, hop.source)):
             if b in self.network.out[a]:
-                self.bookings.block(self.network.out[a][b], self.now_us, self.now_us + PATIENCE_US)
+                self.bookings.block(self.network.out[a][b], self.now_us, self.now_us + patience_us)
         if gathering is not None and parcel is not None:
             self._retry(hop.source, life, gathering, parcel)
 
@@ -150,7 +154,8 @@ class Carriage(World):
 
     def _spread_update(self, site: int, fragment: int, version: int) -> None:
         """Send the averaged outer gradient to all holders; each has the version when it has all before."""
-        self._deliver(fragment, version, {site: self.now_us}, self.holders, whole=False)
+        up = [node for node in self.holders if node not in self.down] if self.down else self.holders
+        self._deliver(fragment, version, {site: self.now_us}, up, whole=False)
 
     def _spread_state(self, site: int, fragment: int, version: int, nodes: Iterable[int]) -> None:
         """Send the version's parameters to nodes that do not hold the global model."""
@@ -175,7 +180,7 @@ class Carriage(World):
             if node in arrival_us and node not in lost:
                 made.coming += 1
                 self._push(arrival_us[node], RESULT, node, (fragment, version, whole, self._lives[node]))
-            elif self.scenario.faults and node not in self.down:
+            elif self.scenario.faults:
                 self._ask(node, fragment, lost.get(node, self.now_us + PATIENCE_US))
 
     def _send_to(
@@ -184,7 +189,7 @@ class Carriage(World):
         """Send a value; when it should arrive at each node that can be reached, and when its loss is missed."""
         if set(nodes) <= sources.keys():
             return {node: sources[node] for node in nodes}, {}
-        found = earliest_arrivals(self.network, self.bookings, sources, bits, avoid=self.down)
+        found = earliest_arrivals(self.network, self.bookings, sources, bits, avoid=self.down.difference(nodes))
         hops = _branches(found.hop_into, nodes)
         self._book(hops)
         lost: dict[int, int] = {}
@@ -202,6 +207,8 @@ class Carriage(World):
         cut_us = self._faults.cut_us(hop)
         stops_us = cut_us if cut_us is not None and self._faults.is_down(hop.source, cut_us) else None
         self._recorder.sent(hop, value, lost=cut_us is not None, until_us=stops_us)
+        if cut_us is None:
+            self._patience_us.pop(frozenset({hop.source, hop.dest}), None)
         return cut_us is None
 
     def _receive(self, node: int, fragment: int, version: int, whole: bool, life: int) -> None:
@@ -209,13 +216,20 @@ class Carriage(World):
         made.coming -= 1
         if life != self._lives[node]:
             return  # it was on its way to a node that has failed and come back since
-        made.has_us[node] = self.now_us
+        if whole:
+            made.has_us[node] = self.now_us
+        else:
+            made.update_us[node] = self.now_us
+            self._apply_updates(node, fragment, version)
         if node in self._copies:
-            copy = self._copies[node][fragment]
-            copy.received.add(version)
-            if whole:
-                copy.applied = max(copy.applied, version)
-            self._apply_received(node, fragment)
+            self._adopt_newest(node, fragment)
+
+    def _apply_updates(self, node: int, fragment: int, since: int) -> None:
+        """Make every version from one on of which a holder now has all that it needs."""
+        versions = self._versions[fragment]
+        for made in versions[since:]:
+            if node in made.update_us and node in versions[made.parent].has_us:
+                made.has_us.setdefault(node, self.now_us)
 
     def _ask(self, node: int, fragment: int, at_us: int) -> None:
         """Let a node ask for what it misses, once."""
@@ -231,26 +245,33 @@ class Carriage(World):
             return  # it asks again when it is back
         whole = node not in self._holding
         for version in self._missing(node, fragment):
-            sources = {i: self.now_us for i in versions[version].has_us if not self._is_out(i)}
+            having = versions[version].has_us if whole else versions[version].update_us
+            sources = {i: self.now_us for i in having if not self._is_out(i)}
+            if not having:
+                self._start_anew(node)
+                return
             if sources:
                 self._deliver(fragment, version, sources, (node,), whole=whole)
             else:
                 self._ask(node, fragment, self.now_us + PATIENCE_US)
 
     def _missing(self, node: int, fragment: int) -> list[int]:
-        """Versions that a node needs and was not sent, oldest first; of one that does not hold the model, the newest."""
+        """Versions that a node needs and was not sent, oldest first; only the newest where it holds no model."""
         copy, version = self._copies[node][fragment], self._heads[fragment]
         if node not in self._holding:
             waits = copy.merged_in is not None and copy.applied < copy.merged_in
             return [version] if waits else []
         chain = []
         while version > copy.applied:
-            if version not in copy.received:
+            if node not in self._versions[fragment][version].update_us:
                 chain.append(version)
             version = self._versions[fragment][version].parent
         return chain[::-1]
 
-    def _apply_received(self, node: int, fragment: int) -> None:
+    def _adopt_newest(self, node: int, fragment: int) -> None:
+        raise NotImplementedError
+
+    def _start_anew(self, node: int) -> None:
         raise NotImplementedError
 
 

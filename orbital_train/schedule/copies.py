@@ -37,7 +37,7 @@ class Gathering:
     site: int
     legs: tuple[Hop, ...]
     coming: set[int]  # nodes whose outer gradients are not at the site yet
-    values: set[str] = field(default_factory=set)  # outer gradients that were taken for it
+    taken: list[OuterGradient] = field(default_factory=list)
     at: dict[int, list[Parcel]] = field(default_factory=dict)  # what each node has of it
     leaving: dict[int, int] = field(default_factory=dict)  # how many legs each node has still ahead
     begun: bool = False  # an outer gradient was taken
@@ -55,8 +55,7 @@ class Copy:
     under_way: OuterGradient | None = None
     merged_in: int | None = None  # version that holds its last contribution, until it adopts it
     merged: OuterGradient | None = None  # that contribution
-    received: set[int] = field(default_factory=set)
-    applied: int = 0  # newest version that it has together with all before
+    applied: int = 0  # newest version that its node has
     catching_up: bool = False  # it has asked for what it misses
 
     def forget(self, steps: int) -> None:
@@ -77,5 +76,6 @@ class Version:
     parent: int
     gradients: tuple[OuterGradient, ...] = ()
     complete_us: dict[int, int] = field(default_factory=dict)  # when nodes have it and all before, as far as is known
-    has_us: dict[int, int] = field(default_factory=dict)  # since when nodes really have been sent it
+    has_us: dict[int, int] = field(default_factory=dict)  # since when nodes really have it
+    update_us: dict[int, int] = field(default_factory=dict)  # and since when what makes it of the one before
     coming: int = 0  # nodes that it really is on its way to

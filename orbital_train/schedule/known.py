@@ -42,7 +42,14 @@ class SnapshotTaken:
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """All outer gradients of a gathering are at its site (again, if it was merged from before all had come)."""
+    """All outer gradients of a gathering are at its site."""
+
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Something of a gathering was at a node that failed: it will not come."""
 
     key: Key
 
@@ -90,7 +97,19 @@ class BudgetReached:
     """The run's budget of inner steps is trained and all nodes have stopped. Drain what is not merged, and finish."""
 
 
-Event = Started | GoalReached | SnapshotTaken | Gathered | Merged | Adopted | NodeDown | NodeBack | Woke | BudgetReached
+Event = (
+    Started
+    | GoalReached
+    | SnapshotTaken
+    | Gathered
+    | Lost
+    | Merged
+    | Adopted
+    | NodeDown
+    | NodeBack
+    | Woke
+    | BudgetReached
+)
 
 # -- decisions: what to do now ---
 
@@ -148,7 +167,7 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class MergeNow:
-    """Merge what has come of these gatherings to their one site.
+    """Merge what has come of these gatherings to their one site; what has not come is refused.
 
     The averaged outer gradient goes to all who hold the global model. Others are sent the version's parameters if they
     are named in ``to``.
@@ -217,6 +236,9 @@ class View(Protocol):
 
     def gathered(self, key: Key) -> bool:
         """Whether all outer gradients of a gathering are at its site."""
+
+    def arrived(self, key: Key) -> bool:
+        """Whether anything of a gathering is at its site."""
 
     def version(self, fragment: int) -> int:
         """The newest version of a fragment."""

@@ -1,18 +1,20 @@
 """How nodes fail and come back in a simulation, and when others hear of it.
 
-A node that fails stops, and forgets what it was about to pass on. Its on-board store has what it had at its last snapshot,
-adoption or block of steps. If the store is kept, the node goes on from it when it is back. If not, it asks for the model:
-the request goes out to all, and the nearest node that has the model sends it. Its inner optimizer then starts anew.
+A node that fails stops, and forgets what it was about to pass on. Its on-board store has what it had at its last
+snapshot, adoption or block of steps. If the store is kept, the node goes on from it when it is back. If not, it asks
+for the model: the request goes out to all, and the nearest node that has the model sends it. Its inner optimizer then
+starts anew.
 
 Others notice that a node is silent when they have a link to it open, after a light time and a little patience, and pass
-the news on to the site of the newest version, where decisions are taken. The same holds when it is back. News takes light
-time and waits for contacts, but needs no volume.
+the news on to the site of the newest version, where decisions are taken. The same holds when it is back. News takes
+light time and waits for contacts, but needs no volume.
 """
 
 from __future__ import annotations
 
 from orbital_train.schedule import known
 from orbital_train.schedule.carriage import PATIENCE_US, Carriage
+from orbital_train.schedule.copies import Gathering
 from orbital_train.schedule.faults import Outage
 from orbital_train.schedule.routes import earliest_arrivals
 from orbital_train.schedule.trace import restored_value
@@ -43,8 +45,7 @@ class Outages(Carriage):
             self._believed[node] = state.fork()
         self._lives[node] += 1
         self._commands[node] += 1
-        for gathering in self._gatherings.values():
-            gathering.at.pop(node, None)
+        hit = [gathering for gathering in self._gatherings.values() if gathering.at.pop(node, None)]
         if node in self._copies:
             unsaved = self._record_to_failure(node) if not state.out else 0
             self._recorder.lose(node, self.now_us, outage, unsaved)
@@ -55,7 +56,8 @@ class Outages(Carriage):
             for versions in self._versions:
                 for version in versions:
                     version.has_us.pop(node, None)
-        self._push(heard_us, NEWS, node, (self._lives[node], True))
+                    version.update_us.pop(node, None)
+        self._push(heard_us, NEWS, node, (self._lives[node], True, hit))
 
     def _record_to_failure(self, node: int) -> int:
         """Record the steps up to now; how many of the last are in no store."""
@@ -67,13 +69,17 @@ class Outages(Carriage):
         """A node is up again."""
         if self._faults.is_down(node, self.now_us):
             return  # another outage begins
-        state = self._at_now(node)
         if not outage.loses_state or node not in self._copies:
             if node in self._copies:
                 self._recorder.restore_own(node, self.now_us)
             self._be_back(node)
             return
-        state.put_out("restoring")
+        self._start_anew(node)
+
+    def _start_anew(self, node: int) -> None:
+        """Let a node wait for the whole model, without what it has."""
+        self._at_now(node).put_out("restoring")
+        self._commands[node] += 1
         self._ask_for_model(node, self._lives[node])
 
     def _ask_for_model(self, node: int, life: int) -> None:
@@ -126,8 +132,7 @@ class Outages(Carriage):
             copy.base_version = copy.applied = version
             copy.base_steps = copy.merged_steps = state.steps
             copy.under_way = copy.merged = copy.merged_in = None
-            copy.received.clear()
-            made[version].has_us[node] = self.now_us
+            made[version].has_us[node] = made[version].complete_us[node] = self.now_us
         self._be_back(node)
 
     def _be_back(self, node: int) -> None:
@@ -141,12 +146,12 @@ class Outages(Carriage):
                 self._ask(node, fragment, self.now_us)
                 if copy.applied > copy.base_version:
                     self._push(self.now_us, ADOPT, node, (fragment, copy.applied))
-        self._push(self._heard_us(node, silent=False), NEWS, node, (self._lives[node], False))
+        self._push(self._heard_us(node, silent=False), NEWS, node, (self._lives[node], False, []))
 
     # -- news ---
 
     def _heard_us(self, node: int, *, silent: bool) -> int:
-        """When the news that a node is silent, or back, is where decisions are taken; never if it does not get there."""
+        """When the news that a node is silent, or back, is where decisions are taken; after the horizon if never."""
         seats = {self._seat} if self._seat != node and not self._is_out(self._seat) else self._others(node)
         if not seats:
             return self.now_us
@@ -175,24 +180,24 @@ class Outages(Carriage):
         self._commands[node] += 1
         state.set_pace(factor)
         self._predict_goal(node)
-        self._push(self._heard_us(node, silent=False), NEWS, node, (self._lives[node], None))
+        self._push(self._heard_us(node, silent=False), NEWS, node, (self._lives[node], None, []))
 
-    def _hear(self, node: int, life: int, silent: bool | None) -> None:
+    def _hear(self, node: int, life: int, silent: bool | None, hit: list[Gathering]) -> None:
         """What happened to a node is known from now on."""
-        if silent is None:
-            if not self._is_out(node):
-                self._believed.pop(node, None)
-            return
-        if life != self._lives[node] or silent != self._is_out(node):
-            return  # newer news has come, or is on its way
-        self._believed.pop(node, None)
-        if silent:
-            self.down |= {node}
-            self._give_up_lost_versions()
-            self._tell(known.NodeDown(node))
-        elif node in self.down:
-            self.down -= {node}
-            self._tell(known.NodeBack(node))
+        if life == self._lives[node] and silent is None and not self._is_out(node):
+            self._believed.pop(node, None)
+        elif life == self._lives[node] and silent == self._is_out(node):
+            self._believed.pop(node, None)
+            if silent:
+                self.down |= {node}
+                self._give_up_lost_versions()
+                self._tell(known.NodeDown(node))
+            elif node in self.down:
+                self.down -= {node}
+                self._tell(known.NodeBack(node))
+        for gathering in hit:
+            if gathering.open:
+                self._tell(known.Lost(gathering.key))
 
     def _give_up_lost_versions(self) -> None:
         """A version that nobody has any more is as if it had never been made."""

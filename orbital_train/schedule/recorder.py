@@ -183,18 +183,19 @@ class Recorder:
     def restore_own(self, node: int, at_us: int) -> None:
         """Record that a node went on from its own store."""
         saved, state = self.saved_state[node], self._next_state(node)
-        self.ops.append(Restore(-1, at_us, at_us, node, state, node, saved, (), 0))
+        self.ops.append(Restore(-1, at_us, at_us, node, state, node, saved, (), 0, None))
 
     def restore(self, node: int, at_us: int, source: int, versions: tuple[int, ...], life: int) -> None:
         """Record that a node was sent the model by another."""
-        self.ops.append(Restore(-1, at_us, at_us, node, self._next_state(node), source, -1, versions, life))
+        codec = None if node in self.holders else self.scenario.workload.state_codec
+        self.ops.append(Restore(-1, at_us, at_us, node, self._next_state(node), source, -1, versions, life, codec))
 
     def evaluate(self, at_us: int, versions: tuple[int, ...], merged_steps: int) -> None:
         """Record a validation of the global model."""
         tokens = merged_steps * self.scenario.workload.tokens_per_step
         self.ops.append(Evaluate(-1, at_us, at_us, "global", versions, merged_steps, tokens))
 
-    def trace(self, policy: str, merged_steps: int, end_us: int, nodes: list[Node]) -> Trace:
+    def trace(self, policy: str, versions: tuple[int, ...], merged_steps: int, end_us: int, nodes: list[Node]) -> Trace:
         """The finished trace; all nodes must have been advanced to ``end_us``.
 
         Messages that had not begun when the run ended, as those of the last merge's result, never happen and are left
@@ -209,6 +210,7 @@ class Recorder:
             policy=policy,
             fleet_nodes=self.scenario.training_nodes,
             fragments=workload.fragments,
+            versions=versions,
             budget_steps=self.scenario.budget_steps,
             merged_steps=merged_steps,
             end_us=end_us,

@@ -53,7 +53,7 @@ class Simulation(Outages):
         made_us = max(v[head].made_us for v, head in zip(self._versions, self._heads, strict=True))
         if merged_steps > self._evaluated_steps:
             self._recorder.evaluate(made_us, self._newest(), merged_steps)
-        return self._recorder.trace(self.policy.name, merged_steps, end_us, self._nodes)
+        return self._recorder.trace(self.policy.name, self._newest(), merged_steps, end_us, self._nodes)
 
     def _handle(self, kind: int, order: int, detail: Any) -> None:
         match kind:
@@ -151,11 +151,6 @@ class Simulation(Outages):
             assert self.scenario.faults, "a merge takes contributions that have arrived, at a site that is up to date"
             return
         parcels.sort(key=lambda parcel: min(gradient.node for gradient in parcel.holds))
-        for gathering in gatherings:
-            gathering.at.pop(site, None)
-            if not gathering.coming:
-                gathering.open = False
-                del self._gatherings[gathering.key]
         version = len(versions)
         gradients = sorted((g for parcel in parcels for g in parcel.holds), key=lambda g: g.node)
         contributions, inputs, weights = self._shares(parcels, gradients, parent)
@@ -165,9 +160,11 @@ class Simulation(Outages):
             if copy.under_way is gradient:
                 copy.merged_steps = gradient.total_steps
                 copy.merged_in, copy.merged, copy.under_way = version, gradient, None
+        for key in keys:
+            self._discard(key)  # what has not come
         merged_steps = versions[parent].merged_steps + sum(g.steps for g in gradients)
         versions.append(Version(self.now_us, merged_steps, parent, tuple(gradients)))
-        versions[version].has_us[site] = self.now_us
+        versions[version].has_us[site] = versions[version].update_us[site] = self.now_us
         self._heads[fragment], self._seat = version, site
         self._spread_update(site, fragment, version)
         self._spread_state(site, fragment, version, to)
@@ -196,14 +193,11 @@ class Simulation(Outages):
             version, age = versions[version].parent, age + 1
         return age
 
-    def _apply_received(self, node: int, fragment: int) -> None:
-        """Bring a copy up to the newest version that follows on what it has, and let the node adopt it."""
+    def _adopt_newest(self, node: int, fragment: int) -> None:
+        """Let a node adopt the newest version that it has, if it is newer than what it has adopted."""
         copy, versions = self._copies[node][fragment], self._versions[fragment]
-        if node in self._holding:
-            for version in sorted(copy.received):
-                if versions[version].parent == copy.applied:
-                    copy.applied = version
-            copy.received = {version for version in copy.received if version > copy.applied}
+        newest = next(v for v in range(len(versions) - 1, -1, -1) if node in versions[v].has_us)
+        copy.applied = max(copy.applied, newest)
         if copy.applied > copy.base_version:
             self._push(self._at_now(node).boundary_us(), ADOPT, node, (fragment, copy.applied))
 
@@ -281,6 +275,10 @@ class Simulation(Outages):
     def gathered(self, key: Key) -> bool:
         """Whether all outer gradients of a gathering are at its site."""
         return key in self._gatherings and not self._gatherings[key].coming
+
+    def arrived(self, key: Key) -> bool:
+        """Whether anything of a gathering is at its site."""
+        return key in self._gatherings and bool(self._gatherings[key].at.get(self._gatherings[key].site))
 
     def version(self, fragment: int) -> int:
         """The newest version of a fragment."""

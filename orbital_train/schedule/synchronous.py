@@ -30,7 +30,7 @@ def simulate_synchronous(scenario: Scenario) -> Trace:
     for node in nodes:
         node.train()
         node.advance(end_us)
-    return recorder.trace("fully_connected", steps * len(group), end_us, nodes)
+    return recorder.trace("fully_connected", (-(-steps // chunk),), steps * len(group), end_us, nodes)
 
 
 def _transfers(

@@ -321,6 +321,7 @@ class Restore(Op):
     from_state: int
     versions: tuple[int, ...]
     life: int  # how often the node has failed
+    codec: str | None  # of the parameters that it is sent; None: they are exact, as holders of the model need them
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -386,6 +387,7 @@ class Trace:
     policy: str
     fleet_nodes: tuple[int, ...]  # indices of the nodes that train
     fragments: int
+    versions: tuple[int, ...]  # of each fragment, that the final model is made of
     budget_steps: int
     merged_steps: int  # a step counts where all fragments of it are merged; parts of steps add up
     end_us: int
@@ -435,6 +437,7 @@ _HEADER = (
     "policy",
     "fleet_nodes",
     "fragments",
+    "versions",
     "budget_steps",
     "merged_steps",
     "end_us",

@@ -13,6 +13,7 @@ from orbital_train.schedule.trace import (
     Adopt,
     Combine,
     Merge,
+    Restore,
     Snapshot,
     Step,
     SyncStep,
@@ -20,6 +21,7 @@ from orbital_train.schedule.trace import (
     Transfer,
     global_value,
     local_value,
+    restored_value,
     result_value,
     state_value,
 )
@@ -43,7 +45,7 @@ def validate(trace: Trace, scenario: Scenario) -> None:
     within its bounds; terminals used once at a time.
     """
     _dataflow(trace)
-    _steps(trace)
+    _steps(trace, scenario)
     _transfers(trace, scenario)
     _terminals(scenario)
     _merges(trace)
@@ -65,14 +67,14 @@ def _dataflow(trace: Trace) -> None:
             written_us[value] = op.end_us
 
 
-def _steps(trace: Trace) -> None:
+def _steps(trace: Trace, scenario: Scenario) -> None:
     done: dict[int, int] = defaultdict(int)
     busy_until_us: dict[int, int] = defaultdict(int)
+    slow = {s.factor for s in scenario.faults.slow_downs} | {1.0}
+    lengths_us = {math.ceil(trace.step_us * factor) for factor in slow}
     for op in trace.of_kind(Step):
-        _require(
-            op.n > 0 and op.end_us - op.start_us == op.n * trace.step_us,
-            f"operation {op.id}: not whole steps",
-        )
+        whole = op.n > 0 and (op.end_us - op.start_us) in {op.n * length_us for length_us in lengths_us}
+        _require(whole, f"operation {op.id}: not whole steps")
         _require(op.first == done[op.node], f"operation {op.id}: node {op.node} skips or repeats a step")
         _require(op.start_us >= busy_until_us[op.node], f"operation {op.id}: two steps at once")
         done[op.node] += op.n
@@ -122,24 +124,22 @@ class _Places:
         self._bits[True] = math.ceil(trace.state_bits / trace.fragments)
         self._carried: dict[str, list[Transfer]] = defaultdict(list)
         for transfer in trace.transfers:
-            self._carried[transfer.value].append(transfer)
+            if not transfer.lost:
+                self._carried[transfer.value].append(transfer)
         self._known: dict[str, dict[int, int]] = {}
 
-    def write(self, value: str, node: int, at_us: int) -> None:
+    def write(self, value: str, node: int, at_us: int, bits: int | None = None) -> None:
         """A value is there from now on, and goes where its transfers take it."""
-        since_us, whole = {node: at_us}, self._bits[value.startswith("state/")]
+        since_us, whole = {node: at_us}, bits or self._bits[value.startswith("state/")]
         hops: dict[tuple[int, int], list[Transfer]] = defaultdict(list)
         for transfer in self._carried.get(value, ()):
             hops[transfer.source, transfer.dest].append(transfer)
         for (source, dest), parts in sorted(hops.items(), key=lambda item: min(t.start_us for t in item[1])):
             start_us = min(t.start_us for t in parts)
             _require(since_us.get(source, math.inf) <= start_us, f"{value}: node {source} sends it before it has it")
-            bits = sum(t.bits for t in parts)
-            _require(bits <= whole, f"{value}: more of it than there is from node {source} to node {dest}")
-            if bits < whole:
-                continue  # the run ended before the rest was sent: it never was there
-            arrival_us = max(t.arrival_us for t in parts)
-            since_us[dest] = min(arrival_us, since_us.get(dest, arrival_us))
+            arrival_us = _first_arrival_us(parts, whole, f"{value}: from node {source} to node {dest}")
+            if arrival_us is not None:
+                since_us[dest] = min(arrival_us, since_us.get(dest, arrival_us))
         self._known[value] = since_us
 
     def require(self, value: str, node: int, by_us: int) -> None:
@@ -148,12 +148,52 @@ class _Places:
         _require(there, f"{value} is not at node {node} in time")
 
 
+def _first_arrival_us(parts: list[Transfer], whole: int, where: str) -> int | None:
+    """When a message is first whole at the end of a hop; None if the run ended, or its sender, before that.
+
+    It may be sent again, for others or because its receiver has failed and forgotten it: the parts of one sending
+    stand together.
+    """
+    sent, heard_us, arrivals_us = 0, 0, []
+    for part in parts:
+        sent, heard_us = sent + part.bits, max(heard_us, part.arrival_us)
+        _require(sent <= whole, f"{where} goes more than there is of it")
+        if sent == whole:
+            arrivals_us.append(heard_us)
+            sent = heard_us = 0
+    return min(arrivals_us, default=None)
+
+
+def _parents(trace: Trace) -> dict[tuple[int, int], int]:
+    """The version that each version of a fragment was made from."""
+    return {(op.fragment, op.to_version): op.from_version for op in trace.of_kind(Merge)}
+
+
+def _chain(parents: dict[tuple[int, int], int], fragment: int, version: int, after: int) -> list[int]:
+    """Versions from one on up to another that follows on it, oldest first."""
+    chain = []
+    while version > after:
+        chain.append(version)
+        version = parents[fragment, version]
+    return chain[::-1]
+
+
+def _kept_merges(trace: Trace) -> set[int]:
+    """Ids of the merges that the final model is made of: a version that is lost with its only holder is none."""
+    parents = _parents(trace)
+    if any(True for _ in trace.of_kind(SyncStep)):
+        return set()
+    kept = {(fragment, v) for fragment, last in enumerate(trace.versions) for v in _chain(parents, fragment, last, 0)}
+    return {op.id for op in trace.of_kind(Merge) if (op.fragment, op.to_version) in kept}
+
+
 def _merges(trace: Trace) -> None:
     """What is merged arrived where it is merged, by way of sums or not, and counts once and for what it is."""
     snapshots: dict[str, Snapshot] = {}
     holds: dict[str, dict[str, float]] = {}  # snapshots in a value, with their weights
     used: set[str] = set()
-    places, merged_steps = _Places(trace), 0
+    places, kept, merged_steps = _Places(trace), _kept_merges(trace), 0
+    parents = _parents(trace)
     for op in trace.ops:
         if isinstance(op, Snapshot):
             snapshots[op.value], holds[op.value] = op, {op.value: 1.0}
@@ -163,20 +203,23 @@ def _merges(trace: Trace) -> None:
             for value in op.inputs:
                 _require(value in holds, f"operation {op.id} adds {value}, which is no outer gradient")
                 _require(value not in used, f"operation {op.id} uses {value} again")
-                used.add(value)
+                if op.id in kept:
+                    used.add(value)
                 places.require(value, op.site, op.start_us)
             whole = {s: w * x for v, w in zip(op.inputs, weights, strict=True) for s, x in holds[v].items()}
             if isinstance(op, Combine):
                 holds[op.value] = whole
                 places.write(op.value, op.site, op.end_us)
             else:
-                _contributions(op, snapshots, whole)
-                merged_steps += sum(c.steps for c in op.contributions)
+                _contributions(op, snapshots, whole, parents)
+                merged_steps += sum(c.steps for c in op.contributions) if op.id in kept else 0
     if not any(True for _ in trace.of_kind(SyncStep)):
         _require(merged_steps // trace.fragments == trace.merged_steps, "merged steps do not add up")
 
 
-def _contributions(merge: Merge, snapshots: dict[str, Snapshot], whole: dict[str, float]) -> None:
+def _contributions(
+    merge: Merge, snapshots: dict[str, Snapshot], whole: dict[str, float], parents: dict[tuple[int, int], int]
+) -> None:
     """They are what the inputs of the merge hold."""
     total, steps = sum(c.weight for c in merge.contributions), sum(c.steps for c in merge.contributions)
     _require(abs(total - (1 if steps else 0)) < 1e-9, f"operation {merge.id}: weights add up to {total}")
@@ -193,17 +236,18 @@ def _contributions(merge: Merge, snapshots: dict[str, Snapshot], whole: dict[str
         )
         _require((c.weight > 0) == (c.steps > 0), f"{where}: weight {c.weight} for {c.steps} steps")
         _require(abs(whole.get(c.snapshot, 0.0) - c.weight) < 1e-9, f"{where}: not the weight that it enters with")
-        _require(snapshot.base_version + c.staleness == merge.from_version, f"{where}: staleness")
+        between = _chain(parents, merge.fragment, merge.from_version, snapshot.base_version)
+        _require(len(between) == c.staleness, f"{where}: staleness")
 
 
 def _adoptions(trace: Trace) -> None:
     """Who adopts a version was sent it, or all that was merged up to it; so was whoever merges more into it."""
-    places = _Places(trace)
+    places, parents = _Places(trace), _parents(trace)
     has: dict[tuple[int, int], int] = defaultdict(int)  # newest version of a fragment that a holder is known to have
     adopted: dict[tuple[int, int], int] = defaultdict(int)
 
     def require_all(node: int, fragment: int, version: int, by_us: int) -> None:
-        for newer in range(has[node, fragment] + 1, version + 1):
+        for newer in _chain(parents, fragment, version, has[node, fragment]):
             places.require(result_value(fragment, newer), node, by_us)
         has[node, fragment] = max(version, has[node, fragment])
 
@@ -215,15 +259,27 @@ def _adoptions(trace: Trace) -> None:
                 places.write(name(op.fragment, op.to_version), op.site, op.end_us)
         elif isinstance(op, Adopt):
             last = adopted[op.node, op.fragment]
-            _require(
-                op.version > last, f"operation {op.id}: node {op.node} adopts version {op.version} again or goes back"
-            )
-            _require(op.base_version == last, f"operation {op.id}: node {op.node} has version {last}")
+            where = f"operation {op.id}: node {op.node}"
+            _require(op.version > last, f"{where} adopts version {op.version} again or goes back")
+            _require(op.base_version == last, f"{where} has version {last}")
             if op.codec is None:
                 require_all(op.node, op.fragment, op.version, op.start_us)
             else:
                 places.require(state_value(op.fragment, op.version), op.node, op.start_us)
             adopted[op.node, op.fragment] = op.version
+        elif isinstance(op, Restore) and op.source != op.node:
+            _restored(trace, op, places)
+            for fragment, version in enumerate(op.versions):
+                adopted[op.node, fragment] = has[op.node, fragment] = version
+
+
+def _restored(trace: Trace, op: Restore, places: _Places) -> None:
+    """The whole model came from the node that it is said to have come from."""
+    value = restored_value(op.node, op.life)
+    sent = [t for t in trace.transfers if t.value == value and not t.lost]
+    left_us = min((t.start_us for t in sent if t.source == op.source), default=trace.end_us)
+    places.write(value, op.source, left_us, sum(t.bits for t in sent if t.source == op.source))
+    places.require(value, op.node, op.start_us)
 
 
 def _energy(trace: Trace, scenario: Scenario) -> None:

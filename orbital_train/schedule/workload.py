@@ -64,5 +64,8 @@ class Workload:
         return math.ceil(self.state_bits / self.fragments)
 
     def restore_bits(self, holder: bool) -> int:
-        """Size of what a node is sent that has lost its state: the parameters, for a holder with the outer momentum."""
-        return self.state_bits * (2 if holder else 1)
+        """Size of what a node is sent that has lost its state.
+
+        A holder of the global model needs exactly what the others have: parameters and outer momentum in float32.
+        """
+        return math.ceil(self.parameters * 64) if holder else self.state_bits

@@ -53,6 +53,7 @@ class World:
         self._goals: dict[int, int | None] = dict.fromkeys(self.training_nodes)
         self._commands = [0] * self.network.nodes  # a predicted goal is void once a node was told something new
         self._recorder = Recorder(scenario, self.holders)
+        self._patience_us: dict[frozenset[int], int] = {}  # with links that failed when they were last used
         self._seat = self.holders[0]  # where decisions are taken: the site of the newest version
         self._free = Bookings()  # of what needs no volume
         self._queue: list[tuple[int, int, int, int, Any]] = []

@@ -16,7 +16,7 @@ from orbital_train.train.codec import decode, encode
 from orbital_train.train.flat import Layout, flatten
 from orbital_train.train.gate import Gate
 from orbital_train.train.inner import Replica, clip, lr_at
-from orbital_train.train.liveness import drops, final_versions, holders, is_mark, mark_value, weighed
+from orbital_train.train.liveness import drops, holders, is_mark, mark_value, weighed
 from orbital_train.train.outer import GlobalState, outer_step
 from orbital_train.train.placement import Owners
 from orbital_train.train.problem import Problem
@@ -65,7 +65,7 @@ class Executor:
         self._versions = Versions(self.layout, initial_P)
         self._nodes = {n: NodeState(replica=self._replica(initial_P)) for n in sorted(self._own_replicas())}
         self._sync = self._replica(initial_P) if any(trace.of_kind(SyncStep)) else None
-        self._drops, self._holders, self._final = drops(trace), holders(trace), final_versions(trace)
+        self._drops, self._holders, self._final = drops(trace), holders(trace), trace.versions
         self._evaluator = {op.id: k % transport.size for k, op in enumerate(trace.of_kind(Evaluate))}
         self._execute: dict[type[Op], Callable[[Any], None]] = {
             Step: self._step,

@@ -53,15 +53,6 @@ def weighed(inputs: tuple[str, ...], weights: tuple[float, ...]) -> dict[str, fl
     return {value: weight for value, weight in zip(inputs, weights, strict=True) if weight}
 
 
-def final_versions(trace: Trace) -> tuple[int, ...]:
-    """The last version of each fragment that a trace writes."""
-    last = [0] * trace.fragments
-    for op in trace.ops:
-        if isinstance(op, SyncStep | Merge):
-            last[op.fragment if isinstance(op, Merge) else 0] = op.to_version
-    return tuple(last)
-
-
 def drops(trace: Trace) -> dict[int, tuple[Held, ...]]:
     """Values that are not read any more, by the id of the operation that used them last.
 
@@ -72,7 +63,7 @@ def drops(trace: Trace) -> dict[int, tuple[Held, ...]]:
     for op in trace.ops:
         for held in (*_reads(op, where), *_writes(op, where)):
             last[held] = op.id
-    for fragment, version in enumerate(final_versions(trace)):
+    for fragment, version in enumerate(trace.versions):
         last.pop((None, global_value(fragment, version)))
     dropped: dict[int, list[Held]] = defaultdict(list)
     for held, op_id in last.items():

@@ -35,25 +35,28 @@ from numpy.typing import NDArray
 from orbital_train.schedule import known
 from orbital_train.schedule.gather import gather_by
 from orbital_train.schedule.known import Adoption, Decision, Event, NodeView, View
+from orbital_train.schedule.network import Hop
 from orbital_train.schedule.routes import Departures, earliest_arrivals, latest_departures
 
+LATE_US = 1_000_000  # after a deadline, before what has come is merged without the rest
 SAMPLE = 16  # nodes from which J is estimated, and sites
 COUNTED = 4  # rounds of best estimate for which it is counted
 FIRST_LOOK = 4  # times the steps of a round: how far ahead is looked first
 
 
 @dataclass(frozen=True, slots=True)
-class OpenRound:
-    """A round that is under way: its site, when that holds the newest version, and by when all is to be there."""
+class Round:
+    """A fragment's round: its number, where it is, and whether it is under way."""
 
-    site: int
-    ready_us: int
-    deadline_us: int
+    number: int = 0
+    state: Literal["idle", "open", "done"] = "idle"  # done: the run ends, and nothing more can be merged
+    site: int = -1
+    ready_us: int = 0  # when the site holds the newest version
+    deadline_us: int = 0  # by when all is to be there
     nodes: tuple[int, ...] = ()
 
 
-IDLE, DONE = OpenRound(-1, 0, 0), OpenRound(-2, 0, 0)  # no round is open; nothing is left to merge at the end
-Memory = tuple[OpenRound, ...]  # of each fragment
+Memory = tuple[Round, ...]  # the last round of each fragment
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Round:
+class _Candidate:
     """A round that could be held."""
 
     site: int = -1
@@ -109,7 +112,7 @@ class LinkAware:
     @property
     def wants(self) -> frozenset[type[Event]]:
         """Single nodes matter only where they wait for results."""
-        rounds = {known.Started, known.Gathered, known.Merged, known.Woke, known.BudgetReached}
+        rounds = {known.Started, known.Gathered, known.Merged, known.Woke, known.BudgetReached, known.NodeDown}
         return frozenset(rounds | ({known.SnapshotTaken, known.Adopted} if self.adopt == "replace" else set()))
 
     def start(self) -> Memory:
@@ -121,19 +124,24 @@ class LinkAware:
         match event:
             case known.Started():
                 plans = [known.Wake(0, f"plan {fragment}") for fragment in range(view.fragments)]
-                return [*(known.Train(i) for i in view.training_nodes), *plans], (IDLE,) * view.fragments
+                return [*(known.Train(i) for i in view.training_nodes), *plans], (Round(),) * view.fragments
             case known.SnapshotTaken(node):
                 return [known.Hold(node)], memory
             case known.Gathered((fragment, _)):
                 return _merge(view, memory, fragment), memory
             case known.Merged(fragment):
-                memory = _with(memory, fragment, IDLE)
+                memory = _ended(memory, fragment)
                 return _drain(view, memory, fragment) if view.draining else self._plan(view, memory, fragment)
             case known.Woke(note):
                 return self._wake(view, memory, note)
             case known.Adopted(node, fragment):
                 goes_on = view.node(node, fragment).holding and not view.draining
                 return ([known.Train(node)] if goes_on else []), memory
+            case known.NodeDown(node):
+                lost = next(
+                    (f for f in range(view.fragments) if memory[f].state == "open" and memory[f].site == node), -1
+                )
+                return self._give_up(view, memory, lost) if lost >= 0 else ([], memory)
             case known.BudgetReached():
                 return [known.Wake(view.now_us, f"drain {fragment}") for fragment in range(view.fragments)], memory
         return [], memory
@@ -142,9 +150,30 @@ class LinkAware:
         what, fragment = note.split()[0], int(note.split()[1])
         if what == "merge":
             return _merge(view, memory, fragment), memory
+        if what == "close":
+            return self._close(view, memory, fragment, int(note.split()[2]))
         if what == "drain":
             return _drain(view, memory, fragment)
-        return ([], memory) if view.draining or memory[fragment] != IDLE else self._plan(view, memory, fragment)
+        return ([], memory) if view.draining or memory[fragment].state != "idle" else self._plan(view, memory, fragment)
+
+    def _close(self, view: View, memory: Memory, fragment: int, opening: int) -> tuple[list[Decision], Memory]:
+        """A deadline has passed: merge what has come by now, if it has not been merged yet, and refuse the rest."""
+        opened = memory[fragment]
+        if opened.state != "open" or opened.number != opening or view.now_us < opened.ready_us:
+            return [], memory
+        key, again = (fragment, opening), known.Wake(view.now_us + LATE_US, f"close {fragment} {opening}")
+        if opened.site in view.down or not view.arrived(key):
+            return self._give_up(view, memory, fragment)
+        return [known.MergeNow(fragment, (key,), opened.nodes), again], memory
+
+    def _give_up(self, view: View, memory: Memory, fragment: int) -> tuple[list[Decision], Memory]:
+        """Refuse a round and plan another."""
+        what = "drain" if view.draining else "plan"
+        decisions: list[Decision] = [
+            known.Discard((fragment, memory[fragment].number)),
+            known.Wake(view.now_us, f"{what} {fragment}"),
+        ]
+        return decisions, _ended(memory, fragment)
 
     # -- planning a round ---
 
@@ -159,9 +188,7 @@ class LinkAware:
         if best.departures is None or not best.value > 0:
             return [known.Wake(view.now_us + farthest_us // 16, f"plan {fragment}")], memory
         snapshots, legs = gather_by(best.departures, best.site, best.deadline_us, best.nodes)
-        key = (fragment, view.version(fragment))
-        opened = OpenRound(best.site, best.ready_us, best.deadline_us, best.nodes)
-        return [known.Gather(key, fragment, best.site, snapshots, legs)], _with(memory, fragment, opened)
+        return _opened(memory, fragment, best, snapshots, legs)
 
     def _overdue(self, view: View, fragment: int) -> int:
         """How many nodes will hold progress that is too old once another version is made without it."""
@@ -169,24 +196,24 @@ class LinkAware:
         if newest < self.max_staleness:
             return 0
         count = 0
-        for i in view.training_nodes:
+        for i in _up(view):
             state = view.node(i, fragment)
             arrival_us = view.result_arrival_us(i, fragment, newest)
             coming = arrival_us is not None and arrival_us <= view.now_us + view.step_us
             count += newest - state.base_version + 1 > self.max_staleness and state.unmerged_steps > 0 and not coming
         return count
 
-    def _best_round(self, view: View, fragment: int, look_us: int) -> _Round:
+    def _best_round(self, view: View, fragment: int, look_us: int) -> _Candidate:
         until_us = min(view.horizon_us, view.now_us + look_us)
-        offers = [o for i in view.training_nodes if (o := self._offer(view, fragment, i, until_us)) is not None]
+        offers = [o for i in _up(view) if (o := self._offer(view, fragment, i, until_us)) is not None]
         if not offers:
-            return _Round()
+            return _Candidate()
         sites = _site_ready_us(view, fragment, [offer.node for offer in offers])
         rounds = (
             self._count(view, fragment, offers, site, deadline_us, sites[site])
             for site, deadline_us in self._promising(view, fragment, offers, sites, until_us)
         )
-        return max(rounds, key=_Round.rank, default=_Round())
+        return max(rounds, key=_Candidate.rank, default=_Candidate())
 
     def _offer(self, view: View, fragment: int, node: int, until_us: int) -> Offer | None:
         state, newest = view.node(node, fragment), view.version(fragment)
@@ -243,22 +270,38 @@ class LinkAware:
 
     def _count(
         self, view: View, fragment: int, offers: Sequence[Offer], site: int, deadline_us: int, ready_us: int
-    ) -> _Round:
+    ) -> _Candidate:
         """The round at this site by this deadline, with everybody who can make it."""
-        departures = latest_departures(view.network, view.bookings, site, deadline_us, view.fragment_bits)
+        departures = latest_departures(
+            view.network, view.bookings, site, deadline_us, view.fragment_bits, avoid=view.down
+        )
         leave_us = departures.leave_us
         coming = [o for o in offers if leave_us.get(o.node, -1) >= o.ready_us]
         if not coming:
-            return _Round()
+            return _Candidate()
         n = np.array([o.steps_at(leave_us[o.node]) for o in coming], dtype=np.float64)
         staleness = np.array([o.staleness for o in coming])
         value = float(self._worth(n, staleness).sum()) / max(deadline_us - view.merged_us(fragment), 1)
         overdue = int((staleness + 1 > self.max_staleness).sum())
-        return _Round(site, deadline_us, value, overdue, tuple(o.node for o in coming), departures, ready_us)
+        return _Candidate(site, deadline_us, value, overdue, tuple(o.node for o in coming), departures, ready_us)
 
 
-def _with(memory: Memory, fragment: int, opened: OpenRound) -> Memory:
-    return (*memory[:fragment], opened, *memory[fragment + 1 :])
+def _with(memory: Memory, fragment: int, now: Round) -> Memory:
+    return (*memory[:fragment], now, *memory[fragment + 1 :])
+
+
+def _ended(memory: Memory, fragment: int) -> Memory:
+    return _with(memory, fragment, Round(memory[fragment].number))
+
+
+def _opened(
+    memory: Memory, fragment: int, best: _Candidate, snapshots: tuple[tuple[int, int], ...], legs: tuple[Hop, ...]
+) -> tuple[list[Decision], Memory]:
+    """Open a round; a while after its deadline somebody looks what has become of it."""
+    now = Round(memory[fragment].number + 1, "open", best.site, best.ready_us, best.deadline_us, best.nodes)
+    late_us = max(best.deadline_us, best.ready_us) + LATE_US
+    gather = known.Gather((fragment, now.number), fragment, best.site, snapshots, legs)
+    return [gather, known.Wake(late_us, f"close {fragment} {now.number}")], _with(memory, fragment, now)
 
 
 def _central(arrivals_us: NDArray[np.float64]) -> list[int]:
@@ -266,6 +309,10 @@ def _central(arrivals_us: NDArray[np.float64]) -> list[int]:
     late = np.isinf(arrivals_us)
     mean_us = np.where(late, 0.0, arrivals_us).sum(axis=0) / np.maximum(1, (~late).sum(axis=0))
     return [int(column) for column in np.lexsort((mean_us, late.sum(axis=0)))[:SAMPLE]]
+
+
+def _up(view: View) -> list[int]:
+    return [i for i in view.training_nodes if i not in view.down]
 
 
 def _sample(offers: Sequence[Offer], max_staleness: int) -> list[Offer]:
@@ -281,7 +328,7 @@ def _evenly(count: int, most: int) -> list[int]:
 
 def _arrivals_us(view: View, node: int, ready_us: int, sites: Iterable[int]) -> list[float]:
     """Earliest arrivals at the sites; inf at those that cannot be reached."""
-    found = earliest_arrivals(view.network, view.bookings, {node: ready_us}, view.fragment_bits)
+    found = earliest_arrivals(view.network, view.bookings, {node: ready_us}, view.fragment_bits, avoid=view.down)
     return [found.arrival_us.get(site, np.inf) for site in sites]
 
 
@@ -290,7 +337,7 @@ def _site_ready_us(view: View, fragment: int, nodes: Iterable[int]) -> dict[int,
     newest = view.version(fragment)
     arrivals = {i: view.result_arrival_us(i, fragment, newest) for i in (*view.training_nodes, *view.holders)}
     first_us = min((t for i in nodes if (t := arrivals[i]) is not None), default=None)
-    ready = ((site, arrivals.get(site, first_us)) for site in view.sites)
+    ready = ((site, arrivals.get(site, first_us)) for site in view.sites if site not in view.down)
     return {site: t for site, t in ready if t is not None}
 
 
@@ -329,13 +376,12 @@ def _ready_us(enough: int, step_us: int, times_us: Sequence[int], steps: Sequenc
 
 def _merge(view: View, memory: Memory, fragment: int) -> list[Decision]:
     """Merge what has come, once the site holds the newest version."""
-    opened = memory[fragment]
-    if not view.gathered((fragment, view.version(fragment))):
+    now = memory[fragment]
+    if now.state != "open" or not view.gathered((fragment, now.number)):
         return []
-    if view.now_us < opened.ready_us:
-        return [known.Wake(opened.ready_us, f"merge {fragment}")]
-    key = (fragment, view.version(fragment))
-    return [known.MergeNow(fragment, (key,), opened.nodes)]
+    if view.now_us < now.ready_us:
+        return [known.Wake(now.ready_us, f"merge {fragment}")]
+    return [known.MergeNow(fragment, ((fragment, now.number),), now.nodes)]
 
 
 # -- the end ---
@@ -343,21 +389,21 @@ def _merge(view: View, memory: Memory, fragment: int) -> list[Decision]:
 
 def _drain(view: View, memory: Memory, fragment: int) -> tuple[list[Decision], Memory]:
     """Bring everything that is not merged to one site; finish when that is done, or can't be, for all fragments."""
-    key = (fragment, view.version(fragment))
-    states = [view.node(i, fragment) for i in view.training_nodes]
-    if memory[fragment] != IDLE:
+    states = [view.node(i, fragment) for i in view.training_nodes if i not in view.down]
+    now = memory[fragment]
+    if now.state == "open":
         if any(s.under_way for s in states):
             return [], memory  # it is on its way; what is left is brought after it
         # It was to leave later, so as to bring more.
-        return [known.Cancel(key), known.Wake(view.now_us, f"drain {fragment}")], _with(memory, fragment, IDLE)
+        again = known.Wake(view.now_us, f"drain {fragment}")
+        return [known.Cancel((fragment, now.number)), again], _ended(memory, fragment)
     free_us = {s.node: t for s in states if s.unmerged_steps and (t := _free_us(view, s)) is not None}
     planned = _soonest(view, fragment, free_us)
     if planned.departures is None:
-        memory = _with(memory, fragment, DONE)
-        return ([known.Finish()] if all(opened == DONE for opened in memory) else []), memory
+        memory = _with(memory, fragment, Round(now.number, "done"))
+        return ([known.Finish()] if all(last.state == "done" for last in memory) else []), memory
     snapshots, legs = gather_by(planned.departures, planned.site, planned.deadline_us, planned.nodes)
-    opened = OpenRound(planned.site, planned.ready_us, planned.deadline_us, planned.nodes)
-    return [known.Gather(key, fragment, planned.site, snapshots, legs)], _with(memory, fragment, opened)
+    return _opened(memory, fragment, planned, snapshots, legs)
 
 
 def _free_us(view: View, state: NodeView) -> int | None:
@@ -371,11 +417,11 @@ def _free_us(view: View, state: NodeView) -> int | None:
     return None if arrival_us is None else max(view.now_us, arrival_us + view.step_us)
 
 
-def _soonest(view: View, fragment: int, free_us: dict[int, int]) -> _Round:
+def _soonest(view: View, fragment: int, free_us: dict[int, int]) -> _Candidate:
     """Where everything can be merged first; no site where there is none, or nothing left."""
     sites = _site_ready_us(view, fragment, free_us)
     if not free_us or not sites:
-        return _Round()
+        return _Candidate()
     nodes = sorted(free_us)
     sample = [nodes[k] for k in _evenly(len(nodes), SAMPLE)]
     arrivals_us = np.array([_arrivals_us(view, i, free_us[i], sites) for i in sample])
@@ -390,9 +436,9 @@ def _soonest(view: View, fragment: int, free_us: dict[int, int]) -> _Round:
         if len(coming) == len(reached):
             break
         deadline_us = min(view.horizon_us, deadline_us + max(view.step_us, (deadline_us - view.now_us) // 4))
-    return _Round(site, deadline_us, 0.0, 0, coming, departures if coming else None, sites[site])
+    return _Candidate(site, deadline_us, 0.0, 0, coming, departures if coming else None, sites[site])
 
 
 def _reaching(view: View, site: int, deadline_us: int, free_us: dict[int, int]) -> tuple[Departures, tuple[int, ...]]:
-    departures = latest_departures(view.network, view.bookings, site, deadline_us, view.fragment_bits)
+    departures = latest_departures(view.network, view.bookings, site, deadline_us, view.fragment_bits, avoid=view.down)
     return departures, tuple(i for i in sorted(free_us) if departures.leave_us.get(i, -1) >= free_us[i])

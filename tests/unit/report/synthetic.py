@@ -126,8 +126,9 @@ def simulate(ring: Ring, plan: ContactPlan, sun: Illumination) -> Trace:
     accounts.append(_account("gs", 0, {key: np.zeros(n + 1, dtype=int) for key in us}, [[]] * (n + 1), n))
     return Trace(
         policy="blocking" if ring.blocking else "link_aware", fleet_nodes=tuple(range(n)), fragments=1,
-        budget_steps=ring.budget_steps, merged_steps=merged, end_us=end_us, step_us=int(STEP_S * 1e6),
-        tokens_per_step=TOKENS_PER_STEP, message_bits=MESSAGE_BITS, transfers=tuple(ring.transfers),
+        versions=(version,), state_bits=MESSAGE_BITS, budget_steps=ring.budget_steps, merged_steps=merged,
+        end_us=end_us, step_us=int(STEP_S * 1e6), tokens_per_step=TOKENS_PER_STEP, message_bits=MESSAGE_BITS,
+        transfers=tuple(ring.transfers),
         ops=tuple(ring.ops), accounts=tuple(accounts),
     )  # fmt: skip
 
@@ -155,7 +156,8 @@ def synchronous(nodes: int, budget_steps: int, plan: ContactPlan) -> Trace:
         t_us = end_us
     us = {"training": np.full(nodes, t_us), "waiting": np.zeros(nodes, int), "no_energy": np.zeros(nodes, int)}
     return Trace(
-        policy="synchronous", fleet_nodes=tuple(range(nodes)), fragments=1, budget_steps=budget_steps,
+        policy="synchronous", fleet_nodes=tuple(range(nodes)), fragments=1,
+        versions=(budget_steps // (nodes * per_op),), state_bits=MESSAGE_BITS, budget_steps=budget_steps,
         merged_steps=merged, end_us=t_us, step_us=int(STEP_S * 1e6), tokens_per_step=TOKENS_PER_STEP,
         message_bits=MESSAGE_BITS, transfers=tuple(transfers), ops=tuple(ops),
         accounts=tuple(_account(f"s{i:02d}", merged // nodes, us, [[]] * nodes, i) for i in range(nodes)),
@@ -285,6 +287,7 @@ def _account(
     return NodeAccount(
         name=name, trains=name != "gs", steps=steps, steps_allowed=steps, steps_always_powered=steps,
         training_us=int(us["training"][i]), no_energy_us=int(us["no_energy"][i]), waiting_us=int(us["waiting"][i]),
+        down_us=0, restoring_us=0,
         harvested_wh=0.0, curtailed_wh=0.0, consumed_wh=0.0, battery_loss_wh=0.0, unserved_wh=0.0,
         battery_us=tuple(t for t, _ in battery[i]), battery_wh=tuple(e for _, e in battery[i]),
     )  # fmt: skip

@@ -1,6 +1,6 @@
 """Which values are still needed."""
 
-from orbital_train.train.liveness import drops, final_versions, holders, peak_versions
+from orbital_train.train.liveness import drops, holders, peak_versions
 from tests.unit.train.traces import TraceBuilder
 
 
@@ -17,14 +17,12 @@ def test_values_go_with_their_last_reader() -> None:
         3: ((None, "global/0@0"),),
         4: ((0, f"mark/{a}"),),
     }
-    assert final_versions(build.trace()) == (1,)
     assert peak_versions(build.trace()) == 2
 
 
 def test_a_trace_without_merges_keeps_version_0() -> None:
     build = TraceBuilder(nodes=(0,))
     build.step(0, 1)
-    assert final_versions(build.trace()) == (0,)
     assert drops(build.trace()) == {}
 
 
@@ -57,7 +55,6 @@ def test_versions_are_counted_by_fragment() -> None:
     build.evaluate(1, 1, 0)
     build.adopt(0, 2, "keep", fragment=1)
     build.merge(0, {}, fragment=2)
-    assert final_versions(build.trace()) == (1, 2, 1)
     assert peak_versions(build.trace()) == 3
     assert drops(build.trace()) == {
         0: ((None, "global/0@0"),),

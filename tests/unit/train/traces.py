@@ -157,16 +157,26 @@ class TraceBuilder:
             policy="by hand",
             fleet_nodes=self.nodes,
             fragments=self.fragments,
+            versions=self._newest(),
             budget_steps=self.budget_steps,
             merged_steps=0,
             end_us=len(self.ops),
             step_us=1,
             tokens_per_step=1,
             message_bits=1,
+            state_bits=1,
             transfers=(),
             ops=tuple(self.ops),
             accounts=(),
         )
+
+    def _newest(self) -> tuple[int, ...]:
+        """The last version of each fragment."""
+        last = [0] * self.fragments
+        for op in self.ops:
+            if isinstance(op, SyncStep | Merge):
+                last[op.fragment if isinstance(op, Merge) else 0] = op.to_version
+        return tuple(last)
 
     def _held(self, weights: dict[str, float]) -> dict[str, float]:
         return {name: inner * weight for value, weight in weights.items() for name, inner in self.holds[value].items()}
