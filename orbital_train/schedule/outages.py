@@ -44,6 +44,7 @@ class Outages(Carriage):
         if node not in self._believed and heard_us > self.now_us:
             self._believed[node] = state.fork()
         self._lives[node] += 1
+        self._unready.discard(node)
         self._commands[node] += 1
         hit = [gathering for gathering in self._gatherings.values() if gathering.at.pop(node, None)]
         if node in self._copies:

@@ -56,6 +56,7 @@ class World:
         self._holding = frozenset(self.holders)
         self.draining = False
         self.down: frozenset[int] = frozenset()  # nodes that are known to be out
+        self._unready: set[int] = set()  # of these, who only waits for model and data, and passes messages on
         self._faults = FaultTimes(scenario.faults, scenario.contacts)
         self._nodes = scenario.build_nodes()
         self._believed: dict[int, Node] = {}  # nodes to which something happened that is not known yet
@@ -69,7 +70,9 @@ class World:
         self._goals: dict[int, int | None] = dict.fromkeys(self.training_nodes)
         self._commands = [0] * self.network.nodes  # a predicted goal is void once a node was told something new
         self._recorder = Recorder(scenario, self.holders)
-        self._patience_us: dict[frozenset[int], int] = {}  # with links that failed when they were last used
+        self._patience_us: dict[
+            frozenset[int], tuple[int, int]
+        ] = {}  # with links that failed last: how long, since when
         self._seat = self.holders[0]  # where decisions are taken: the site of the newest version
         self._free = Bookings()  # of what needs no volume
         self._queue: list[tuple[int, int, int, int, Any]] = []
