@@ -127,8 +127,8 @@ def simulate(ring: Ring, plan: ContactPlan, sun: Illumination) -> Trace:
     return Trace(
         policy="blocking" if ring.blocking else "link_aware", fleet_nodes=tuple(range(n)), fragments=1,
         budget_steps=ring.budget_steps, merged_steps=merged, end_us=end_us, step_us=int(STEP_S * 1e6),
-        tokens_per_step=TOKENS_PER_STEP, message_bits=MESSAGE_BITS, transfers=tuple(ring.transfers),
-        ops=tuple(ring.ops), accounts=tuple(accounts),
+        tokens_per_step=TOKENS_PER_STEP, message_bits=MESSAGE_BITS, state_bits=MESSAGE_BITS,
+        transfers=tuple(ring.transfers), ops=tuple(ring.ops), accounts=tuple(accounts),
     )  # fmt: skip
 
 
@@ -157,7 +157,7 @@ def synchronous(nodes: int, budget_steps: int, plan: ContactPlan) -> Trace:
     return Trace(
         policy="synchronous", fleet_nodes=tuple(range(nodes)), fragments=1, budget_steps=budget_steps,
         merged_steps=merged, end_us=t_us, step_us=int(STEP_S * 1e6), tokens_per_step=TOKENS_PER_STEP,
-        message_bits=MESSAGE_BITS, transfers=tuple(transfers), ops=tuple(ops),
+        message_bits=MESSAGE_BITS, state_bits=MESSAGE_BITS, transfers=tuple(transfers), ops=tuple(ops),
         accounts=tuple(_account(f"s{i:02d}", merged // nodes, us, [[]] * nodes, i) for i in range(nodes)),
     )  # fmt: skip
 
