@@ -135,7 +135,7 @@ class LinkAware:
                 goes_on = view.node(node, fragment).holding and not view.draining
                 return ([known.Train(node)] if goes_on else []), memory
             case known.BudgetReached():
-                return [known.Wake(view.now_us, f"drain {fragment}") for fragment in range(view.fragments)], memory
+                return _stop(view, memory)
         return [], memory
 
     def _wake(self, view: View, memory: Memory, note: str) -> tuple[list[Decision], Memory]:
@@ -341,15 +341,24 @@ def _merge(view: View, memory: Memory, fragment: int) -> list[Decision]:
 # -- the end ---
 
 
+def _stop(view: View, memory: Memory) -> tuple[list[Decision], Memory]:
+    """Give up what was to leave later, so as to bring more; drain once all is done that is due now."""
+    decisions: list[Decision] = []
+    for fragment in range(view.fragments):
+        begun = any(view.node(i, fragment).under_way for i in view.training_nodes)
+        if memory[fragment] != IDLE and not begun:
+            decisions.append(known.Cancel((fragment, view.version(fragment))))
+            memory = _with(memory, fragment, IDLE)
+        decisions.append(known.Wake(view.now_us, f"drain {fragment}"))
+    return decisions, memory
+
+
 def _drain(view: View, memory: Memory, fragment: int) -> tuple[list[Decision], Memory]:
     """Bring everything that is not merged to one site; finish when that is done, or can't be, for all fragments."""
     key = (fragment, view.version(fragment))
     states = [view.node(i, fragment) for i in view.training_nodes]
     if memory[fragment] != IDLE:
-        if any(s.under_way for s in states):
-            return [], memory  # it is on its way; what is left is brought after it
-        # It was to leave later, so as to bring more.
-        return [known.Cancel(key), known.Wake(view.now_us, f"drain {fragment}")], _with(memory, fragment, IDLE)
+        return [], memory  # it is on its way; what is left is brought after it
     free_us = {s.node: t for s in states if s.unmerged_steps and (t := _free_us(view, s)) is not None}
     planned = _soonest(view, fragment, free_us)
     if planned.departures is None:
