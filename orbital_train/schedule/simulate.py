@@ -226,8 +226,11 @@ class Simulation:
         gathering = self._gatherings.pop(key)
         gathering.open = False
         for parcel in (p for parcels in gathering.at.values() for p in parcels):
-            for gradient in parcel.holds:
-                self._copies[gradient.node][gradient.fragment].under_way = None
+            self._give_back(parcel)
+
+    def _give_back(self, parcel: Parcel) -> None:
+        for gradient in parcel.holds:
+            self._copies[gradient.node][gradient.fragment].under_way = None
 
     def _take_snapshot(self, node: int, gathering: Gathering) -> None:
         """Take the outer gradient of a node; it leaves with the node's next leg."""
@@ -262,8 +265,11 @@ class Simulation:
         self._push(hop.arrival_us, ARRIVE, hop.dest, (gathering, parcel))
 
     def _arrive(self, node: int, gathering: Gathering, parcel: Parcel) -> None:
+        if not gathering.open:  # it was refused on its way
+            self._give_back(parcel)
+            return
         gathering.at.setdefault(node, []).append(parcel)
-        if node == gathering.site and gathering.open:
+        if node == gathering.site:
             gathering.coming.difference_update(gradient.node for gradient in parcel.holds)
             if not gathering.coming:
                 self._tell(known.Gathered(gathering.key))

@@ -132,14 +132,15 @@ class _Places:
         for transfer in self._carried.get(value, ()):
             hops[transfer.source, transfer.dest].append(transfer)
         for (source, dest), parts in sorted(hops.items(), key=lambda item: min(t.start_us for t in item[1])):
-            start_us = min(t.start_us for t in parts)
-            _require(since_us.get(source, math.inf) <= start_us, f"{value}: node {source} sends it before it has it")
-            bits = sum(t.bits for t in parts)
-            _require(bits <= whole, f"{value}: more of it than there is from node {source} to node {dest}")
-            if bits < whole:
-                continue  # the run ended before the rest was sent: it never was there
-            arrival_us = max(t.arrival_us for t in parts)
-            since_us[dest] = min(arrival_us, since_us.get(dest, arrival_us))
+            bits = arrival_us = 0
+            for part in sorted(parts, key=lambda t: t.start_us):
+                has_us = since_us.get(source, math.inf)
+                _require(has_us <= part.start_us, f"{value}: node {source} sends it before it has it")
+                bits, arrival_us = bits + part.bits, max(arrival_us, part.arrival_us)
+                _require(bits <= whole, f"{value}: more of it than there is from node {source} to node {dest}")
+                if bits == whole:  # what was refused may be sent again; what the run cut off never was there
+                    since_us[dest] = min(arrival_us, since_us.get(dest, arrival_us))
+                    bits = arrival_us = 0
         self._known[value] = since_us
 
     def require(self, value: str, node: int, by_us: int) -> None:
@@ -152,7 +153,7 @@ def _merges(trace: Trace) -> None:
     """What is merged arrived where it is merged, by way of sums or not, and counts once and for what it is."""
     snapshots: dict[str, Snapshot] = {}
     holds: dict[str, dict[str, float]] = {}  # snapshots in a value, with their weights
-    used: set[str] = set()
+    merged: set[str] = set()
     places, merged_steps = _Places(trace), 0
     for op in trace.ops:
         if isinstance(op, Snapshot):
@@ -162,15 +163,18 @@ def _merges(trace: Trace) -> None:
             weights = op.weights if isinstance(op, Combine) else op.input_weights
             for value in op.inputs:
                 _require(value in holds, f"operation {op.id} adds {value}, which is no outer gradient")
-                _require(value not in used, f"operation {op.id} uses {value} again")
-                used.add(value)
                 places.require(value, op.site, op.start_us)
             whole = {s: w * x for v, w in zip(op.inputs, weights, strict=True) for s, x in holds[v].items()}
+            once = len(whole) == sum(len(holds[value]) for value in op.inputs)
+            _require(once, f"operation {op.id} adds an outer gradient twice")
             if isinstance(op, Combine):
                 holds[op.value] = whole
                 places.write(op.value, op.site, op.end_us)
             else:
                 _contributions(op, snapshots, whole)
+                again = merged & {c.snapshot for c in op.contributions}
+                _require(not again, f"operation {op.id} merges {', '.join(sorted(again))} again")
+                merged |= {c.snapshot for c in op.contributions}
                 merged_steps += sum(c.steps for c in op.contributions)
     if not any(True for _ in trace.of_kind(SyncStep)):
         _require(merged_steps // trace.fragments == trace.merged_steps, "merged steps do not add up")

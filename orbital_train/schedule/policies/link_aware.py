@@ -197,8 +197,9 @@ class LinkAware:
             arrival_us = view.result_arrival_us(node, fragment, state.waiting_for)
             if arrival_us is None:
                 return None
-            # Adoption waits for the end of the step in progress.
-            free_us = max(view.now_us, arrival_us + (0 if state.holding else view.step_us))
+            # Adoption waits for the end of the step in progress; that of another fragment may end a hold before.
+            holds = state.holding and view.fragments == 1
+            free_us = max(view.now_us, arrival_us + (0 if holds else view.step_us))
         if free_us > until_us:
             return None
         times_us, steps = _steps_ahead(view, state, free_us, until_us)

@@ -13,7 +13,7 @@ from orbital_train.schedule.policies.link_aware import LinkAware
 from orbital_train.schedule.simulate import simulate
 from orbital_train.schedule.trace import Adopt, Combine, Merge, Snapshot, Step, Trace
 from orbital_train.schedule.validate import validate
-from tests.unit.schedule.scenarios import POWER, ops, ring, rolling_night, scenario, sent
+from tests.unit.schedule.scenarios import POWER, WORKLOAD, ops, ring, rolling_night, scenario, sent
 
 S = 1_000_000
 DAY_S = 30_000.0
@@ -211,3 +211,13 @@ def test_a_ring_of_one_way_round_nights_keeps_every_node_in_the_rounds() -> None
             brought[c.node] += c.steps
     assert sum(brought.values()) == 9000
     assert all(brought[i] == trace.accounts[i].steps for i in range(5))
+
+
+def test_a_node_that_another_fragment_set_going_again_has_its_step_to_end_before_it_contributes() -> None:
+    """A round is planned while a node waits; when the version that it waits for comes, it is within a step."""
+    work = replace(WORKLOAD, fragments=3)
+    windows = [(0, 1, 0.0, 20_000.0), (1, 2, 0.0, 20_000.0)]
+    fleet = scenario(3, windows=windows, workload=work, power=None, rate_bps=3e6, budget_steps=300)
+    trace = simulate(fleet, LinkAware(min_inner_steps=1, adopt="replace"))
+    validate(trace, fleet)
+    assert trace.end_us < 20_000 * S
