@@ -91,7 +91,7 @@ class Simulation:
         if kind == RESULT:
             self._receive(order, *detail)
         elif kind == ADOPT:
-            self._adopt(order, *detail)
+            self._adopt(order, detail)
         elif kind == ARRIVE:
             self._arrive(order, *detail)
         elif kind == LEAVE:
@@ -359,15 +359,17 @@ class Simulation:
             copy.applied += 1
             copy.received.discard(copy.applied)
         if copy.applied > before:
-            self._push(self._at_now(node).boundary_us(), ADOPT, node, (fragment, copy.applied))
+            self._push(self._at_now(node).boundary_us(), ADOPT, node, fragment)
 
-    def _adopt(self, node: int, fragment: int, version: int) -> None:
+    def _adopt(self, node: int, fragment: int) -> None:
+        """Adopt the newest version that has come."""
         copy, how = self._copies[node][fragment], self.policy.adoption
-        if version <= copy.base_version:
-            return  # a newer one was adopted at the same boundary
+        version = copy.applied
+        if version == copy.base_version:
+            return  # it was adopted with one that came before it, at the same boundary
         boundary_us = self._at_now(node).boundary_us()
         if boundary_us > self.now_us:  # it was told to do something else since, and is within another step
-            self._push(boundary_us, ADOPT, node, (fragment, version))
+            self._push(boundary_us, ADOPT, node, fragment)
             return
         self._record_steps(node)
         since = copy.merged if copy.merged_in is not None and copy.merged_in <= version else None
