@@ -12,9 +12,9 @@ from orbital_train.schedule.network import Hop
 from orbital_train.schedule.routes import Departures
 
 
-def gather_by(departures: Departures, site: int, deadline_us: int, nodes: Iterable[int]) -> tuple[
-    tuple[tuple[int, int], ...], tuple[Hop, ...]
-]:
+def gather_by(
+    departures: Departures, site: int, deadline_us: int, nodes: Iterable[int]
+) -> tuple[tuple[tuple[int, int], ...], tuple[Hop, ...]]:
     """When each of these nodes takes its outer gradient, and the legs by which the sum gets to the site in time.
 
     Args:

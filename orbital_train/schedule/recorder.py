@@ -114,9 +114,7 @@ class Recorder:
             )
         return value
 
-    def combine(
-        self, at_us: int, site: int, fragment: int, inputs: tuple[str, ...], weights: tuple[float, ...]
-    ) -> str:
+    def combine(self, at_us: int, site: int, fragment: int, inputs: tuple[str, ...], weights: tuple[float, ...]) -> str:
         """Record a sum formed on the way; returns its name."""
         number = self.sums[site, fragment]
         self.sums[site, fragment] += 1

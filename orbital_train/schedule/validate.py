@@ -67,16 +67,13 @@ def _dataflow(trace: Trace) -> None:
 
 def _steps(trace: Trace) -> None:
     done: dict[int, int] = defaultdict(int)
-    busy_until_us: dict[int, int] = defaultdict(int)
     for op in trace.of_kind(Step):
         _require(
             op.n > 0 and op.end_us - op.start_us == op.n * trace.step_us,
             f"operation {op.id}: not whole steps",
         )
         _require(op.first == done[op.node], f"operation {op.id}: node {op.node} skips or repeats a step")
-        _require(op.start_us >= busy_until_us[op.node], f"operation {op.id}: two steps at once")
         done[op.node] += op.n
-        busy_until_us[op.node] = op.end_us
     for node, steps in done.items():
         _require(steps == trace.accounts[node].steps, f"node {node}: account and operations differ in steps")
 
@@ -185,13 +182,16 @@ def _contributions(merge: Merge, snapshots: dict[str, Snapshot], whole: dict[str
     total, steps = sum(c.weight for c in merge.contributions), sum(c.steps for c in merge.contributions)
     _require(abs(total - (1 if steps else 0)) < 1e-9, f"operation {merge.id}: weights add up to {total}")
     _require(
-        whole.keys() <= {c.snapshot for c in merge.contributions}, f"operation {merge.id}: an input is not accounted for"
+        whole.keys() <= {c.snapshot for c in merge.contributions},
+        f"operation {merge.id}: an input is not accounted for",
     )
     for c in merge.contributions:
         where = f"operation {merge.id}, {c.snapshot}"
         _require(c.snapshot in snapshots, f"{where}: no outer gradient")
         snapshot = snapshots[c.snapshot]
-        _require((c.node, c.steps) == (snapshot.node, snapshot.steps), f"{where}: not the node or steps of its snapshot")
+        _require(
+            (c.node, c.steps) == (snapshot.node, snapshot.steps), f"{where}: not the node or steps of its snapshot"
+        )
         _require((c.weight > 0) == (c.steps > 0), f"{where}: weight {c.weight} for {c.steps} steps")
         _require(abs(whole.get(c.snapshot, 0.0) - c.weight) < 1e-9, f"{where}: not the weight that it enters with")
         _require(snapshot.base_version + c.staleness == merge.from_version, f"{where}: staleness")
@@ -216,7 +216,9 @@ def _adoptions(trace: Trace) -> None:
                 places.write(name(op.fragment, op.to_version), op.site, op.end_us)
         elif isinstance(op, Adopt):
             last = adopted[op.node, op.fragment]
-            _require(op.version > last, f"operation {op.id}: node {op.node} adopts version {op.version} again or goes back")
+            _require(
+                op.version > last, f"operation {op.id}: node {op.node} adopts version {op.version} again or goes back"
+            )
             _require(op.base_version == last, f"operation {op.id}: node {op.node} has version {last}")
             if op.codec is None:
                 require_all(op.node, op.fragment, op.version, op.start_us)

@@ -233,7 +233,9 @@ class LinkAware:
             value = (self._worth(np.floor(n), staleness) * (slack_us >= 0)).sum(axis=1)
             value /= np.maximum(deadlines_us - last_us, 1.0)
             overdue = ((staleness + 1 > self.max_staleness) & (slack_us >= 0)).sum(axis=1)
-            found += zip((-overdue).tolist(), (-value).tolist(), deadlines_us.tolist(), [site] * value.size, strict=True)
+            found += zip(
+                (-overdue).tolist(), (-value).tolist(), deadlines_us.tolist(), [site] * value.size, strict=True
+            )
         found.sort()
         return [(site, int(deadline_us)) for _, _, deadline_us, site in found[:COUNTED]]
 
@@ -293,9 +295,7 @@ def _site_ready_us(view: View, fragment: int, nodes: Iterable[int]) -> dict[int,
     return {site: t for site, t in ready if t is not None}
 
 
-def _steps_ahead(
-    view: View, state: NodeView, free_us: int, until_us: int
-) -> tuple[Sequence[int], Sequence[int]]:
+def _steps_ahead(view: View, state: NodeView, free_us: int, until_us: int) -> tuple[Sequence[int], Sequence[int]]:
     """Steps since the last contribution over time. A node that holds is taken to train from ``free_us`` on."""
     if state.holding:
         whole = max(0, until_us - free_us) // view.step_us

@@ -74,7 +74,8 @@ def consumed_wh(trace: Trace) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    ("weights", "summed", "merged"), [("tokens", (10.0, 11.0), (12 / 33, 1 / 33)), ("uniform", (1.0, 1.0), (1 / 3,) * 2)]
+    ("weights", "summed", "merged"),
+    [("tokens", (10.0, 11.0), (12 / 33, 1 / 33)), ("uniform", (1.0, 1.0), (1 / 3,) * 2)],
 )
 def test_what_meets_at_a_node_goes_on_as_a_sum(
     weights: Literal["tokens", "uniform"], summed: tuple[float, ...], merged: tuple[float, ...]
@@ -231,7 +232,10 @@ def test_what_is_refused_on_its_way_goes_no_farther_and_may_be_offered_again() -
     trace = run(
         Scripted(at_s={0.0: [plan], 100.5: [Discard(KEY)], 120.0: [again]}, on={Gathered(KEY): [merge()]}),
     )
-    assert [(op.node, op.start_us) for op in ops(trace, Snapshot) if op.start_us < 120 * S] == [(2, 90 * S), (3, 100 * S)]
+    assert [(op.node, op.start_us) for op in ops(trace, Snapshot) if op.start_us < 120 * S] == [
+        (2, 90 * S),
+        (3, 100 * S),
+    ]
     assert [(t.source, t.start_us) for t in trace.transfers if t.start_us < 120 * S] == [(3, 100 * S)]
     assert contributions(trace) == [(1, 21, 0), (2, 20, 0), (3, 20, 0)]
 
@@ -317,4 +321,3 @@ def test_progress_that_was_merged_is_adopted_before_the_node_gives_more() -> Non
     in_time = {100.0: [Send((1,), 1, 0, 0)], 110.0: [Send((2,), 1, 0, 0)]}
     trace = run(Scripted(at_s=in_time, on={Gathered((k,)): [merge((k,))] for k in (1, 2)}))
     assert [contributions(trace, k) for k in (0, 1)] == [[(1, 10, 0)], [(1, 1, 0)]]
-

@@ -82,7 +82,9 @@ def test_holders_get_the_average_and_have_the_version_exactly() -> None:
 
 def test_a_node_that_missed_versions_adopts_the_newest_that_it_is_sent() -> None:
     """It is two versions behind, contributes as such, and needs none of those between."""
-    trace = run(Scripted(home=(0,), at_s=rounds((100.0, (1,), (1,)), (200.0, (1,), (1,)), (300.0, (1, 2), (2,)))), fleet())
+    trace = run(
+        Scripted(home=(0,), at_s=rounds((100.0, (1,), (1,)), (200.0, (1,), (1,)), (300.0, (1, 2), (2,)))), fleet()
+    )
     assert [(c.node, c.staleness) for c in ops(trace, Merge)[2].contributions] == [(1, 0), (2, 2)]
     assert adoptions(trace, 2) == [(0, 3, "bf16", 310.0)]
     assert adoptions(trace, 1) == [(0, 1, "bf16", 110.0), (1, 2, "bf16", 210.0)]
@@ -123,7 +125,9 @@ def test_an_adoption_by_parameters_that_were_never_sent_is_refused() -> None:
 @pytest.mark.parametrize("home", [(0,), (2, 5)])
 def test_link_aware_merges_at_homes_and_sends_parameters_to_contributors(home: tuple[int, ...]) -> None:
     windows = [*ring(5, 20_000.0), (5, 0, 0.0, 20_000.0)]
-    scene = scenario(6, windows=windows, dark=rolling_night(5, 20_000.0), training_nodes=(0, 1, 2, 3, 4), budget_steps=1237)
+    scene = scenario(
+        6, windows=windows, dark=rolling_night(5, 20_000.0), training_nodes=(0, 1, 2, 3, 4), budget_steps=1237
+    )
     trace = run(LinkAware(min_inner_steps=20, home=home), scene)
     assert trace.merged_steps == 1237
     made = ops(trace, Merge)
@@ -133,4 +137,3 @@ def test_link_aware_merges_at_homes_and_sends_parameters_to_contributors(home: t
     for adoption in ops(trace, Adopt):
         assert (adoption.codec is None) == (adoption.node in home)
         assert adoption.node in home or (adoption.node, adoption.version) in contributed
-
