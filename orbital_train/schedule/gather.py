@@ -43,5 +43,5 @@ def _depth(node: int, legs: dict[int, Hop], depth: dict[int, int]) -> None:
     while node not in depth:
         path.append(node)
         node = legs[node].dest
-    for below, earlier in enumerate(reversed(path), start=depth[node] + 1):
-        depth[earlier] = below
+    nearest = depth[node]
+    depth.update((earlier, nearest + below) for below, earlier in enumerate(reversed(path), start=1))

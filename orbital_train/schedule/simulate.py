@@ -11,9 +11,9 @@ from orbital_train.schedule.bookings import Bookings
 from orbital_train.schedule.copies import Copy, Gathering, OuterGradient, Parcel, Version
 from orbital_train.schedule.known import Decision, Event, Key, NodeView, Policy
 from orbital_train.schedule.network import Hop, Network
-from orbital_train.schedule.routes import earliest_arrivals
 from orbital_train.schedule.node import Node
 from orbital_train.schedule.recorder import Recorder
+from orbital_train.schedule.routes import earliest_arrivals
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.trace import Contribution, Trace, result_value, state_value
 
@@ -307,7 +307,7 @@ class Simulation:
     def _shares(
         self, parcels: list[Parcel], gradients: list[OuterGradient], version: int
     ) -> tuple[tuple[Contribution, ...], tuple[str, ...], tuple[float, ...]]:
-        """Contributions, and the inputs that hold them with their weights; what no step was trained for weighs nothing."""
+        """Contributions, and the inputs that hold them with their weights; where nothing was trained there is none."""
         total = sum(self._weight(g) for g in gradients) or 1.0
         contributions = tuple(
             Contribution(g.value, g.node, g.steps, self._weight(g) / total, version - 1 - g.base_version)

@@ -54,7 +54,7 @@ def state_value(fragment: int, version: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """(Part of) one message on one contact: ``bits`` of ``value`` sent in ``[start_us, end_us)``, heard ``owlt_us`` later.
+    """A message on one contact, or a part of it: ``bits`` sent in ``[start_us, end_us)`` and heard ``owlt_us`` later.
 
     A message that does not fit a window goes on in the next one of the same two nodes: it is whole when the bits of its
     transfers between these nodes add up.

@@ -15,7 +15,6 @@ from typing import Literal
 from orbital_train.schedule import known
 from orbital_train.schedule.known import Adoption, Decision, Event, View
 
-
 WHOLE = 0  # the model is one fragment
 
 

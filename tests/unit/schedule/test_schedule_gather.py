@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -91,7 +92,7 @@ def test_messages_that_take_no_time_leave_together_and_those_from_farther_away_g
 def test_a_long_way_through_links_that_take_no_time_is_gone_node_by_node() -> None:
     """Names in no order along the way."""
     way = [0, 5, 1, 4, 2, 3]
-    windows = [(a, b, 0.0, 100.0) for a, b in zip(way, way[1:], strict=False)]
+    windows = [(a, b, 0.0, 100.0) for a, b in itertools.pairwise(way)]
     _, legs = gathered(contacts(6, windows, 100.0, math.inf, 0.0), 0, 50.0, [3])
     assert [(source, dest) for source, dest, _, _ in legs] == [(3, 2), (2, 4), (4, 1), (1, 5), (5, 0)]
 
