@@ -120,6 +120,7 @@ class Simulation:
                 self._train(node, goal)
             case known.Hold(node):
                 self._command(node).hold()
+                self._predict(node)
             case known.Send(key, node, fragment, site):
                 self._send(key, node, fragment, site)
             case known.Gather():
@@ -152,14 +153,18 @@ class Simulation:
             return
         state.train()
         self._goals[node] = goal
-        self._predict_goal(node)
+        self._predict(node)
 
-    def _predict_goal(self, node: int) -> None:
+    def _predict(self, node: int) -> None:
+        """When a node that was told something new reaches its goal, and a step boundary if it has to adopt there."""
         goal = self._goals.get(node)
         if goal is not None and self._nodes[node].wanted:
             at_us = self._nodes[node].time_of_steps_us(goal, self.horizon_us)
             if at_us is not None:
                 self._push(max(at_us, self.now_us), GOAL, node, self._commands[node])
+        for fragment, copy in enumerate(self._copies.get(node, ())):
+            if copy.applied > copy.base_version:
+                self._push(self._nodes[node].boundary_us(), ADOPT, node, fragment)
 
     def _book(self, hops: Sequence[Hop]) -> None:
         """Book hops and the energy of sending along them."""
@@ -169,7 +174,7 @@ class Simulation:
             for piece in hop.pieces:
                 if piece.end_us > piece.start_us:
                     sender.add_send(piece.start_us, piece.end_us)
-            self._predict_goal(hop.source)
+            self._predict(hop.source)
 
     def _unbook(self, hops: Sequence[Hop]) -> None:
         for hop in hops:
@@ -178,7 +183,7 @@ class Simulation:
             for piece in hop.pieces:
                 if piece.end_us > piece.start_us:
                     sender.remove_send(piece.start_us, piece.end_us)
-            self._predict_goal(hop.source)
+            self._predict(hop.source)
 
     def _record_steps(self, node: int) -> None:
         """Record what was trained since the last time; progress counts the fleet as training like this node."""
@@ -366,9 +371,9 @@ class Simulation:
         copy, how = self._copies[node][fragment], self.policy.adoption
         version = copy.applied
         if version == copy.base_version:
-            return  # it was adopted with one that came before it, at the same boundary
+            return  # it was adopted before
         boundary_us = self._at_now(node).boundary_us()
-        if boundary_us > self.now_us:  # it was told to do something else since, and is within another step
+        if boundary_us > self.now_us:  # it is within another step than was foreseen
             self._push(boundary_us, ADOPT, node, fragment)
             return
         self._record_steps(node)

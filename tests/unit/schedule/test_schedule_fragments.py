@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from orbital_train.schedule.known import Gathered, MergeNow, Send
+from orbital_train.schedule.known import Gathered, Hold, MergeNow, Send, Train
 from orbital_train.schedule.measures import measure
 from orbital_train.schedule.policies.link_aware import LinkAware
 from orbital_train.schedule.scenario import Scenario
@@ -133,3 +133,15 @@ def test_link_aware_brings_every_fragment_of_the_budget_home(fragments: int, ado
         assert brought == [1237] * fragments
     assert trace.merged_steps == sum(brought) // fragments
     assert trace.end_us < fleet.horizon_us
+
+
+def test_a_node_that_is_told_to_wait_adopts_at_once_what_came_within_the_step() -> None:
+    """Version 1 comes at 103 s; the node is stopped at 105 s, and is in a step that ends at 117 s when it goes on."""
+    at_s = {
+        100.0: contribute(1, fragment=0),
+        102.5: merge(1, fragment=0),
+        105.0: [Hold(1)],
+        107.0: [Train(1)],
+    }
+    trace = run(pair(2), Scripted(at_s=at_s))
+    assert [a.start_us for a in ops(trace, Adopt) if a.node == 1] == [105 * S]
