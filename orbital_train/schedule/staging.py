@@ -57,7 +57,7 @@ class Staging(Outages):
         self._unready.discard(node)
         self._at_now(node).put_out("")
         self._commands[node] += 1
-        self._predict_goal(node)
+        self._predict(node)
         self._push(self._heard_us(node, silent=False), NEWS, node, (life, False, []))
 
     def _bring_down(self) -> None:

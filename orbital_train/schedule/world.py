@@ -102,12 +102,16 @@ class World:
         told = self._at_now(node)
         return (told, self._as_known(node)) if node in self._believed else (told,)
 
-    def _predict_goal(self, node: int) -> None:
+    def _predict(self, node: int) -> None:
+        """When a node that was told something new reaches its goal, and a step boundary if it has to adopt there."""
         goal = self._goals.get(node)
         if goal is not None and self._nodes[node].wanted:
             at_us = self._nodes[node].time_of_steps_us(goal, self.horizon_us)
             if at_us is not None:
                 self._push(max(at_us, self.now_us), GOAL, node, self._commands[node])
+        for fragment, copy in enumerate(self._copies.get(node, ())):
+            if copy.applied > copy.base_version:
+                self._push(self._at_now(node).boundary_us(), ADOPT, node, fragment)
 
     def _book(self, hops: Sequence[Hop]) -> None:
         """Book hops and the energy of sending along them."""
@@ -117,7 +121,7 @@ class World:
                 for piece in hop.pieces:
                     if piece.end_us > piece.start_us:
                         sender.add_send(piece.start_us, piece.end_us)
-            self._predict_goal(hop.source)
+            self._predict(hop.source)
 
     def _unbook(self, hops: Sequence[Hop]) -> None:
         """Give back hops that have not begun."""
@@ -127,7 +131,7 @@ class World:
                 for piece in hop.pieces:
                     if piece.end_us > piece.start_us:
                         sender.remove_send(piece.start_us, piece.end_us)
-            self._predict_goal(hop.source)
+            self._predict(hop.source)
 
     def _record_steps(self, node: int) -> None:
         """Record what was trained since the last time; progress counts the fleet as training like this node."""
