@@ -32,16 +32,21 @@ class Carriage(World):
             legs = earliest_arrivals(
                 self.network, self.bookings, {node: self.now_us}, self.fragment_bits, (site,), self.down
             ).route(site)
-        self._gather(known.Gather(key, fragment, site, ((node, self.now_us),), legs or ()))
+        gathering = self._open(known.Gather(key, fragment, site, ((node, self.now_us),), legs or ()))
+        self._take_snapshot(node, gathering)
 
     def _gather(self, plan: known.Gather) -> None:
+        gathering = self._open(plan)
+        for node, at_us in plan.snapshots:
+            self._push(at_us, SNAPSHOT, node, gathering)
+
+    def _open(self, plan: known.Gather) -> Gathering:
         assert plan.key not in self._gatherings, "a key names one gathering at a time"
         coming = {node for node, _ in plan.snapshots}
         gathering = Gathering(plan.key, plan.fragment, plan.site, plan.legs, coming)
         self._gatherings[plan.key] = gathering
         self._set_out(gathering, plan.legs)
-        for node, at_us in plan.snapshots:
-            self._push(at_us, SNAPSHOT, node, gathering)
+        return gathering
 
     def _set_out(self, gathering: Gathering, legs: Sequence[Hop]) -> None:
         self._book(legs)
@@ -71,6 +76,7 @@ class Carriage(World):
         fragment = gathering.fragment
         state, copy = self._at_now(node), self._copies[node][fragment]
         if copy.under_way is not None or copy.merged_in is not None:
+            assert copy.under_way is None or self.scenario.faults, "it has one outer gradient of a fragment under way"
             assert self.scenario.faults, "the progress in its last outer gradient must be adopted first"
             return  # the result that holds it was lost on its way
         self._record_steps(node)
