@@ -12,12 +12,14 @@ from torch import Tensor
 from orbital_train.schedule.trace import (
     Adopt,
     Combine,
+    Deliver,
     Evaluate,
     Lose,
     Merge,
     Op,
     Restore,
     Snapshot,
+    Stage,
     Step,
     SyncStep,
     Trace,
@@ -92,6 +94,8 @@ class Executor:
             Adopt: self._adopt,
             Lose: self._lose,
             Restore: self._restore,
+            Stage: self._nothing,
+            Deliver: self._nothing,
             Evaluate: self._evaluate,
         }
         self.position = 0  # all operations with a lower id are done
@@ -225,10 +229,17 @@ class Executor:
         return sum_on_tree(contributions, nodes, self._owners, self._transport)
 
     def _inputs(self, inputs: tuple[str, ...], weights: tuple[float, ...]) -> tuple[dict[int, Tensor], tuple[int, ...]]:
-        """What enters a sum, by the node that holds it: the weighted vectors of this worker's nodes, and all nodes."""
+        """What enters a sum, by the node that holds it: the weighted vectors of this worker's nodes, and all nodes.
+
+        A node holds several if it has failed since it took the first; they are added up in the order of their names.
+        """
         counted = [(self._holders[value], value, weight) for value, weight in weighed(inputs, weights).items()]
-        mine = {n: decode(self._nodes[n].held[value]) * weight for n, value, weight in counted if n in self._nodes}
-        return mine, tuple(sorted(n for n, _, _ in counted))
+        mine: dict[int, Tensor] = {}
+        for node, value, weight in sorted(counted):
+            if node in self._nodes:
+                vector_F = decode(self._nodes[node].held[value]) * weight
+                mine[node] = mine[node] + vector_F if node in mine else vector_F
+        return mine, tuple(sorted({node for node, _, _ in counted}))
 
     def _snapshot(self, op: Snapshot) -> None:
         node = self._nodes.get(op.node)
@@ -292,6 +303,9 @@ class Executor:
         if op.node in self._nodes:
             row = {"node": op.node, "cause": op.cause, "loses_state": op.loses_state, "steps": op.steps}
             self._emit({**_row("lose", op), **row})
+
+    def _nothing(self, op: Stage | Deliver) -> None:
+        """It takes simulated time only."""
 
     def _restore(self, op: Restore) -> None:
         node = self._nodes.get(op.node)
