@@ -552,6 +552,17 @@ class Compare(Table):
     """JSON file, relative to the recipe's folder, with the grid that the rates were chosen from, for the report."""
 
 
+class StagingTable(Table):
+    """What is brought up to the satellites before they train, and down afterwards, over the links of the plan."""
+
+    sources: Annotated[tuple[str, ...], _LIST, Field(min_length=1)]
+    """Ground sites or satellites that have the first model and all data at the start."""
+    data_gb: NonNegativeFloat = 0.0
+    """Training data of each satellite."""
+    deliver_to: Annotated[tuple[str, ...], _LIST] = ()
+    """Ground sites of which one is to get the final model; if none is given it stays in orbit."""
+
+
 class SkyRecipe(Table):
     """A fleet and its sky. A recipe with none of the other tables: its windows are planned, and nothing more."""
 
@@ -577,6 +588,7 @@ class Recipe(SkyRecipe):
     workload: WorkloadTable
     schedule: Schedule
     faults: Faults = Faults()
+    staging: StagingTable | None = None
     model: Model = Model()
     data: Data
     inner: Inner = Inner()

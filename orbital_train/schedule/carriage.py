@@ -119,14 +119,21 @@ class Carriage(World):
 
     def _miss(self, hop: Hop, life: int, gathering: Gathering | None, parcel: Parcel | None) -> None:
         """An acknowledgement has not come. What it was for is sent again, unless the sender has lost it since."""
+        self._leave_alone(hop)
+        if gathering is not None and parcel is not None:
+            self._retry(hop.source, life, gathering, parcel)
+
+    def _leave_alone(self, hop: Hop) -> None:
+        """Do not use a link for a while on which a message was lost that was sent since it was last left alone."""
         ends = frozenset({hop.source, hop.dest})
-        patience_us = self._patience_us.get(ends, PATIENCE_US)
-        self._patience_us[ends] = min(2 * patience_us, LONGEST_PATIENCE_US)
+        last_us, since_us = self._patience_us.get(ends, (PATIENCE_US // 2, 0))
+        if hop.start_us < since_us:
+            return
+        patience_us = min(2 * last_us, LONGEST_PATIENCE_US)
+        self._patience_us[ends] = patience_us, self.now_us
         for a, b in ((hop.source, hop.dest), (hop.dest, hop.source)):
             if b in self.network.out[a]:
                 self.bookings.block(self.network.out[a][b], self.now_us, self.now_us + patience_us)
-        if gathering is not None and parcel is not None:
-            self._retry(hop.source, life, gathering, parcel)
 
     def _retry(self, node: int, life: int, gathering: Gathering, parcel: Parcel) -> None:
         if gathering.open and life == self._lives[node]:
@@ -189,7 +196,9 @@ class Carriage(World):
         """Send a value; when it should arrive at each node that can be reached, and when its loss is missed."""
         if set(nodes) <= sources.keys():
             return {node: sources[node] for node in nodes}, {}
-        found = earliest_arrivals(self.network, self.bookings, sources, bits, avoid=self.down.difference(nodes))
+        found = earliest_arrivals(
+            self.network, self.bookings, sources, bits, avoid=self.down.difference(self._unready, nodes)
+        )
         hops = _branches(found.hop_into, nodes)
         self._book(hops)
         lost: dict[int, int] = {}

@@ -237,6 +237,9 @@ class View(Protocol):
     def gathered(self, key: Key) -> bool:
         """Whether all outer gradients of a gathering are at its site."""
 
+    def begun(self, key: Key) -> bool:
+        """Whether any outer gradient of a gathering was taken: then it cannot be cancelled."""
+
     def arrived(self, key: Key) -> bool:
         """Whether anything of a gathering is at its site."""
 

@@ -18,7 +18,7 @@ from orbital_train.schedule.copies import Gathering
 from orbital_train.schedule.faults import Outage
 from orbital_train.schedule.routes import earliest_arrivals
 from orbital_train.schedule.trace import restored_value
-from orbital_train.schedule.world import ADOPT, DOWN, NEWS, PACE, RESTORED, UP
+from orbital_train.schedule.world import DOWN, NEWS, PACE, RESTORED, UP
 
 SILENCE_US = 1_000_000  # of a node on an open link, before it is taken to be down
 NEWS_BITS = 1
@@ -44,6 +44,7 @@ class Outages(Carriage):
         if node not in self._believed and heard_us > self.now_us:
             self._believed[node] = state.fork()
         self._lives[node] += 1
+        self._unready.discard(node)
         self._commands[node] += 1
         hit = [gathering for gathering in self._gatherings.values() if gathering.at.pop(node, None)]
         if node in self._copies:
@@ -138,14 +139,12 @@ class Outages(Carriage):
     def _be_back(self, node: int) -> None:
         self._at_now(node).put_out("")
         self._commands[node] += 1
-        self._predict_goal(node)
+        self._predict(node)
         for fragment in range(self.fragments):
             if node in self._copies:
                 copy = self._copies[node][fragment]
                 copy.catching_up = False
                 self._ask(node, fragment, self.now_us)
-                if copy.applied > copy.base_version:
-                    self._push(self.now_us, ADOPT, node, (fragment, copy.applied))
         self._push(self._heard_us(node, silent=False), NEWS, node, (self._lives[node], False, []))
 
     # -- news ---
@@ -179,7 +178,7 @@ class Outages(Carriage):
         self._believed.setdefault(node, state.fork())
         self._commands[node] += 1
         state.set_pace(factor)
-        self._predict_goal(node)
+        self._predict(node)
         self._push(self._heard_us(node, silent=False), NEWS, node, (self._lives[node], None, []))
 
     def _hear(self, node: int, life: int, silent: bool | None, hit: list[Gathering]) -> None:

@@ -198,7 +198,7 @@ def _merges(trace: Trace) -> None:
     """What is merged arrived where it is merged, by way of sums or not, and counts once and for what it is."""
     snapshots: dict[str, Snapshot] = {}
     holds: dict[str, dict[str, float]] = {}  # snapshots in a value, with their weights
-    used: set[str] = set()
+    merged: set[str] = set()
     places, kept, merged_steps = _Places(trace), _kept_merges(trace), 0
     parents = _parents(trace)
     for op in trace.ops:
@@ -209,17 +209,20 @@ def _merges(trace: Trace) -> None:
             weights = op.weights if isinstance(op, Combine) else op.input_weights
             for value in op.inputs:
                 _require(value in holds, f"operation {op.id} adds {value}, which is no outer gradient")
-                _require(value not in used, f"operation {op.id} uses {value} again")
-                if op.id in kept:
-                    used.add(value)
                 places.require(value, op.site, op.start_us)
             whole = {s: w * x for v, w in zip(op.inputs, weights, strict=True) for s, x in holds[v].items()}
+            once = len(whole) == sum(len(holds[value]) for value in op.inputs)
+            _require(once, f"operation {op.id} adds an outer gradient twice")
             if isinstance(op, Combine):
                 holds[op.value] = whole
                 places.write(op.value, (op.site,), op.end_us)
-            else:
-                _contributions(op, snapshots, whole, parents)
-                merged_steps += sum(c.steps for c in op.contributions) if op.id in kept else 0
+                continue
+            _contributions(op, snapshots, whole, parents)
+            if op.id in kept:
+                again = merged & {c.snapshot for c in op.contributions}
+                _require(not again, f"operation {op.id} merges {', '.join(sorted(again))} again")
+                merged |= {c.snapshot for c in op.contributions}
+                merged_steps += sum(c.steps for c in op.contributions)
     if not any(True for _ in trace.of_kind(SyncStep)):
         _require(merged_steps // trace.fragments == trace.merged_steps, "merged steps do not add up")
 
