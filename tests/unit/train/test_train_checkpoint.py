@@ -86,10 +86,10 @@ def test_what_is_alive_is_in_it(tmp_path: Path, group: Group) -> None:
     replica = {"parameters", "exp_avg", "exp_avg_sq"}
     assert set(nodes[0].tensors) == {*replica, "mark/snap/0/0@1"}
     assert set(nodes[7].tensors) == {*replica, "mark/snap/7/0@1"}
-    assert nodes[0].meta == {"inner_steps": 3}
+    assert nodes[0].meta == {"inner_steps": 3, "rewarm_left": 0}
     shared = checkpoint.read_shared()
     assert {n.rpartition("/")[0] for n in shared.tensors} == {"global/0@0", "global/0@1", "sync"}
-    assert shared.meta == {"sync_inner_steps": 0}
+    assert shared.meta == {"sync/inner_steps": 0, "sync/rewarm_left": 0}
 
 
 @pytest.mark.parametrize("workers", [1, 4])
