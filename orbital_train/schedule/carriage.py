@@ -129,7 +129,9 @@ class Carriage(World):
             self._retry(hop.source, life, gathering, parcel)
 
     def _retry(self, node: int, life: int, gathering: Gathering, parcel: Parcel) -> None:
-        if gathering.open and life == self._lives[node]:
+        if gathering.open and life != self._lives[node]:
+            self._tell(known.Lost(gathering.key))
+        elif gathering.open:
             gathering.at.setdefault(node, []).append(parcel)
             if not gathering.leaving.get(node):
                 self._forward(node, gathering)

@@ -138,6 +138,9 @@ class Simulation(Outages):
     def _hold(self, node: int) -> None:
         for state in self._told(node):
             state.hold()
+        if self.policy.adoption.after_steps:
+            for fragment in range(self.fragments):
+                self._adopt_newest(node, fragment)  # without further steps
 
     # -- merging ---
 
@@ -205,12 +208,14 @@ class Simulation(Outages):
         copy, how = self._copies[node][fragment], self.policy.adoption
         if version <= copy.base_version or self._is_out(node):
             return  # a newer one was adopted at the same boundary, or the node has failed
-        boundary_us = self._at_now(node).boundary_us()
-        if boundary_us > self.now_us:  # it was told to do something else since, and is within another step
-            self._push(boundary_us, ADOPT, node, (fragment, version))
+        since = copy.merged if copy.merged_in is not None and copy.merged_in <= version else None
+        due_us = self._due_us(node, since)
+        if due_us is None:
+            return
+        if due_us > self.now_us:  # it was told to do something else since, and is within another step
+            self._push(due_us, ADOPT, node, (fragment, version))
             return
         self._record_steps(node)
-        since = copy.merged if copy.merged_in is not None and copy.merged_in <= version else None
         self._recorder.adopt(
             node, self.now_us, fragment, copy.base_version, version, since.value if since else None, how
         )
@@ -220,6 +225,13 @@ class Simulation(Outages):
             copy.merged_steps = copy.base_steps = self._nodes[node].steps
         copy.base_version = version
         self._tell(known.Adopted(node, fragment, version))
+
+    def _due_us(self, node: int, since: OuterGradient | None) -> int | None:
+        """When a node may adopt what holds an outer gradient of its own; None if not before the horizon."""
+        state, after_steps = self._at_now(node), self.policy.adoption.after_steps
+        if since is None or not state.wanted or state.steps >= since.total_steps + after_steps:
+            return state.boundary_us()
+        return state.time_of_steps_us(since.total_steps + after_steps, self.horizon_us)
 
     def _newest(self) -> tuple[int, ...]:
         return tuple(self._heads)
