@@ -138,7 +138,7 @@ class Simulation(Outages):
     def _hold(self, node: int) -> None:
         for state in self._told(node):
             state.hold()
-        if self.policy.adoption.after_steps:
+        if self.policy.adoption.after_steps and not self._is_out(node):
             for fragment in range(self.fragments):
                 self._adopt_newest(node, fragment)  # without further steps
 
