@@ -156,7 +156,8 @@ class Carriage(World):
 
     def _spread_update(self, site: int, fragment: int, version: int) -> None:
         """Send the averaged outer gradient to all holders; each has the version when it has all before."""
-        self._deliver(fragment, version, {site: self.now_us}, self.holders, whole=False)
+        up = [node for node in self.holders if node not in self.down] if self.down else self.holders
+        self._deliver(fragment, version, {site: self.now_us}, up, whole=False)
 
     def _spread_state(self, site: int, fragment: int, version: int, nodes: Iterable[int]) -> None:
         """Send the version's parameters to nodes that do not hold the global model."""
@@ -179,9 +180,9 @@ class Carriage(World):
             if node in arrival_us and (whole or node in before.complete_us):
                 made.complete_us[node] = max(arrival_us[node], 0 if whole else before.complete_us[node])
             if node in arrival_us and node not in lost:
-                made.coming += 1
+                made.coming += not whole
                 self._push(arrival_us[node], RESULT, node, (fragment, version, whole, self._lives[node]))
-            elif self.scenario.faults and node not in self.down:
+            elif self.scenario.faults:
                 self._ask(node, fragment, lost.get(node, self.now_us + PATIENCE_US))
 
     def _send_to(
@@ -190,7 +191,7 @@ class Carriage(World):
         """Send a value; when it should arrive at each node that can be reached, and when its loss is missed."""
         if set(nodes) <= sources.keys():
             return {node: sources[node] for node in nodes}, {}
-        found = earliest_arrivals(self.network, self.bookings, sources, bits, avoid=self.down)
+        found = earliest_arrivals(self.network, self.bookings, sources, bits, avoid=self.down.difference(nodes))
         hops = _branches(found.hop_into, nodes)
         self._book(hops)
         lost: dict[int, int] = {}
@@ -214,7 +215,7 @@ class Carriage(World):
 
     def _receive(self, node: int, fragment: int, version: int, whole: bool, life: int) -> None:
         made = self._versions[fragment][version]
-        made.coming -= 1
+        made.coming -= not whole
         if life != self._lives[node]:
             return  # it was on its way to a node that has failed and come back since
         if whole:

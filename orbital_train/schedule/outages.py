@@ -223,3 +223,11 @@ class Outages(Carriage):
             real = versions[self._heads[fragment]]
             if real.made_us:
                 real.complete_us = {i: t for i, t in real.complete_us.items() if t > self.now_us or i in real.has_us}
+
+    def _is_lost(self, fragment: int, version: int) -> bool:
+        """Whether nobody has a version; with homes, whether only others have, and a home has an older one."""
+        versions = self._versions[fragment]
+        having = versions[version].has_us.keys()
+        if not self.policy.home or not having or not self._holding.isdisjoint(having):
+            return not having
+        return not all(self._holding.isdisjoint(older.has_us) for older in versions[:version])
