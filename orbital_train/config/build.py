@@ -287,8 +287,8 @@ def policy(recipe: Recipe, node_names: tuple[str, ...]) -> Policy[Any] | None:
     """The sync policy; None is the fully connected baseline, which is not event-driven.
 
     Raises:
-        InputError: ``schedule.home`` is not a node or site, the ground sites that are to hold the model do not exist, or
-            the quorum is above the fleet.
+        InputError: ``schedule.home`` is not a node or site, there are no ground sites to hold the model, or the quorum
+            is above the fleet.
     """
     schedule = recipe.schedule
     if schedule.policy == "fully_connected":

@@ -26,9 +26,10 @@ from orbital_train.schedule.policies.contributions import (
     Contributions,
     drain,
     drain_again,
-    is_free,
+    drain_one,
+    has_enough,
+    offer,
     refuse,
-    send,
 )
 from orbital_train.schedule.routes import earliest_arrivals
 
@@ -95,11 +96,12 @@ class Asynchronous:
     def _carry(self, event: Event, view: View, memory: AsynchronousMemory) -> Carried:
         have, nearest = memory.contributions, partial(self._nearest, view)
         match event:
-            case known.GoalReached(node):
-                decisions, have = self._offer(view, node, memory)
-                return [known.Train(node, view.node(node, WHOLE).steps + memory.goals[node]), *decisions], have
-            case known.Adopted(node):
-                return self._offer(view, node, memory)
+            case known.Adopted(node) if view.draining:
+                return drain_one(view, node, WHOLE, nearest(node), have)
+            case known.Adopted(node) if not has_enough(view.node(node, WHOLE), memory.goals[node]):
+                return [], have
+            case known.GoalReached(node) | known.Adopted(node):
+                return offer(view.node(node, WHOLE), memory.goals[node], nearest, have)
             case known.Gathered(key):
                 return self._merge(view, key, have), have.arrived(key)
             case known.Woke(note) if note.startswith("merge"):
@@ -118,13 +120,6 @@ class Asynchronous:
         return [], have
 
     # -- at a node ---
-
-    def _offer(self, view: View, node: int, memory: AsynchronousMemory) -> Carried:
-        """Send what a node has, if it is enough."""
-        state, have = view.node(node, WHOLE), memory.contributions
-        if not is_free(state) or state.unmerged_steps < (1 if view.draining else memory.goals[node]):
-            return [], have
-        return send(state, self._nearest(view, node), have)
 
     def _nearest(self, view: View, node: int) -> int:
         """Where a message from this node arrives first."""

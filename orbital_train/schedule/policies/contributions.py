@@ -57,6 +57,20 @@ def send(state: NodeView, site: int, have: Contributions) -> Carried:
     return [known.Send(key, state.node, state.fragment, site)], have
 
 
+def has_enough(state: NodeView, enough: int) -> bool:
+    """Whether a node has trained enough for a contribution, and may send it."""
+    return is_free(state) and state.unmerged_steps >= enough
+
+
+def offer(state: NodeView, enough: int, site_of: Callable[[int], int], have: Contributions) -> Carried:
+    """Send what a node has, if that is enough, and let it train until there is as much again."""
+    if has_enough(state, enough):
+        sends, have = send(state, site_of(state.node), have)
+        return [known.Train(state.node, state.steps + enough), *sends], have
+    since = state.snapshot_steps if is_free(state) else state.steps
+    return [known.Train(state.node, since + enough)], have
+
+
 def refuse(keys: frozenset[Key], have: Contributions) -> Carried:
     """Refuse contributions: their nodes keep their progress."""
     return [known.Discard(key) for key in sorted(keys)], have.without(keys)

@@ -27,9 +27,9 @@ from orbital_train.schedule.policies.contributions import (
     drain,
     drain_again,
     drain_one,
-    is_free,
+    has_enough,
+    offer,
     refuse,
-    send,
     site_now,
 )
 
@@ -96,11 +96,12 @@ class Quorum:
         """What concerns nodes and their contributions, and not the time of a merge."""
         site = self._site(view)
         match event:
-            case known.GoalReached(node):
-                decisions, have = self._offer(view, node, have)
-                return [known.Train(node, view.node(node, WHOLE).steps + self.inner_steps), *decisions], have
-            case known.Adopted(node):
-                return self._offer(view, node, have)
+            case known.Adopted(node) if view.draining:
+                return drain_one(view, node, WHOLE, site, have)
+            case known.Adopted(node) if not has_enough(view.node(node, WHOLE), self.inner_steps):
+                return [], have
+            case known.GoalReached(node) | known.Adopted(node):
+                return offer(view.node(node, WHOLE), self.inner_steps, lambda _: site, have)
             case known.Merged():
                 have = have.without(have.come)
                 return drain(view, lambda _: site, have) if view.draining else ([], have)
@@ -114,15 +115,6 @@ class Quorum:
 
     def _site(self, view: View) -> int:
         return self.site if self.home else site_now(view, self.site)
-
-    def _offer(self, view: View, node: int, have: Contributions) -> Carried:
-        """Send what a node has, if it is enough."""
-        site, state = self._site(view), view.node(node, WHOLE)
-        if view.draining:
-            return drain_one(view, node, WHOLE, site, have)
-        if not is_free(state) or state.unmerged_steps < self.inner_steps:
-            return [], have
-        return send(state, site, have)
 
     # -- at the site ---
 
