@@ -525,6 +525,8 @@ class Inner(Table):
     lr: PositiveFloat = 4e-3
     min_lr_fraction: Fraction = 0.1
     warmup_fraction: Fraction = 0.05
+    rewarm_steps: NonNegativeInt = 5
+    """Over these first steps the learning rate of a node rises again that lost its state and began anew."""
     beta1: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
     beta2: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
     weight_decay: NonNegativeFloat = 0.1
