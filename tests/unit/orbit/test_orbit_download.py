@@ -50,6 +50,7 @@ def problem(url: str, **limits: float) -> str:
 def test_what_is_a_url() -> None:
     assert is_url("https://celestrak.org/NORAD/elements/gp.php?GROUP=starlink&FORMAT=json")
     assert is_url("http://localhost/a")
+    assert is_url("HTTP://localhost/a")
     assert not is_url("elements/http.json")
     assert not is_url(Path("file:///etc/passwd"))
 
