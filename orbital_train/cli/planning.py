@@ -261,7 +261,7 @@ def _warn(key: str, value: object, problem: str) -> None:
 
 
 def _warn_of_clouds(recipe: Recipe) -> None:
-    cloudy = [site.name for site in build.sites(recipe) if site.cloud_fraction > 0]
+    cloudy = [site.name for site in recipe.ground_sites if site.cloud_fraction > 0]
     if cloudy:
         problem = "cut the contact plan itself: the policy knows them as far ahead as all links, as a perfect forecast"
         _warn("ground_sites.cloud_fraction", ", ".join(cloudy), problem)

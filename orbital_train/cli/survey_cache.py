@@ -21,6 +21,7 @@ from orbital_train.cli.folder_cache import cached, file_sha256
 from orbital_train.cli.survey import Survey, read_survey, write_survey
 from orbital_train.config.recipe import Recipe
 from orbital_train.errors import InputWarning
+from orbital_train.orbit.download import is_url
 from orbital_train.orbit.folders import cache_folder
 from orbital_train.orbit.sun import sun_source
 
@@ -62,7 +63,7 @@ def survey_key(recipe: Recipe, what: str) -> str | None:
     """
     tree = recipe.model_dump(mode="json", exclude=_NO_MATTER)
     names = list(_strings(tree))
-    if any(name.startswith(("http://", "https://")) for name in names):
+    if any(is_url(name) for name in names):
         return None
     files = [Path(name) for name in names if Path(name).is_absolute()]
     content = {

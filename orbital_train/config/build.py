@@ -18,7 +18,6 @@ from orbital_train.config.recipe import (
     SunSynchronous,
     Walker,
 )
-from orbital_train.config.sites import read_sites
 from orbital_train.errors import InputError
 from orbital_train.orbit.cluster import ClusterSpec
 from orbital_train.orbit.download import is_url
@@ -108,19 +107,9 @@ def _shell_spec(shell: Shell) -> ShellSpec:
 
 
 def ground_sites(recipe: Recipe) -> tuple[GroundSite, ...]:
-    """The ground sites.
-
-    Raises:
-        InputError: the table cannot be read or has a bad row (key ``ground_site_file``).
-    """
+    """The ground sites."""
     names = {"name", "latitude_deg", "longitude_deg", "altitude_m", "terminals"}
-    return tuple(GroundSite(**site.model_dump(include=names)) for site in sites(recipe))
-
-
-def sites(recipe: Recipe) -> tuple[Site, ...]:
-    """The ground sites of the recipe, then those of its table."""
-    table = read_sites(Path(recipe.ground_site_file)) if recipe.ground_site_file else ()
-    return (*recipe.ground_sites, *table)
+    return tuple(GroundSite(**site.model_dump(include=names)) for site in recipe.ground_sites)
 
 
 def light_spec(recipe: Recipe) -> LightSpec:
@@ -150,7 +139,7 @@ def link_spec(recipe: Recipe) -> LinkSpec:
         fields_of_regard=tuple(FieldOfRegard(**field.model_dump()) for field in links.fields_of_regard),
         sun_exclusion_deg=links.sun_exclusion_deg,
         ground_rate_bps=links.ground_rate_gbps * 1e9,
-        site_links={site.name: _site_links(site, links) for site in sites(recipe)},
+        site_links={site.name: _site_links(site, links) for site in recipe.ground_sites},
         cloud_seed=recipe.seeds.clouds,
     )
 

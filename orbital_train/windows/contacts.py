@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from orbital_train.orbit.fleet import Fleet
 from orbital_train.orbit.grid import StateGrid, sample
 from orbital_train.orbit.sun import SunPositions
 from orbital_train.windows.contact_rows import plan_of_links
+from orbital_train.windows.field_checks import refuse_useless_fields, warn_of_idle_terminals
 from orbital_train.windows.field_of_regard import windows_by_terminal
 from orbital_train.windows.link_checks import refuse_bad_links
 from orbital_train.windows.links import STEP_S, LinkSpec, Opportunities, opportunities_on_grid
@@ -78,7 +79,11 @@ def plan_links(
         found, links = with_nearest(found, links, grid, len(fleet), spec, sun)
         kept = found
     names = (*fleet.names, *(site.name for site in sites))
-    return PlannedLinks(opportunities=kept, contacts=plan_of_links(names, grid, found, links, spec))
+    contacts = plan_of_links(names, grid, found, links, spec)
+    if spec.fields_of_regard and not (contacts.kind == LinkKind.ISL).any():
+        free = plan_links(fleet, grid, sites, replace(spec, fields_of_regard=()), sun).contacts
+        refuse_useless_fields(spec.fields_of_regard, fleet, grid, free)
+    return PlannedLinks(opportunities=kept, contacts=contacts)
 
 
 def _with_terminals(
@@ -97,6 +102,7 @@ def _with_terminals(
     order = np.lexsort((found.start_s[space], track))
     windows = Windows(track[order], found.start_s[space][order], found.end_s[space][order])
     split, terminal_a, terminal_b = windows_by_terminal(grid, pairs, windows, spec.fields_of_regard)
+    warn_of_idle_terminals(spec.fields_of_regard, np.append(terminal_a, terminal_b))
     ground = np.flatnonzero(found.kind == LinkKind.GROUND)
     by_terminal = Opportunities(
         a=np.append(pairs[split.track, 0], found.a[ground]),

@@ -203,14 +203,16 @@ def _refuse_dead_rings(
     if not ring or ring & alive:
         return
     a, b = min(ring)
-    apart_m = float(np.linalg.norm(grid.r_m[a] - grid.r_m[b], axis=-1).min())
+    d_m, w_mps = grid.r_m[a] - grid.r_m[b], grid.v_mps[a] - grid.v_mps[b]
+    apart_m = np.linalg.norm(d_m, axis=-1)
     name = f"{fleet.names[a]} and {fleet.names[b]}"
     if key == "links.max_range_m":
-        problem = f"neighbours in a plane ({name}) are never closer than {apart_m / 1e3:.0f} km"
+        problem = f"neighbours in a plane ({name}) are never closer than {np.ceil(apart_m.min() / 1e3):.0f} km"
         raise InputError(key, spec.max_range_m, f"{problem}; allow at least that, or fly more satellites a plane")
     if key == "links.max_rate_deg_s":
-        problem = f"neighbours in a plane ({name}) turn faster than this all the time"
-        raise InputError(key, spec.max_rate_deg_s, f"{problem}; circular orbits turn at 360 degrees a period")
+        slowest_deg_s = np.degrees(np.linalg.norm(np.cross(d_m, w_mps), axis=-1) / apart_m**2).min()
+        problem = f"the line of sight of neighbours in a plane ({name}) never turns slower than"
+        raise InputError(key, spec.max_rate_deg_s, f"{problem} {np.ceil(slowest_deg_s * 1e4) / 1e4:g}; allow that")
     if key == "links.fields_of_regard":
         problem = f"neighbours in a plane ({name}) are never in each other's field; they are seen fore and aft"
         raise InputError(key, f"{spec.terminals} fields", problem)

@@ -67,6 +67,10 @@ def test_a_copy_is_used_until_it_is_too_old(server: Server, tmp_path: Path) -> N
     assert copy_of(folder, 0.0).read_bytes() == b"good, newer"
 
 
+def test_a_scheme_may_be_in_capitals(server: Server) -> None:
+    assert download(server.url.replace("http", "HTTP"), key="fleet.path") == b"good"
+
+
 def test_every_url_has_a_copy_of_its_own(server: Server, tmp_path: Path) -> None:
     kept(server, tmp_path, 0.0)
     server.url += "&more"

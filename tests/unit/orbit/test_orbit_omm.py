@@ -136,9 +136,7 @@ def test_broken_csv_names_the_line() -> None:
     assert problem(whole.replace(",24955,", ",24955,7,", 1)) == "line 2: expected 17 fields, as in the header"
     assert problem(csv_text([RECORD, {**SECOND, "BSTAR": ""}])) == "line 3: the field BSTAR is missing"
     assert problem(whole.replace("53.0548", "north")) == "line 2: INCLINATION is 'north', which is not a number"
-    assert problem(whole.replace(",999,", ",abc,", 1)) == (
-        "line 2: ELEMENT_SET_NO is 'abc', which is not a number"
-    )
+    assert problem(whole.replace(",999,", ",abc,", 1)) == ("line 2: ELEMENT_SET_NO is 'abc', which is not a number")
     assert problem(whole.replace("ECCENTRICITY", "MEAN_MOTION")) == (
         "line 1: the column MEAN_MOTION stands there more than once; accepted is one of each"
     )

@@ -182,7 +182,7 @@ def test_opportunities_are_sorted_and_labelled() -> None:
         # Polar planes see each other near the poles, but that makes no ring.
         (ring(24, 500e3, 87.0, planes=4), {"topology": "grid"}, "links.topology", "only from an altitude of 1079 km"),
         (ring(8, 800e3), {"max_range_m": 5e6}, "links.max_range_m", "never closer than 54"),
-        (ring(12, 500e3), {"max_rate_deg_s": 0.05}, "links.max_rate_deg_s", "turn faster"),
+        (ring(12, 500e3), {"max_rate_deg_s": 0.05}, "links.max_rate_deg_s", "never turns slower than 0.0634; "),
     ],
 )
 def test_rings_that_can_never_be_are_refused(fleet: Fleet, change: dict[str, object], key: str, problem: str) -> None:
