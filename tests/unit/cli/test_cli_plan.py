@@ -105,6 +105,14 @@ def fleet_of(planned: Planned, satellites: int, planes: int) -> Planned:
     )
 
 
+def test_a_cluster_is_told_as_what_it_is(planned: Planned):
+    six = replace(planned, fleet=replace(planned.fleet, pattern="cluster"))
+    assert plain(sky_table(six))[0] == "nodes             a cluster of 6 satellites, 1 ground site"
+    many = fleet_of(planned, 81, 11)
+    many = replace(many, fleet=replace(many.fleet, pattern="cluster"))
+    assert [line.split("  ")[0] for line in plain(nodes_table(many))[:3]] == ["row", "(satellites)", "0 (8)"]
+
+
 def test_a_larger_fleet_is_told_by_plane(planned: Planned):
     rows = plain(nodes_table(fleet_of(planned, 60, 3)))[2:]
     assert [row.split("  ")[0] for row in rows] == ["0 (20)", "1 (20)", "2 (20)"]
