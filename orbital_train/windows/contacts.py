@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from orbital_train.orbit.ephemeris import Ephemeris, GroundSite
+from orbital_train.orbit.ephemeris import GroundSite
 from orbital_train.orbit.fleet import Fleet
-from orbital_train.orbit.grid import StateGrid, sample
+from orbital_train.orbit.grid import StateGrid
 from orbital_train.orbit.sun import SunPositions
 from orbital_train.windows.contact_rows import plan_of_links
 from orbital_train.windows.field_checks import refuse_useless_fields, warn_of_idle_terminals
 from orbital_train.windows.field_of_regard import windows_by_terminal
 from orbital_train.windows.link_checks import refuse_bad_links
-from orbital_train.windows.links import STEP_S, LinkSpec, Opportunities, opportunities_on_grid
+from orbital_train.windows.links import LinkSpec, Opportunities, opportunities_on_grid
 from orbital_train.windows.nearest_plan import with_nearest
 from orbital_train.windows.plan import ContactPlan, LinkKind
 from orbital_train.windows.search import Windows
@@ -28,19 +28,6 @@ class PlannedLinks:
 
     opportunities: Opportunities
     contacts: ContactPlan
-
-
-def contact_plan(
-    fleet: Fleet,
-    ephemeris: Ephemeris,
-    sites: tuple[GroundSite, ...],
-    spec: LinkSpec,
-    horizon_s: float,
-    sun: SunPositions | None = None,
-) -> ContactPlan:
-    """The contacts of :func:`plan_links`, for an ephemeris of the satellites, then the sites, in TEME axes."""
-    grid = sample(ephemeris, horizon_s, STEP_S)
-    return plan_links(fleet, grid, sites, spec, sun).contacts
 
 
 def plan_links(

@@ -52,4 +52,4 @@ def refuse_useless_fields(fields: Sequence[FieldOfRegard], fleet: Fleet, grid: S
     ]
     first = f"without them the first is at {t_s[0]:.0f} s, when {', and '.join(seen)}"
     told = f"hold no link between satellites; {first}: some terminal of each must point there"
-    raise InputError(_KEY, f"{len(fields)} fields", told)
+    raise InputError(_KEY, f"{len(fields)} field{'s' if len(fields) > 1 else ''}", told)

@@ -10,9 +10,9 @@ import numpy as np
 
 from orbital_train.errors import InputError
 from orbital_train.orbit.constants import EARTH_RADIUS_M
-from orbital_train.orbit.ephemeris import Ephemeris, GroundSite
+from orbital_train.orbit.ephemeris import GroundSite
 from orbital_train.orbit.fleet import Fleet
-from orbital_train.orbit.grid import StateGrid, sample
+from orbital_train.orbit.grid import StateGrid
 from orbital_train.orbit.sun import SunPositions
 from orbital_train.windows.field_of_regard import FieldOfRegard, field_function
 from orbital_train.windows.geometry import PairFunction, range_function, rate_function, sight_function
@@ -74,18 +74,6 @@ class Opportunities:
 
     def __len__(self) -> int:
         return int(self.a.size)
-
-
-def opportunities(
-    fleet: Fleet,
-    ephemeris: Ephemeris,
-    sites: tuple[GroundSite, ...],
-    spec: LinkSpec,
-    horizon_s: float,
-    sun: SunPositions | None = None,
-) -> Opportunities:
-    """Find all link opportunities of a scenario; see :func:`opportunities_on_grid`."""
-    return opportunities_on_grid(fleet, sample(ephemeris, horizon_s, STEP_S), sites, spec, sun)
 
 
 def opportunities_on_grid(

@@ -10,9 +10,9 @@ from orbital_train.errors import InputError
 from orbital_train.orbit.constants import LIGHT_SPEED_MPS
 from orbital_train.orbit.ephemeris import Ephemeris, GroundSite, Sgp4Ephemeris, SiteEphemeris, joined
 from orbital_train.orbit.fleet import Fleet, SunSynchronousSpec, WalkerSpec, build_fleet
-from orbital_train.windows.contacts import contact_plan
-from orbital_train.windows.links import LinkSpec, opportunities
+from orbital_train.windows.links import LinkSpec
 from orbital_train.windows.plan import ContactPlan, LinkKind
+from tests.sampled import contact_plan, opportunities
 
 START = datetime(2026, 3, 20, tzinfo=UTC)
 SITES = (GroundSite("kiruna", 67.86, 20.2, 400.0, terminals=2), GroundSite("svalbard", 78.2, 15.4))

@@ -13,9 +13,10 @@ from orbital_train.orbit.fleet import Fleet, WalkerSpec, build_fleet
 from orbital_train.orbit.geodesy import earth_fixed_m
 from orbital_train.orbit.grid import sample
 from orbital_train.windows.geometry import range_function, rate_function, sight_function
-from orbital_train.windows.links import LinkSpec, opportunities
+from orbital_train.windows.links import LinkSpec
 from orbital_train.windows.pairs import pair_windows
 from orbital_train.windows.plan import LinkKind
+from tests.sampled import opportunities
 
 START = datetime(2026, 3, 20, tzinfo=UTC)
 NOW = np.zeros(1)
