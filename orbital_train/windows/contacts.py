@@ -21,6 +21,9 @@ from orbital_train.windows.plan import ContactPlan, LinkKind
 from orbital_train.windows.search import Windows
 from orbital_train.windows.terminals import Pools, match
 
+# Of pairs of satellites: up to here all opportunities of nearest-k links are listed. 150 satellites over a day.
+_MOST_SAMPLES = 1 << 24
+
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedLinks:
@@ -51,7 +54,7 @@ def plan_links(
     Returns:
         Contacts with the light time of the largest range in the contact, so that no message is planned to be heard too
         early; a link whose rate follows its range is several contacts in a row. And the opportunities that they were
-        matched from (of nearest-k links only those that were taken).
+        matched from (of nearest-k links in a fleet with many pairs only those that were taken).
 
     Raises:
         InputError: the links cannot be (keys ``links.*`` and ``ground_sites.*``).
@@ -64,7 +67,9 @@ def plan_links(
     links = match(found, pools, spec.acquisition_s, spec.minimum_life_s)
     if spec.topology == "nearest":
         found, links = with_nearest(found, links, grid, len(fleet), spec, sun)
-        kept = found
+        few = len(fleet) * (len(fleet) - 1) // 2 * grid.t_s.size <= _MOST_SAMPLES
+        every = replace(spec, topology="all_visible")
+        kept = opportunities_on_grid(fleet, grid, sites, every, sun) if few else found
     names = (*fleet.names, *(site.name for site in sites))
     contacts = plan_of_links(names, grid, found, links, spec)
     if spec.fields_of_regard and not (contacts.kind == LinkKind.ISL).any():

@@ -34,7 +34,7 @@ def with_nearest(
 ) -> tuple[Opportunities, Links]:
     """Opportunities and links to the ground, with nearest-k links between the satellites added.
 
-    Only the pairs that were linked are opportunities, while they were: nobody lists all that could have been.
+    Only the pairs that were linked are opportunities, while they were.
     """
     conditions = link_conditions(spec)
     in_range = conditions.pop("links.max_range_m")  # the cheapest goes first
