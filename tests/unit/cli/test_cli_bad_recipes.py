@@ -22,7 +22,7 @@ from tests.unit.cli.command import refused, unchanged
         (["fleet.phasing=6"], "fleet.phasing = 6: accepted is 0 to planes - 1 = 5"),
         (
             ["fleet.phasing=0", "fleet.inclination_deg=90.0"],
-            "fleet.phasing = 0: satellites of planes 0 and 3 come within 0.0 km of each other ",
+            "fleet.phasing = 0: satellites of planes 0 and 1 come within 0.0 km of each other ",
         ),
         (["model.width=15"], "model.width = 15: must be a multiple of the 2 heads"),
         (
