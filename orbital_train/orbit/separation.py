@@ -113,7 +113,7 @@ def locked_distance_m(planes: Planes, p: IntArray, q: IntArray, phase_rad: Float
         planes: the planes.
         p: numbers of the first planes, shape (K,).
         q: numbers of the second planes, shape (K,).
-        phase_rad: mean argument of latitude of slot 0 in ``q`` less that in ``p``, shape (K,).
+        phase_rad: mean argument of latitude of slot 0 in ``q`` less that in ``p``, shape (..., K), as the result has.
     """
     axis_m, tilt_rad = planes.axis_m[p], planes.inclination_rad[p]
     apart_rad = planes.raan_rad[q] - planes.raan_rad[p]
