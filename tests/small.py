@@ -60,6 +60,10 @@ device = "cpu"
 """
 
 
+SKY_RECIPE = RECIPE.partition("[power]")[0]
+"""Of the same fleet, the sky alone."""
+
+
 def write_recipe(folder: Path, text: str = RECIPE) -> Path:
     """Write the recipe and its corpus."""
     (folder / "corpus.txt").write_text(CORPUS, encoding="utf-8")

@@ -51,7 +51,8 @@ def cached(
         make: makes the result.
         read: reads it from an entry's folder.
         write: writes it to an empty folder.
-        limit_bytes: size of the whole cache; what was used longest ago goes first.
+        limit_bytes: size of the whole cache; what was used longest ago goes first. A result that is larger by itself is
+            not kept, and nothing goes for it.
 
     Returns:
         The result, and whether it was kept. Where nothing can be written there is an InputWarning.
@@ -89,6 +90,8 @@ def _keep(entry: Path, made: T, write: Callable[[T, Path], None], limit_bytes: i
         write(made, part)
         sums = {path.name: file_sha256(path) for path in part.iterdir()}
         (part / _SUMS).write_text(json.dumps(sums), encoding="utf-8")
+        if _size_bytes(part) > limit_bytes:
+            return
         with (folder / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not _is_whole(entry):  # else another process was a little faster
@@ -110,10 +113,14 @@ def _prune(folder: Path, limit_bytes: int) -> None:
         if path.name.startswith(".") and time.time() - last_s > _ABANDONED_S:
             shutil.rmtree(path, ignore_errors=True)
     entries = [path for _, path in used if not path.name.startswith(".")]
-    sizes = [sum(file.stat().st_size for file in path.iterdir()) for path in entries]
+    sizes = [_size_bytes(path) for path in entries]
     excess = sum(sizes) - limit_bytes
     for path, size in zip(entries, sizes, strict=True):
         if excess <= 0:
             break
         shutil.rmtree(path)
         excess -= size
+
+
+def _size_bytes(entry: Path) -> int:
+    return sum(file.stat().st_size for file in entry.iterdir())

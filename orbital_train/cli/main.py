@@ -40,14 +40,26 @@ def plan(
         typer.Option("--export", metavar="FORMAT", help="Write the contacts for other programs too: ion, hdtn."),
     ] = None,
 ) -> None:
-    """Compute windows and schedule, print and draw them; nothing is trained."""
-    with _told(recipe):
-        from orbital_train.cli import plan as planning
-        from orbital_train.cli.run_directory import free_directory
-        from orbital_train.config.load import load_recipe
+    """Compute windows and schedule, print and draw them; nothing is trained.
 
-        loaded = load_recipe(recipe, set_ or ())
-        planning.plan(loaded, out or free_directory(f"{loaded.name}-plan"), console, _exports(export))
+    A recipe with a fleet and its links alone, and no schedule, is planned as far as its windows: also a million
+    satellites.
+    """
+    with _told(recipe):
+        from orbital_train.cli.run_directory import free_directory
+        from orbital_train.config.load import load_plan
+        from orbital_train.config.recipe import Recipe
+
+        loaded = load_plan(recipe, set_ or ())
+        where, exports = out or free_directory(f"{loaded.name}-plan"), _exports(export)
+        if isinstance(loaded, Recipe):
+            from orbital_train.cli import plan as planning
+
+            planning.plan(loaded, where, console, exports)
+        else:
+            from orbital_train.cli.sky_plan import plan_sky
+
+            plan_sky(loaded, where, console, exports)
 
 
 @app.command()

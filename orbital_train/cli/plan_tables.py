@@ -61,7 +61,7 @@ def _fleet_rows(planned: Planned) -> Iterator[tuple[str, str]]:
             f"{len(sky.opportunities):,} before terminals are matched, {fmt.plural(links, 'link')} after",
         )
     duty, open_links = planned.linked.duty[:satellites], planned.linked.open_links[:satellites]
-    yield "link duty", f"{_mean_and_range(duty)} of the time; {open_links.mean():.2f} open on average"
+    yield "link duty", f"{mean_and_range(duty)} of the time; {open_links.mean():.2f} open on average"
 
 
 def _formation(fleet: Fleet) -> str:
@@ -75,11 +75,11 @@ def _light_rows(planned: Planned) -> Iterator[tuple[str, str]]:
     dark, satellites = planned.eclipses, len(planned.fleet)
     worst = int(dark.longest_s[:satellites].argmax())
     lost = f"{fmt.percent(float(dark.shaded[:satellites].mean()))} of sunlight lost"
-    yield "eclipse", f"{_mean_and_range(dark.umbra[:satellites])} in umbra; {lost}"
+    yield "eclipse", f"{mean_and_range(dark.umbra[:satellites])} in umbra; {lost}"
     if dark.longest_s[worst] > 0:
         longest = fmt.duration(float(dark.longest_s[worst]))
         yield "longest eclipse", f"{longest}, penumbra included ({planned.names[worst]})"
-    yield "compute duty", f"{_mean_and_range(_duty(planned))} of an always-powered satellite's steps"
+    yield "compute duty", f"{mean_and_range(_duty(planned))} of an always-powered satellite's steps"
 
 
 def nodes_table(planned: Planned) -> Table:
@@ -152,7 +152,7 @@ def _duty(planned: Planned) -> FloatArray:
     return np.array([a.steps_allowed / max(1, a.steps_always_powered) for a in accounts])
 
 
-def _mean_and_range(shares: FloatArray) -> str:
+def mean_and_range(shares: FloatArray) -> str:
     """The mean over the fleet, and the lowest and highest where they differ."""
     low, high = fmt.percent(float(shares.min())), fmt.percent(float(shares.max()))
     return fmt.percent(float(shares.mean())) + ("" if low == high else f" ({low.removesuffix(' %')} to {high})")

@@ -14,7 +14,9 @@ from orbital_train.cli.energy import check_energy
 from orbital_train.cli.survey import Survey
 from orbital_train.cli.survey_cache import survey_or_cached
 from orbital_train.config import build
-from orbital_train.config.recipe import Recipe
+from orbital_train.config.faults import fault_plan, fault_spec, refuse_unknown_nodes
+from orbital_train.config.recipe import Recipe, SkyRecipe
+from orbital_train.config.staging import staging_spec
 from orbital_train.errors import InputError, InputWarning
 from orbital_train.orbit.crowding import check_separation
 from orbital_train.orbit.ephemeris import Ephemeris, GroundSite, Sgp4Ephemeris, SiteEphemeris, joined
@@ -22,7 +24,10 @@ from orbital_train.orbit.fleet import ElementFileSpec, Fleet, FleetSpec, build_f
 from orbital_train.orbit.flyable import flyable
 from orbital_train.orbit.grid import StateGrid, sample
 from orbital_train.orbit.sun import sun_path
-from orbital_train.schedule.network import Bookings, Network, earliest_arrivals, latest_departures
+from orbital_train.schedule.bookings import Bookings
+from orbital_train.schedule.faults import NO_FAULTS
+from orbital_train.schedule.network import Network
+from orbital_train.schedule.routes import earliest_arrivals, latest_departures
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.simulate import simulate
 from orbital_train.schedule.synchronous import simulate_synchronous
@@ -65,25 +70,27 @@ class Flight:
     notes: tuple[str, ...]  # those of the survey, and of this flight
 
 
-def survey(recipe: Recipe, note: Note = _quiet) -> Survey:
+def survey(recipe: SkyRecipe, note: Note = _quiet) -> Survey:
     """Propagate the fleet, find light and links; the same scenario's survey comes from the cache the next time.
 
     Raises:
-        InputError: the fleet, its element sets or its links cannot be flown.
+        InputError: the fleet, its element sets or its links cannot be flown, or faults of other nodes are listed.
     """
-    return survey_or_cached(recipe, "all", lambda: _survey(recipe, note))
+    sky = survey_or_cached(recipe, "all", lambda: _survey(recipe, note))
+    if isinstance(recipe, Recipe):
+        refuse_unknown_nodes(recipe.faults, sky.contacts.node_names)  # one from the cache was made for other faults
+    return sky
 
 
-def _survey(recipe: Recipe, note: Note) -> Survey:
+def _survey(recipe: SkyRecipe, note: Note) -> Survey:
     horizon_s = recipe.time.horizon_h * 3600.0
-    spec, sites = build.fleet_spec(recipe), build.ground_sites(recipe)
+    sites = build.ground_sites(recipe)
     note("building the fleet")
-    with _in_the_recipes_words(recipe), _noted() as notes:
-        fleet = checked_fleet(spec, recipe.time.start, horizon_s)
-        if isinstance(spec, ElementFileSpec):
-            check_age(fleet, recipe.time.start, horizon_s, spec.allow_old)
+    with in_the_recipes_words(), _noted() as notes:
+        fleet = flown_fleet(recipe)
         _check_names(fleet, sites)
-        _warn_of_clouds(recipe)
+        if isinstance(recipe, Recipe):
+            refuse_unknown_nodes(recipe.faults, (*fleet.names, *(site.name for site in sites)))
         satellites: Ephemeris = Sgp4Ephemeris(fleet.names, fleet.satrecs, recipe.time.start)
         everything = joined(satellites, SiteEphemeris(sites, recipe.time.start)) if sites else satellites
         note("propagating the fleet")
@@ -92,18 +99,27 @@ def _survey(recipe: Recipe, note: Note) -> Survey:
         note("finding light and shadow")
         names = contacts.node_names
         light = illuminate_on_grid(names, grid, len(fleet), recipe.time.start, build.light_spec(recipe))
-        array_light = light_on_arrays(grid, len(fleet), recipe.time.start, light, recipe.power.array_mount)
+        array_light = light_on_arrays(grid, len(fleet), recipe.time.start, light, build.array_mount(recipe))
     return Survey(
         contacts=contacts,
         light=light,
         array_light=array_light,
         satellites=len(fleet.names),
-        period_s=_longest_period_s(fleet),
+        period_s=longest_period_s(fleet),
         ideal=False,
         notes=tuple(notes),
         fleet=fleet,
         opportunities=found,
     )
+
+
+def flown_fleet(recipe: SkyRecipe) -> Fleet:
+    """The fleet of :func:`checked_fleet`, with element sets that are too old refused too."""
+    spec, start, horizon_s = build.fleet_spec(recipe), recipe.time.start, recipe.time.horizon_h * 3600.0
+    fleet = checked_fleet(spec, start, horizon_s)
+    if isinstance(spec, ElementFileSpec):
+        check_age(fleet, start, horizon_s, spec.allow_old)
+    return fleet
 
 
 def checked_fleet(spec: FleetSpec, start: datetime, horizon_s: float) -> Fleet:
@@ -115,7 +131,7 @@ def checked_fleet(spec: FleetSpec, start: datetime, horizon_s: float) -> Fleet:
 
 
 def _contacts(
-    recipe: Recipe, fleet: Fleet, grid: StateGrid, sites: tuple[GroundSite, ...], note: Note
+    recipe: SkyRecipe, fleet: Fleet, grid: StateGrid, sites: tuple[GroundSite, ...], note: Note
 ) -> tuple[ContactPlan, Opportunities | None]:
     """Contacts, and the opportunities that they were matched from unless they come from a file."""
     start, horizon_s = recipe.time.start, recipe.time.horizon_h * 3600.0
@@ -139,7 +155,7 @@ def survey_alone(recipe: Recipe, satellites: int) -> Survey:
 def _survey_alone(recipe: Recipe, satellites: int) -> Survey:
     horizon_s = recipe.time.horizon_h * 3600.0 * satellites
     start = recipe.time.start
-    with _in_the_recipes_words(recipe), _noted() as notes:
+    with in_the_recipes_words(), _noted() as notes:
         spec = build.fleet_spec(recipe)
         fleet = checked_fleet(spec, start, recipe.time.horizon_h * 3600.0)
         if isinstance(spec, ElementFileSpec):
@@ -153,7 +169,7 @@ def _survey_alone(recipe: Recipe, satellites: int) -> Survey:
         light=light,
         array_light=array_light,
         satellites=1,
-        period_s=_longest_period_s(fleet),
+        period_s=longest_period_s(fleet),
         ideal=False,
         notes=tuple(notes),
     )
@@ -186,6 +202,8 @@ def scenario_of(recipe: Recipe, sky: Survey) -> Scenario:
         training_nodes=tuple(range(sky.satellites)),
         budget_steps=recipe.schedule.budget_steps,
         evaluate_every_steps=evaluate_every,
+        staging=None if sky.ideal else staging_spec(recipe, sky.contacts.node_names),
+        faults=NO_FAULTS if sky.ideal else fault_plan(recipe, sky.contacts, sky.satellites),
     )
 
 
@@ -227,6 +245,7 @@ def check_scenario(recipe: Recipe, sky: Survey, scenario: Scenario) -> None:
     if horizon_s < FEWEST_ORBITS * sky.period_s:
         orbit_h = sky.period_s / 3600.0
         _warn("time.horizon_h", recipe.time.horizon_h, f"is under two orbits of {orbit_h:.2f} h: few windows change")
+    _warn_of_stress(recipe)
     _check_talk(scenario)
     check_energy(scenario, build.power_spec(recipe))
 
@@ -239,8 +258,9 @@ def _check_talk(scenario: Scenario) -> None:
     network, bits = Network(scenario.contacts), scenario.workload.message_bits
     for i in sorted(nodes):
         others = nodes - {i}
-        heard = not others.isdisjoint(earliest_arrivals(network, Bookings(), i, 0, bits, others))
-        if not heard or others.isdisjoint(latest_departures(network, Bookings(), i, network.horizon_us, bits, others)):
+        said = earliest_arrivals(network, Bookings(), {i: 0}, bits, others).arrival_us
+        heard = latest_departures(network, Bookings(), i, network.horizon_us, bits, others).leave_us
+        if others.isdisjoint(said) or others.isdisjoint(heard):
             linked = i in scenario.contacts.source.tolist()
             why = f"no contact carries a message of {bits / 8e9:.3g} GB" if linked else "it has no contact at all"
             raise InputError(
@@ -252,7 +272,8 @@ def _first_of(fleet: Fleet) -> Fleet:
     return replace(fleet, names=fleet.names[:1], satrecs=fleet.satrecs[:1], plane=fleet.plane[:1], slot=fleet.slot[:1])
 
 
-def _longest_period_s(fleet: Fleet) -> float:
+def longest_period_s(fleet: Fleet) -> float:
+    """Of the slowest satellite."""
     return max(2 * math.pi / float(satrec.no_kozai) * 60.0 for satrec in fleet.satrecs)
 
 
@@ -260,11 +281,12 @@ def _warn(key: str, value: object, problem: str) -> None:
     warnings.warn(f"{key} = {value!r}: {problem}", InputWarning, stacklevel=3)
 
 
-def _warn_of_clouds(recipe: Recipe) -> None:
-    cloudy = [site.name for site in recipe.ground_sites if site.cloud_fraction > 0]
-    if cloudy:
-        problem = "cut the contact plan itself: the policy knows them as far ahead as all links, as a perfect forecast"
-        _warn("ground_sites.cloud_fraction", ", ".join(cloudy), problem)
+def _warn_of_stress(recipe: Recipe) -> None:
+    """A stress test is called one."""
+    spec = fault_spec(recipe)
+    if spec.stress:
+        rates = f"{spec.outages_per_year:.4g} outages and {spec.losses_per_year:.4g} losses of a satellite a year"
+        _warn("faults", rates, "is a stress test: a chip in orbit resets about once in three years")
 
 
 def _check_names(fleet: Fleet, sites: tuple[GroundSite, ...]) -> None:
@@ -276,7 +298,7 @@ def _check_names(fleet: Fleet, sites: tuple[GroundSite, ...]) -> None:
 
 
 @contextmanager
-def _in_the_recipes_words(recipe: Recipe) -> Iterator[None]:
+def in_the_recipes_words() -> Iterator[None]:
     """Errors of lower layers, with the key and the unit of the recipe."""
     try:
         yield

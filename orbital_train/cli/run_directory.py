@@ -15,7 +15,7 @@ from typing import Any
 from orbital_train.cli.planning import Flight
 from orbital_train.cli.survey import write_windows
 from orbital_train.config.load import changed_keys, dump_recipe, load_recipe
-from orbital_train.config.recipe import Recipe
+from orbital_train.config.recipe import Recipe, SkyRecipe
 from orbital_train.errors import InputError
 from orbital_train.schedule.measures import measure
 from orbital_train.schedule.trace import Trace
@@ -44,7 +44,7 @@ class RunDirectory:
 
     @property
     def plan(self) -> Path:
-        """Folder of the contact plan, the link opportunities and the illumination."""
+        """Folder of the contact plan, the link opportunities, the illumination and the fault plan."""
         return self.path / "plan"
 
     @property
@@ -82,6 +82,7 @@ class RunDirectory:
         self.plan.mkdir(exist_ok=True)
         self.recipe.write_text(dump_recipe(recipe), encoding="utf-8")
         write_windows(flight.survey, self.plan)
+        flight.scenario.faults.write(self.plan / "faults.jsonl")
         for name, text in (exports or {}).items():
             (self.plan / name).write_text(text, encoding="utf-8")
         told = {"ideal": flight.survey.ideal, "notes": list(flight.notes)}
@@ -96,7 +97,7 @@ class RunDirectory:
 
 
 @contextmanager
-def open_run(path: Path, recipe: Recipe, *, resume: bool) -> Iterator[RunDirectory]:
+def open_run(path: Path, recipe: SkyRecipe, *, resume: bool) -> Iterator[RunDirectory]:
     """Make a run directory, or open one to resume it, and hold its lock.
 
     Raises:
@@ -109,7 +110,7 @@ def open_run(path: Path, recipe: Recipe, *, resume: bool) -> Iterator[RunDirecto
         yield RunDirectory(path)
 
 
-def check_directory(path: Path, recipe: Recipe, *, resume: bool) -> None:
+def check_directory(path: Path, recipe: SkyRecipe, *, resume: bool) -> None:
     """Whether a run directory can be made here, or resumed; nothing is written.
 
     Raises:
@@ -195,7 +196,7 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _check_same(run: RunDirectory, recipe: Recipe) -> None:
+def _check_same(run: RunDirectory, recipe: SkyRecipe) -> None:
     for key, old, new in changed_keys(load_recipe(run.recipe), recipe):
         if key not in MAY_CHANGE and not key.startswith("compare."):
             problem = f"the run was made with {_shown(old)}; on resume only {', '.join(MAY_CHANGE)} may change"

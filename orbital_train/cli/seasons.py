@@ -7,7 +7,7 @@ from datetime import date
 import numpy as np
 
 from orbital_train.config import build
-from orbital_train.config.recipe import ElementFile, Recipe
+from orbital_train.config.recipe import ElementFile, Recipe, SkyRecipe
 from orbital_train.orbit.ephemeris import Sgp4Ephemeris
 from orbital_train.orbit.fleet import build_fleet
 from orbital_train.orbit.mean_elements import nodal_period_s
@@ -17,12 +17,13 @@ from orbital_train.windows.seasons import EclipseYear, eclipse_year
 FEW_SEASONS = 3  # more are not listed one by one
 
 
-def season_lines(recipe: Recipe) -> list[str]:
+def season_lines(recipe: SkyRecipe) -> list[str]:
     """Eclipses of the first satellite over the year from the start.
 
     Nothing for element sets, which drag makes unknown in a year, and nothing for a fleet in constant sunlight.
     """
-    if isinstance(recipe.fleet, ElementFile) or recipe.schedule.policy == "fully_connected":
+    ideal = isinstance(recipe, Recipe) and recipe.schedule.policy == "fully_connected"
+    if isinstance(recipe.fleet, ElementFile) or ideal:
         return []
     start = recipe.time.start
     fleet = build_fleet(build.fleet_spec(recipe), start)

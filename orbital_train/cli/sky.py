@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from orbital_train.config import build
-from orbital_train.config.recipe import Recipe
+from orbital_train.config.recipe import SkyRecipe
 from orbital_train.orbit.ephemeris import Sgp4Ephemeris, SiteEphemeris
 from orbital_train.orbit.fleet import Fleet
 from orbital_train.orbit.kepler import propagate
@@ -21,7 +21,7 @@ _TAIL_S, _TAIL_POINTS = 900.0, 16
 _MOST_ORBITS = 36
 
 
-def sky_at(recipe: Recipe, fleet: Fleet, t_s: float) -> Sky:
+def sky_at(recipe: SkyRecipe, fleet: Fleet, t_s: float) -> Sky:
     """Propagate the fleet to one moment. Orbits and tails are the two-body motion through it: enough to look at."""
     start, now_s = recipe.time.start, np.array([t_s])
     r_m, v_mps = (state[:, 0] for state in Sgp4Ephemeris(fleet.names, fleet.satrecs, start).states(now_s))

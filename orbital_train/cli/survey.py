@@ -11,7 +11,8 @@ from orbital_train.windows.links import Opportunities
 from orbital_train.windows.opportunity_file import read_opportunities, write_opportunities
 from orbital_train.windows.plan import ContactPlan, Illumination
 
-_CONTACTS, _LIGHT, _OPPORTUNITIES = "contacts.parquet", "illumination.parquet", "opportunities.parquet"
+CONTACTS = "contacts.parquet"
+_LIGHT, _OPPORTUNITIES = "illumination.parquet", "opportunities.parquet"
 _ARRAY_LIGHT = "array_light.parquet"
 _FACTS = "survey.json"
 
@@ -33,7 +34,7 @@ class Survey:
 
 def write_windows(sky: Survey, folder: Path) -> None:
     """Write contacts, light, the light on arrays that do not track the Sun, and link opportunities."""
-    sky.contacts.write(folder / _CONTACTS)
+    sky.contacts.write(folder / CONTACTS)
     sky.light.write(folder / _LIGHT)
     if sky.array_light is not sky.light:
         sky.array_light.write(folder / _ARRAY_LIGHT)
@@ -55,7 +56,7 @@ def read_survey(folder: Path) -> Survey:
     found, on_arrays = folder / _OPPORTUNITIES, folder / _ARRAY_LIGHT
     light = Illumination.read(folder / _LIGHT)
     return Survey(
-        contacts=ContactPlan.read(folder / _CONTACTS),
+        contacts=ContactPlan.read(folder / CONTACTS),
         light=light,
         array_light=Illumination.read(on_arrays) if on_arrays.exists() else light,
         opportunities=read_opportunities(found) if found.exists() else None,

@@ -19,7 +19,8 @@ from typing import Any
 import orbital_train
 from orbital_train.cli.folder_cache import cached, file_sha256
 from orbital_train.cli.survey import Survey, read_survey, write_survey
-from orbital_train.config.recipe import Recipe
+from orbital_train.config import build
+from orbital_train.config.recipe import SkyRecipe
 from orbital_train.errors import InputWarning
 from orbital_train.orbit.download import is_url
 from orbital_train.orbit.folders import cache_folder
@@ -30,14 +31,18 @@ SWITCH = "ORBITAL_TRAIN_PLAN_CACHE"
 # Tables that no survey depends on. What is not named here makes another survey, as do keys that are yet to come.
 _NO_MATTER: dict[str, Any] = {
     **dict.fromkeys(("name", "description", "assumptions"), True),
-    **dict.fromkeys(("power", "workload", "schedule", "model", "data", "inner", "outer", "cluster", "compare"), True),
-    "seeds": {"init", "data"},
+    **dict.fromkeys(
+        ("power", "workload", "schedule", "model", "data", "inner", "outer", "cluster", "compare", "faults", "staging"),
+        True,
+    ),
+    "seeds": {"init", "data", "faults", "clouds"},
+    "ground_sites": {"__all__": {"cloud_fraction", "cloudy_h"}},
 }
 _PACKAGES = ("numpy", "scipy", "sgp4", "skyfield")
 _CODE = ("orbit", "windows", "config", "cli")
 
 
-def survey_or_cached(recipe: Recipe, what: str, make: Callable[[], Survey]) -> Survey:
+def survey_or_cached(recipe: SkyRecipe, what: str, make: Callable[[], Survey]) -> Survey:
     """A survey of a recipe from the cache, or made and kept; what it warned of is repeated."""
     key = None if os.environ.get(SWITCH) == "off" else survey_key(recipe, what)
     if key is None:
@@ -56,7 +61,7 @@ def survey_or_cached(recipe: Recipe, what: str, make: Callable[[], Survey]) -> S
     return sky
 
 
-def survey_key(recipe: Recipe, what: str) -> str | None:
+def survey_key(recipe: SkyRecipe, what: str) -> str | None:
     """Digest of all that a survey depends on: recipe, files that it names, code, libraries and the Sun.
 
     None if the recipe names an address: what is there may change.
@@ -69,7 +74,7 @@ def survey_key(recipe: Recipe, what: str) -> str | None:
     content = {
         "what": what,
         "recipe": tree,
-        "array_mount": recipe.power.array_mount,  # the rest of its table is the schedule's
+        "array_mount": build.array_mount(recipe),  # the rest of its table is the schedule's
         "files": {str(path): file_sha256(path) for path in files if path.is_file()},
         "code": [orbital_train.__version__, _code_sha256()],
         "packages": {name: version(name) for name in _PACKAGES},

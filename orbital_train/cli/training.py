@@ -45,7 +45,9 @@ from orbital_train.schedule.trace import Step, SyncStep, Trace
 from orbital_train.train import checkpoint, estimate
 from orbital_train.train.data import TextData, load_corpus
 from orbital_train.train.device import Device, choose_device
-from orbital_train.train.liveness import peak_versions
+from orbital_train.train.flat import Layout
+from orbital_train.train.liveness import peak_states, peak_versions
+from orbital_train.train.model import GPT
 from orbital_train.train.placement import place
 from orbital_train.train.problem import text_problem
 from orbital_train.train.run import measure_step_s
@@ -245,8 +247,8 @@ def check_work(recipe: Recipe, trace: Trace) -> None:
     """What a worker would find only once it is started.
 
     Raises:
-        InputError: there are more workers than training nodes, the corpus is too short for them, or this machine has
-            not the device.
+        InputError: there are more workers than training nodes, the corpus is too short for them, the model has fewer
+            tensors than fragments, or this machine has not the device.
     """
     if recipe.cluster.address is None:
         choose_device(recipe.cluster.device)
@@ -254,6 +256,8 @@ def check_work(recipe: Recipe, trace: Trace) -> None:
     spec = build.train_spec(recipe)
     corpus = load_corpus(spec.data.corpus, spec.data.sha256)
     TextData(corpus, spec.data, trace.fleet_nodes, spec.batch_size, spec.model.context, spec.data_seed)
+    with torch.device("meta"):
+        Layout.of(GPT(spec.model, len(corpus.vocabulary)), trace.fragments)
 
 
 def estimate_line(recipe: Recipe, trace: Trace) -> str:
@@ -265,12 +269,23 @@ def estimate_line(recipe: Recipe, trace: Trace) -> str:
     spec, cluster = build.train_spec(recipe), recipe.cluster
     vocabulary, synchronous = check_corpus(recipe), any(trace.of_kind(SyncStep))
     nodes = 0 if synchronous else -(-len(trace.fleet_nodes) // cluster.workers)
-    versions = peak_versions(trace)
+    versions, states = peak_versions(trace), peak_states(trace)
     each = estimate.worker_bytes(
-        spec.model, vocabulary, spec.batch_size, nodes=nodes, versions=versions, synchronous=synchronous
+        spec.model,
+        vocabulary,
+        spec.batch_size,
+        nodes=nodes,
+        versions=versions,
+        states=min(states, nodes),
+        synchronous=synchronous,
     )
     disk = estimate.checkpoint_bytes(
-        spec.model, vocabulary, nodes=len(trace.fleet_nodes), versions=versions, synchronous=synchronous
+        spec.model,
+        vocabulary,
+        nodes=len(trace.fleet_nodes),
+        versions=versions,
+        states=states,
+        synchronous=synchronous,
     )
     if cluster.address is None:
         _check_memory(recipe, each)

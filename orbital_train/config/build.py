@@ -15,6 +15,7 @@ from orbital_train.config.recipe import (
     Recipe,
     Shell,
     Site,
+    SkyRecipe,
     SunSynchronous,
     Walker,
 )
@@ -25,14 +26,15 @@ from orbital_train.orbit.ephemeris import GroundSite
 from orbital_train.orbit.fleet import ElementFileSpec, FleetSpec
 from orbital_train.orbit.shells import LayeredSpec, ShellSpec, SunSynchronousSpec, WalkerSpec
 from orbital_train.schedule.known import Policy
-from orbital_train.schedule.policies.fixed_period import FixedPeriod, FixedPeriodMemory
-from orbital_train.schedule.policies.link_aware import LinkAware, LinkAwareMemory
+from orbital_train.schedule.policies.fixed_period import FixedPeriod
+from orbital_train.schedule.policies.link_aware import LinkAware
 from orbital_train.schedule.power import PowerSpec
 from orbital_train.schedule.radiator import RadiatorSpec, training_limit_w
 from orbital_train.schedule.throttle import refuse_low_cap, step_time_factor
 from orbital_train.schedule.workload import CODECS, Workload
 from orbital_train.train.spec import DataSpec, InnerSpec, ModelSpec, OuterSpec, TrainSpec
 from orbital_train.windows.field_of_regard import FieldOfRegard
+from orbital_train.windows.incidence import ArrayMount
 from orbital_train.windows.light import LightSpec
 from orbital_train.windows.links import LinkSpec
 from orbital_train.windows.rates import PhotonBudget, RateLaw, RateTable
@@ -41,7 +43,7 @@ from orbital_train.windows.sites import GROUND_MASK_DEG, SiteLinkSpec
 ZERO_CELSIUS_K = 273.15
 
 
-def fleet_spec(recipe: Recipe) -> FleetSpec:
+def fleet_spec(recipe: SkyRecipe) -> FleetSpec:
     """The constellation."""
     fleet = recipe.fleet
     chosen: dict[str, Any] = fleet.model_dump(include=set(Choice.model_fields))
@@ -106,18 +108,18 @@ def _shell_spec(shell: Shell) -> ShellSpec:
     )
 
 
-def ground_sites(recipe: Recipe) -> tuple[GroundSite, ...]:
+def ground_sites(recipe: SkyRecipe) -> tuple[GroundSite, ...]:
     """The ground sites."""
     names = {"name", "latitude_deg", "longitude_deg", "altitude_m", "terminals"}
     return tuple(GroundSite(**site.model_dump(include=names)) for site in recipe.ground_sites)
 
 
-def light_spec(recipe: Recipe) -> LightSpec:
+def light_spec(recipe: SkyRecipe) -> LightSpec:
     """The shadow of the Earth."""
     return LightSpec(shadow_margin_m=recipe.light.shadow_margin_km * 1e3)
 
 
-def link_spec(recipe: Recipe) -> LinkSpec:
+def link_spec(recipe: SkyRecipe) -> LinkSpec:
     """The links.
 
     Raises:
@@ -139,8 +141,8 @@ def link_spec(recipe: Recipe) -> LinkSpec:
         fields_of_regard=tuple(FieldOfRegard(**field.model_dump()) for field in links.fields_of_regard),
         sun_exclusion_deg=links.sun_exclusion_deg,
         ground_rate_bps=links.ground_rate_gbps * 1e9,
+        terrestrial_bps=None if links.terrestrial_gbps is None else links.terrestrial_gbps * 1e9,
         site_links={site.name: _site_links(site, links) for site in recipe.ground_sites},
-        cloud_seed=recipe.seeds.clouds,
     )
 
 
@@ -170,14 +172,17 @@ def _site_links(site: Site, links: Links) -> SiteLinkSpec:
         mask_deg=usual_deg if site.mask_deg is None else site.mask_deg,
         down_bps=down_gbps * 1e9,
         up_bps=(site.uplink_gbps or down_gbps) * 1e9,
-        cloud_fraction=site.cloud_fraction,
-        mean_cloudy_s=site.cloudy_h * 3600.0,
     )
 
 
-def contact_plan_path(recipe: Recipe) -> Path | None:
+def contact_plan_path(recipe: SkyRecipe) -> Path | None:
     """The file with the contact plan, if links are not computed."""
     return None if recipe.links.plan is None else Path(recipe.links.plan)
+
+
+def array_mount(recipe: SkyRecipe) -> ArrayMount:
+    """Where arrays face; without a power system that is of no consequence."""
+    return recipe.power.array_mount if isinstance(recipe, Recipe) else "tracking"
 
 
 def power_spec(recipe: Recipe) -> PowerSpec:
@@ -253,7 +258,7 @@ def workload(recipe: Recipe) -> Workload:
     )
 
 
-def policy(recipe: Recipe, node_names: tuple[str, ...]) -> Policy[LinkAwareMemory] | Policy[FixedPeriodMemory] | None:
+def policy(recipe: Recipe, node_names: tuple[str, ...]) -> Policy[Any] | None:
     """The sync policy; None is the fully connected baseline, which is not event-driven.
 
     Raises:
@@ -268,14 +273,14 @@ def policy(recipe: Recipe, node_names: tuple[str, ...]) -> Policy[LinkAwareMemor
             max_staleness=schedule.max_staleness,
             drift_steps=schedule.drift_steps,
             lookahead_s=schedule.lookahead_h * 3600.0,
-            adoption=schedule.adoption,
+            adopt=schedule.adoption,
             weights=schedule.weights,
         )
     if schedule.home is not None and schedule.home not in node_names:
         raise InputError("schedule.home", schedule.home, f"must be one of {', '.join(node_names)}")
     return FixedPeriod(
         inner_steps=schedule.inner_steps if schedule.policy == "fixed_period" else None,
-        home=0 if schedule.home is None else node_names.index(schedule.home),
+        site=0 if schedule.home is None else node_names.index(schedule.home),
         form=schedule.form if schedule.policy == "fixed_period" else "blocking",
         timeout_s=schedule.timeout_s,
         weights=schedule.weights,

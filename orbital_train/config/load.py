@@ -7,17 +7,19 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
 from orbital_train.config.problems import problem_of
-from orbital_train.config.recipe import Recipe
+from orbital_train.config.recipe import Recipe, SkyRecipe
 from orbital_train.config.sites import read_sites
 from orbital_train.errors import InputError
 from orbital_train.orbit.download import is_url
 from orbital_train.train.corpora import KNOWN_CORPORA
+
+_Kind = TypeVar("_Kind", bound=SkyRecipe)
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -27,8 +29,28 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
     Raises:
         InputError: the file is missing or not TOML, a key is unknown, a value is not accepted, or the table of ground
-            sites cannot be read.
+            sites cannot be read; or the recipe has a fleet and its sky alone (key ``schedule``).
     """
+    tree = _read(path, overrides)
+    if _is_sky(tree):
+        parse_sky(tree)
+        problem = "is required and missing; a recipe without it and the other tables of training is for `plan` alone"
+        raise InputError("schedule", None, problem)
+    return _with_table(parse_recipe(tree))
+
+
+def load_plan(path: Path, overrides: Sequence[str] = ()) -> SkyRecipe:
+    """The same, for what can be planned: a :class:`Recipe`, unless the recipe has a fleet and its sky alone.
+
+    Raises:
+        InputError: as :func:`load_recipe`, but for the last.
+    """
+    tree = _read(path, overrides)
+    return _with_table(parse_sky(tree) if _is_sky(tree) else parse_recipe(tree))
+
+
+def _read(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
+    """The content of a recipe, not validated."""
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -40,11 +62,20 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     for override in overrides:
         _override(tree, override)
     _anchor_paths(tree, path.parent)
-    recipe = parse_recipe(tree)
+    return tree
+
+
+def _with_table(recipe: _Kind) -> _Kind:
+    """The sites of its table among the recipe's own."""
     if recipe.ground_site_file is None:
         return recipe
     sites = (*recipe.ground_sites, *read_sites(Path(recipe.ground_site_file)))
     return recipe.model_copy(update={"ground_sites": sites, "ground_site_file": None})
+
+
+def _is_sky(tree: Mapping[str, Any]) -> bool:
+    """Whether a recipe has nothing that only a whole one has."""
+    return not tree.keys() & (Recipe.model_fields.keys() - SkyRecipe.model_fields.keys())
 
 
 def parse_recipe(tree: Mapping[str, Any]) -> Recipe:
@@ -53,13 +84,22 @@ def parse_recipe(tree: Mapping[str, Any]) -> Recipe:
     Raises:
         InputError: a key is unknown, or a value is not accepted; the first of them is named.
     """
+    return _validated(Recipe, tree)
+
+
+def parse_sky(tree: Mapping[str, Any]) -> SkyRecipe:
+    """The same for a recipe of a fleet and its sky alone."""
+    return _validated(SkyRecipe, tree)
+
+
+def _validated(kind: type[_Kind], tree: Mapping[str, Any]) -> _Kind:
     try:
-        return Recipe.model_validate(tree)
+        return kind.model_validate(tree)
     except ValidationError as error:
         raise _explain(error) from None
 
 
-def dump_recipe(recipe: Recipe) -> str:
+def dump_recipe(recipe: SkyRecipe) -> str:
     """The recipe as TOML, with every default written out."""
     return tomli_w.dumps(recipe.model_dump(mode="python", exclude_none=True))
 
@@ -72,7 +112,7 @@ def with_values(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
     return parse_recipe(tree)
 
 
-def changed_keys(old: Recipe, new: Recipe) -> list[tuple[str, Any, Any]]:
+def changed_keys(old: SkyRecipe, new: SkyRecipe) -> list[tuple[str, Any, Any]]:
     """(dotted key, old value, new value) wherever two recipes differ."""
     before, after = (_leaves(r.model_dump(mode="python")) for r in (old, new))
     return [(k, before.get(k), after.get(k)) for k in sorted(before | after) if before.get(k) != after.get(k)]

@@ -223,6 +223,13 @@ class Site(Table):
     cloudy_h: Annotated[float, Field(ge=0.01, le=8_766.0)] = 6.0
     """Mean length of a cloudy spell."""
 
+    @field_validator("cloud_fraction")
+    @classmethod
+    def _lasers_only(cls, fraction: float, info: ValidationInfo) -> float:
+        if fraction > 0 and info.data.get("medium") == "radio":
+            raise ValueError("clouds stop only optical sites; leave it out")
+        return fraction
+
 
 class Light(Table):
     """The shadow of the Earth."""
@@ -287,6 +294,8 @@ class Links(Table):
     ground_mask_deg: Annotated[float, Field(ge=0.0, lt=90.0)] | None = None
     """Lowest elevation at ground sites; 20 for optical and 10 for radio sites if not given."""
     ground_rate_gbps: Gbps = 1.8
+    terrestrial_gbps: Gbps | None = None
+    """Between any two ground sites, over a network on the ground that is always up; without, they have none."""
     plan: str | None = None
     """Contact plan to fly in place of computed links, relative to the recipe's folder: ``.parquet``, ``.json`` (HDTN),
     ``.ion`` or ``.ionrc`` (ION). The other keys of this table then say nothing."""
@@ -372,6 +381,101 @@ class Schedule(Table):
     """``link_aware``: how far ahead a round is planned."""
 
 
+def _after_start(end_h: float, info: ValidationInfo) -> float:
+    start_h = info.data.get("start_h", 0.0)
+    if end_h <= start_h:
+        raise ValueError(f"must be after start_h = {start_h:g}")
+    return end_h
+
+
+Hours = Annotated[float, Field(ge=0.0, le=87_660.0)]
+EndHours = Annotated[float, Field(le=87_660.0), AfterValidator(_after_start)]
+Minutes = Annotated[float, Field(ge=0.01, le=525_960.0)]
+Slower = Annotated[float, Field(ge=1.0, le=1_000.0)]
+
+
+class ListedOutage(Table):
+    """A satellite or ground site is down: it neither trains nor sends nor hears."""
+
+    node: str
+    """Its name."""
+    start_h: Hours
+    """Hours after ``time.start``."""
+    end_h: EndHours | None = None
+    """For ever if not given."""
+    loses_state: bool = False
+    """Loses its on-board store too; from ``start_h`` = 0 on, this is a node that joins late."""
+
+
+class ListedLinkOutage(Table):
+    """Two nodes cannot send to each other."""
+
+    a: str
+    """Name of a satellite or ground site."""
+    b: str | None = None
+    """Name of the other one; all links of ``a`` if not given."""
+    start_h: Hours
+    end_h: EndHours
+    """Data flows again at once: the time of a new acquisition is not added."""
+
+    @field_validator("b")
+    @classmethod
+    def _another_node(cls, b: str | None, info: ValidationInfo) -> str | None:
+        if b is not None and b == info.data.get("a"):
+            raise ValueError("must be another node than a")
+        return b
+
+
+class ListedSlowDown(Table):
+    """A satellite trains more slowly: its chips are too hot."""
+
+    node: str
+    start_h: Hours
+    end_h: EndHours
+    factor: Slower
+    """An inner step takes so many times as long."""
+
+
+Rate = Annotated[float, Field(ge=0.0, le=60.0)]
+
+
+class Faults(Table):
+    """What fails, beyond what a policy can foresee: at random with ``seeds.faults``, and as listed. Nothing by default.
+
+    Rates are for the time in which a satellite is up or a link is not out. Clouds are a key of ``ground_sites``.
+    """
+
+    outages_per_node_hour: Rate = 0.0
+    """A satellite resets and is down for a while. A chip in orbit does so once in about three years (4e-5)."""
+    outage_min: Minutes = 10.0
+    """Length of such an outage."""
+    state_loss_fraction: Fraction = 0.0
+    """Part of these outages in which the on-board store is lost too."""
+    losses_per_node_year: Annotated[float, Field(ge=0.0, le=10_000.0)] = 0.0
+    """A satellite is lost for ever."""
+    late_fraction: Fraction = 0.0
+    """Probability of a satellite to join late."""
+    late_within_h: Annotated[float, Field(ge=0.01, le=87_660.0)] = 6.0
+    """Those that do join at any time until then."""
+    link_outages_per_link_hour: Rate = 0.0
+    """A link fails, and has to be acquired again."""
+    link_outage_min: Minutes = 5.0
+    """Length of such an outage, without the acquisition."""
+    missed_acquisition_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Part of the acquisitions that fail, and are tried again."""
+    slow_downs_per_node_hour: Rate = 0.0
+    """A satellite's chips get too hot, and it trains more slowly for a while."""
+    slow_down_min: Minutes = 20.0
+    """Length of such a time."""
+    slow_down_factor: Slower = 2.0
+    """An inner step then takes so many times as long."""
+    lengths: Literal["fixed", "exponential"] = "fixed"
+    """All three lengths are always the same, or exponentially distributed with this mean."""
+    outage: Annotated[tuple[ListedOutage, ...], _LIST] = ()
+    link_outage: Annotated[tuple[ListedLinkOutage, ...], _LIST] = ()
+    slow_down: Annotated[tuple[ListedSlowDown, ...], _LIST] = ()
+
+
 class Model(Table):
     """The model that is *trained*: a small GPT. It stands for the flown one."""
 
@@ -425,7 +529,9 @@ class Seeds(Table):
     init: Annotated[int, Field(ge=0, lt=2**32)] = 0
     data: Annotated[int, Field(ge=0, lt=2**32)] = 0
     clouds: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    """Of the clouds over optical sites; part of the sky, which all arms and repetitions share."""
+    """Of the clouds over optical sites; all arms and repetitions share them."""
+    faults: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Of the faults; all arms and repetitions share them."""
 
 
 class Cluster(Table):
@@ -466,8 +572,19 @@ class Compare(Table):
     """JSON file, relative to the recipe's folder, with the grid that the rates were chosen from, for the report."""
 
 
-class Recipe(Table):
-    """A whole recipe."""
+class StagingTable(Table):
+    """What is brought up to the satellites before they train, and down afterwards, over the links of the plan."""
+
+    sources: Annotated[tuple[str, ...], _LIST, Field(min_length=1)]
+    """Ground sites or satellites that have the first model and all data at the start."""
+    data_gb: Annotated[float, Field(ge=0.0, le=1e9)] = 0.0
+    """Training data of each satellite."""
+    deliver_to: Annotated[tuple[str, ...], _LIST] = ()
+    """Ground sites of which one is to get the final model; if none is given it stays in orbit."""
+
+
+class SkyRecipe(Table):
+    """A fleet and its sky. A recipe with none of the other tables: its windows are planned, and nothing more."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
     description: str
@@ -482,13 +599,20 @@ class Recipe(Table):
     It is read with the recipe; a recipe that is written out has its rows among ``ground_sites``."""
     light: Light = Light()
     links: Links = Links()
+    seeds: Seeds = Seeds()
+
+
+class Recipe(SkyRecipe):
+    """A whole recipe: what flies, and what it trains."""
+
     power: Power
     workload: WorkloadTable
     schedule: Schedule
+    faults: Faults = Faults()
+    staging: StagingTable | None = None
     model: Model = Model()
     data: Data
     inner: Inner = Inner()
     outer: Outer = Outer()
-    seeds: Seeds = Seeds()
     cluster: Cluster = Cluster()
     compare: Compare = Compare()

@@ -26,7 +26,9 @@ def draw_orbits(fig: Figure, contacts: ContactPlan, light: Illumination, sky: Sk
     """Three panels: the globe; the ground, or the formation; the links over the whole plan."""
     satellites, names = len(sky.satellites_m), contacts.node_names
     sunlit = fraction_at(light, sky.t_s)[:satellites] > 0.5
-    marks = Marks(sunlit=sunlit, links=open_at(contacts, sky.t_s), names=names, apart=not is_formation(sky))
+    pairs = open_at(contacts, sky.t_s)
+    pairs = pairs[pairs[:, 0] < satellites]  # cables between sites lie in the ground
+    marks = Marks(sunlit=sunlit, links=pairs, names=names, apart=not is_formation(sky))
     grid = fig.add_gridspec(2, 2, width_ratios=(1.28, 1.0), height_ratios=(1.0, 1.12))
     around, above, links = (fig.add_subplot(grid[at]) for at in ((slice(None), 0), (0, 1), (1, 1)))
     draw_globe(around, sky, marks)

@@ -10,8 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
-from orbital_train.schedule.network import Bookings, Network, Route
+from orbital_train.schedule.bookings import Bookings
+from orbital_train.schedule.network import Hop, Network
 from orbital_train.schedule.trace import AdoptMode
+
+Key = tuple[int, ...]
+"""Names a gathering; the policy chooses it, and does not use it again while the gathering is open."""
 
 # -- events: what has just happened ---
 
@@ -30,40 +34,55 @@ class GoalReached:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotTaken:
-    """A node's outer gradient has left for its site."""
+    """A node's outer gradient of a fragment was taken, to be merged at a site."""
 
     node: int
+    fragment: int
 
 
 @dataclass(frozen=True, slots=True)
-class ContributionArrived:
-    """The outer gradient of ``node`` has arrived at ``site``."""
+class Gathered:
+    """All outer gradients of a gathering are at its site."""
 
-    node: int
-    site: int
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Something of a gathering was at a node that failed: it will not come."""
+
+    key: Key
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """A version was made and is on its way to everybody."""
+    """A version of a fragment was made and is on its way to everybody."""
 
-    version: int
-
-
-@dataclass(frozen=True, slots=True)
-class ResultArrived:
-    """A node has received a version (and all before it)."""
-
-    node: int
+    fragment: int
     version: int
 
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """A node has adopted a version."""
+    """A node has adopted a version of a fragment."""
 
     node: int
+    fragment: int
     version: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeDown:
+    """It is known that a node is down; it was for a while."""
+
+    node: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeBack:
+    """It is known that a node is back, with a model."""
+
+    node: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +101,12 @@ Event = (
     Started
     | GoalReached
     | SnapshotTaken
-    | ContributionArrived
+    | Gathered
+    | Lost
     | Merged
-    | ResultArrived
     | Adopted
+    | NodeDown
+    | NodeBack
     | Woke
     | BudgetReached
 )
@@ -110,54 +131,58 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Take a node's outer gradient now and send it to a site by the route of earliest arrival."""
+    """Take a node's outer gradient of a fragment now and send it to a site by the route of earliest arrival.
 
+    It is a gathering of one; without a route it is taken and goes nowhere.
+    """
+
+    key: Key
     node: int
+    fragment: int
     site: int
 
 
 @dataclass(frozen=True, slots=True)
-class SendAt:
-    """Take a node's outer gradient at ``at_us`` and send it along a route, which is booked now.
+class Gather:
+    """Take outer gradients of a fragment, add them up on the way, and bring the sum to a site.
 
-    The route is empty where the node is the site itself.
+    ``snapshots`` says whose, and when; what leaves a node by one of the ``legs``, which are booked now, is the sum of
+    what it has of this gathering: its own outer gradient and what has come to it. Every leg leads to a node that has a
+    leg of its own, later, or to the site.
     """
 
-    node: int
+    key: Key
+    fragment: int
     site: int
-    route: Route
-    at_us: int
+    snapshots: tuple[tuple[int, int], ...]  # (node, at_us)
+    legs: tuple[Hop, ...]  # in the order in which they leave
 
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Give up what a node was to send later; nothing happens if it was to send nothing."""
+    """Give up a gathering of which no outer gradient was taken yet."""
 
-    node: int
+    key: Key
 
 
 @dataclass(frozen=True, slots=True)
 class MergeNow:
-    """Merge the contributions of these nodes, which have arrived at ``site``, and send the result to everybody."""
+    """Merge what has come of these gatherings to their one site; what has not come is refused.
 
-    site: int
-    nodes: tuple[int, ...]
+    The averaged outer gradient goes to all who hold the global model. Others are sent the version's parameters if they
+    are named in ``to``.
+    """
+
+    fragment: int
+    keys: tuple[Key, ...]
+    to: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """Refuse a contribution: the node keeps its progress, which its next outer gradient holds again."""
+    """Refuse a gathering: the nodes keep their progress, which their next outer gradients hold again."""
 
-    node: int
-
-
-@dataclass(frozen=True, slots=True)
-class AdoptNow:
-    """Let a node adopt a version that it has received, at its next step boundary."""
-
-    node: int
-    version: int
-    mode: AdoptMode
+    key: Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,16 +198,17 @@ class Finish:
     """Nothing is left to do."""
 
 
-Decision = Train | Hold | Send | SendAt | Cancel | MergeNow | Discard | AdoptNow | Wake | Finish
+Decision = Train | Hold | Send | Gather | Cancel | MergeNow | Discard | Wake | Finish
 
 # -- the view ---
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NodeView:
-    """One training node as it is known now."""
+    """One training node, and its copy of one fragment, as they are known now."""
 
     node: int
+    fragment: int
     steps: int  # whole inner steps ever trained
     snapshot_steps: int  # of those, how many were in its last snapshot that was merged or is under way
     unmerged_steps: int  # steps that no merge holds yet, those of a snapshot under way included
@@ -198,22 +224,32 @@ class View(Protocol):
     now_us: int
     horizon_us: int
     step_us: int
-    message_bits: int
+    fragments: int
+    fragment_bits: int  # of one outer gradient of a fragment, or of a sum or an average of them
     network: Network
     bookings: Bookings  # fork before trying something out
     training_nodes: tuple[int, ...]
+    holders: tuple[int, ...]  # nodes that hold the global model
     sites: tuple[int, ...]  # nodes at which contributions may meet
     draining: bool  # the budget is trained
+    down: frozenset[int]  # nodes that are known to be out: routes avoid them
 
-    @property
-    def version(self) -> int:
-        """The newest version."""
+    def gathered(self, key: Key) -> bool:
+        """Whether all outer gradients of a gathering are at its site."""
 
-    @property
-    def merged_us(self) -> int:
-        """When the newest version was made."""
+    def begun(self, key: Key) -> bool:
+        """Whether any outer gradient of a gathering was taken: then it cannot be cancelled."""
 
-    def node(self, node: int) -> NodeView:
+    def arrived(self, key: Key) -> bool:
+        """Whether anything of a gathering is at its site."""
+
+    def version(self, fragment: int) -> int:
+        """The newest version of a fragment."""
+
+    def merged_us(self, fragment: int) -> int:
+        """When the newest version of a fragment was made."""
+
+    def node(self, node: int, fragment: int) -> NodeView:
         """A training node's state."""
 
     def timeline(self, node: int, until_us: int) -> tuple[Sequence[int], Sequence[int]]:
@@ -222,8 +258,16 @@ class View(Protocol):
     def pause_us(self, node: int) -> int | None:
         """When a node that trains will next stop for want of energy; None if not before the horizon."""
 
-    def result_arrival_us(self, node: int, version: int) -> int | None:
-        """When a node receives a version that was made; None if not before the horizon."""
+    def result_arrival_us(self, node: int, fragment: int, version: int) -> int | None:
+        """When a node has a version that was made, and all before it; None if not before the horizon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """How nodes take a result: at their first step boundary after it has come."""
+
+    mode: AdoptMode = "keep"
+    alpha: float = 1.0  # of ``blend``
 
 
 MemoryT = TypeVar("MemoryT")
@@ -239,6 +283,18 @@ class Policy(Protocol[MemoryT]):
     @property
     def weights(self) -> Literal["uniform", "tokens"]:
         """How much each contribution counts: all the same, or by its tokens."""
+
+    @property
+    def adoption(self) -> Adoption:
+        """What nodes do with results."""
+
+    @property
+    def home(self) -> tuple[int, ...]:
+        """Nodes or sites that hold the global model, and its outer momentum; none: all that train do."""
+
+    @property
+    def wants(self) -> frozenset[type[Event]]:
+        """The events that it is told of; one for every node and round costs time in large fleets."""
 
     def start(self) -> MemoryT:
         """The memory at the start."""

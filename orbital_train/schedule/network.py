@@ -1,238 +1,189 @@
-"""Paths that exist in time: store and forward over booked contacts.
-
-Contacts are edges that exist for a while; a message needs a whole free stretch of one contact for each hop. The
-earliest arrival is found by Dijkstra's algorithm on arrival times (contact graph routing, CCSDS 734.3-B), which is
-right because a later start never gives an earlier end. Equal arrivals take fewer hops.
-"""
+"""The contact plan as a network that exists in time: which node can send to which, when, and how fast."""
 
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
-from bisect import bisect_left, bisect_right, insort
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from orbital_train.windows.plan import ContactPlan
+import numpy as np
+
+from orbital_train.windows.plan import ContactPlan, IntArray
+
+FAR_US = 1 << 62  # after everything
+INFINITE_BPS = 0  # stands for a rate without limit
 
 
-@dataclass(frozen=True, slots=True)
-class Hop:
-    """One message on one contact; it is at ``dest`` from ``arrival_us`` on."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Segments:
+    """Stretches of contacts in columns, sorted by (source, dest, start); those of one pair never overlap.
+
+    ``later_us`` is the earliest at which anything can arrive that leaves in a later segment of the same pair.
+    """
+
+    start_us: list[int]
+    end_us: list[int]
+    rate_bps: list[int]
+    owlt_us: list[int]
+    contact: list[int]
+    later_us: list[int]
+
+
+class Edge(NamedTuple):
+    """All contacts from one node to one other: the segments from ``first`` up to, not including, ``stop``.
+
+    Where contacts of the pair overlap, the fastest that is open counts at each moment (then the one of the shorter
+    light time, then the lower contact id), so that which one is used depends on the time alone.
+    """
+
+    id: int  # dense
+    source: int
+    dest: int
+    first: int
+    stop: int
+    segments: Segments
+
+    def windows_us(self) -> list[tuple[int, int, int]]:
+        """(start, end, light time) of every segment, by start."""
+        s, own = self.segments, slice(self.first, self.stop)
+        return list(zip(s.start_us[own], s.end_us[own], s.owlt_us[own], strict=True))
+
+
+class Piece(NamedTuple):
+    """A part of a message on one row of the contact plan; at an infinite rate it takes no time."""
 
     contact: int
+    start_us: int
+    end_us: int
+    bits: int
+
+
+class Hop(NamedTuple):
+    """A whole message over one edge, its pieces by start; it is at ``dest`` from ``arrival_us`` on."""
+
     source: int
     dest: int
     start_us: int
     end_us: int
     arrival_us: int
+    pieces: tuple[Piece, ...]
+    edge: int  # its id
 
 
 Route = tuple[Hop, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Contact:
-    id: int
-    source: int
-    dest: int
-    start_us: int
-    end_us: int
-    rate_bps: float
-    owlt_us: int
-
-
 class Network:
-    """The contact plan in integer microseconds (windows rounded inwards, light time up). Immutable."""
+    """The contact plan in whole microseconds and bits per second. Immutable.
+
+    Windows and rates are rounded inwards, light time up; what is then shorter than a microsecond or slower than a bit
+    per second is left out. ``out[i]`` has the edge to every node that node i ever sends to, ``into[i]`` the edge from
+    every node that it hears from.
+    """
 
     def __init__(self, plan: ContactPlan) -> None:
         self.nodes = len(plan.node_names)
         self.horizon_us = math.floor(plan.horizon_s * 1e6)
-        self.out: list[dict[int, _Edges]] = [{} for _ in range(self.nodes)]
-        self.into: list[dict[int, _Edges]] = [{} for _ in range(self.nodes)]
-        for contact in _contacts(plan):
-            edges = self.out[contact.source].setdefault(contact.dest, _Edges())
-            edges.add(contact)
-            self.into[contact.dest][contact.source] = edges
+        self.out: list[dict[int, Edge]] = [{} for _ in range(self.nodes)]
+        self.into: list[dict[int, Edge]] = [{} for _ in range(self.nodes)]
+        rows = _without_overlaps(_rows(plan))
+        source, dest, start_us, end_us, rate_bps, owlt_us, contact = rows
+        self.segments = Segments(
+            start_us=start_us.tolist(),
+            end_us=end_us.tolist(),
+            rate_bps=rate_bps.tolist(),
+            owlt_us=owlt_us.tolist(),
+            contact=contact.tolist(),
+            later_us=_later_us(rows).tolist(),
+        )
+        last = ~_same_pair_next(rows)
+        stops = (np.flatnonzero(last) + 1).tolist()
+        ends = zip(source[last].tolist(), dest[last].tolist(), [0, *stops], stops, strict=False)
+        for number, (i, j, first, stop) in enumerate(ends):
+            self.out[i][j] = self.into[j][i] = Edge(number, i, j, first, stop, self.segments)
 
 
-def _contacts(plan: ContactPlan) -> Iterator[_Contact]:
-    """The contacts that are usable for at least a microsecond, by start."""
-    columns = (plan.source, plan.dest, plan.start_s, plan.end_s, plan.rate_bps, plan.owlt_s)
-    rows = zip(*(column.tolist() for column in columns), strict=True)
-    for c, (source, dest, start_s, end_s, rate_bps, owlt_s) in enumerate(rows):
-        start_us, end_us = math.ceil(start_s * 1e6), math.floor(end_s * 1e6)
-        if start_us < end_us:
-            yield _Contact(
-                id=c,
-                source=source,
-                dest=dest,
-                start_us=start_us,
-                end_us=end_us,
-                rate_bps=rate_bps,
-                owlt_us=math.ceil(owlt_s * 1e6),
-            )
+# Rows are a table (7, S) of these: source, dest, start_us, end_us, rate_bps, owlt_us, contact.
 
 
-class _Edges:
-    """Contacts from one node to another, by start."""
-
-    def __init__(self) -> None:
-        self.contacts: list[_Contact] = []
-        self.last_end_us: list[int] = []  # running maximum of the ends
-
-    def add(self, contact: _Contact) -> None:
-        self.contacts.append(contact)
-        self.last_end_us.append(max(contact.end_us, self.last_end_us[-1] if self.last_end_us else 0))
-
-    def scan_from(self, at_us: int) -> int:
-        """Index of the first contact that can still be open at ``at_us``.
-
-        A message that takes no time may leave at the very end of a contact.
-        """
-        return bisect_left(self.last_end_us, at_us)
-
-    def scan_back_from(self, at_us: int) -> int:
-        """Index of the last contact that opens by ``at_us``; -1 if there is none."""
-        return bisect_right(self.contacts, at_us, key=lambda contact: contact.start_us) - 1
+def _rows(plan: ContactPlan) -> IntArray:
+    """What can be used of each contact."""
+    ideal = np.isinf(plan.rate_bps)
+    rows = np.stack(
+        [
+            plan.source,
+            plan.dest,
+            np.ceil(plan.start_s * 1e6).astype(np.int64),
+            np.floor(plan.end_s * 1e6).astype(np.int64),
+            np.where(ideal, INFINITE_BPS, np.floor(np.where(ideal, 0.0, plan.rate_bps))).astype(np.int64),
+            np.ceil(plan.owlt_s * 1e6).astype(np.int64),
+            plan.contact_id,
+        ]
+    )
+    return _sorted(rows[:, (rows[2] < rows[3]) & (ideal | (plan.rate_bps >= 1))])
 
 
-class Bookings:
-    """Which stretches of which contacts are taken; copying is cheap, so that a plan can be tried out."""
-
-    def __init__(self, taken: Mapping[int, tuple[tuple[int, int], ...]] | None = None) -> None:
-        self._taken = dict(taken or {})
-
-    def fork(self) -> Bookings:
-        """An independent copy."""
-        return Bookings(self._taken)
-
-    def add(self, route: Route, now_us: int) -> None:
-        """Book every hop of a route that takes any time; what ended by ``now_us`` is forgotten."""
-        for hop in _lasting(route):
-            intervals = [taken for taken in self._taken.get(hop.contact, ()) if taken[1] > now_us]
-            insort(intervals, (hop.start_us, hop.end_us))
-            self._taken[hop.contact] = tuple(intervals)
-
-    def remove(self, route: Route) -> None:
-        """Free every hop of a route that was booked and has not begun."""
-        for hop in _lasting(route):
-            intervals = list(self._taken[hop.contact])
-            intervals.remove((hop.start_us, hop.end_us))
-            self._taken[hop.contact] = tuple(intervals)
-
-    def first_fit(self, contact: _Contact, ready_us: int, bits: int) -> tuple[int, int] | None:
-        """The earliest free stretch for ``bits`` that starts at or after ``ready_us``."""
-        length_us = _length_us(contact, bits)
-        start_us = max(ready_us, contact.start_us)
-        for taken_start_us, taken_end_us in self._taken.get(contact.id, ()):
-            if start_us + length_us <= taken_start_us:
-                break
-            start_us = max(start_us, taken_end_us)
-        return (start_us, start_us + length_us) if start_us + length_us <= contact.end_us else None
-
-    def last_fit(self, contact: _Contact, deadline_us: int, bits: int) -> tuple[int, int] | None:
-        """The latest free stretch for ``bits`` that is received by ``deadline_us``."""
-        length_us = _length_us(contact, bits)
-        end_us = min(deadline_us - contact.owlt_us, contact.end_us)
-        for taken_start_us, taken_end_us in reversed(self._taken.get(contact.id, ())):
-            if end_us - length_us >= taken_end_us:
-                break
-            end_us = min(end_us, taken_start_us)
-        return (end_us - length_us, end_us) if end_us - length_us >= contact.start_us else None
+def _sorted(rows: IntArray) -> IntArray:
+    return rows[:, np.lexsort((rows[2], rows[1], rows[0]))]
 
 
-def _lasting(route: Route) -> Iterator[Hop]:
-    """Hops that take up their contact: at an infinite rate they take no time, and nothing of it."""
-    return (hop for hop in route if hop.start_us < hop.end_us)
+def _same_pair_next(rows: IntArray) -> np.ndarray:
+    """Which rows are followed by one of the same pair of nodes, (S,)."""
+    same = (np.diff(rows[:2], axis=1) == 0).all(axis=0)
+    return np.append(same, np.zeros(min(1, rows.shape[1]), dtype=bool))
 
 
-def _length_us(contact: _Contact, bits: int) -> int:
-    return 0 if math.isinf(contact.rate_bps) else math.ceil(bits / contact.rate_bps * 1e6)
+def _without_overlaps(rows: IntArray) -> IntArray:
+    """At each moment only the best contact of each pair."""
+    same = _same_pair_next(rows)
+    overlaps = same & (rows[3] > np.append(rows[2, 1:], 0))
+    if not overlaps.any():
+        return rows
+    pair = np.append(0, np.cumsum(~same[:-1]))
+    mixed = np.isin(pair, pair[overlaps])
+    parts = [rows[:, ~mixed]]
+    for number in np.unique(pair[overlaps]):
+        own = rows[:, pair == number]
+        parts.append(np.array(list(_best_contacts(own.T.tolist())), dtype=np.int64).T)
+    return _sorted(np.concatenate(parts, axis=1))
 
 
-def earliest_arrivals(
-    net: Network, bookings: Bookings, source: int, ready_us: int, bits: int, until: Collection[int] = ()
-) -> dict[int, Route]:
-    """The route of earliest arrival from ``source`` to every other node that can be reached before the horizon.
-
-    Args:
-        net: the contacts.
-        bookings: what is taken.
-        source: node that has the message from ``ready_us`` on.
-        ready_us: see ``source``.
-        bits: size of the message.
-        until: stop when the route to any of these nodes is known; others may be missing or not the earliest.
-    """
-    best: dict[int, tuple[int, int]] = {source: (ready_us, 0)}
-    via: dict[int, Hop] = {}
-    heap = [(ready_us, 0, source)]
-    while heap:
-        here_us, hops, here = heapq.heappop(heap)
-        if best[here] != (here_us, hops):
+def _best_contacts(rows: list[list[int]]) -> Iterator[list[int]]:
+    """Segments of one pair, from its contacts by start."""
+    cuts = sorted({time_us for row in rows for time_us in row[2:4]})
+    waiting = iter(rows)
+    open_now: list[tuple[float, int, int, list[int]]] = []
+    following = next(waiting, None)
+    segment: list[int] | None = None
+    for start_us, end_us in itertools.pairwise(cuts):
+        while following is not None and following[2] <= start_us:
+            rate_bps, owlt_us, contact = following[4:]
+            speed_bps = math.inf if rate_bps == INFINITE_BPS else rate_bps
+            heapq.heappush(open_now, (-speed_bps, owlt_us, contact, following))
+            following = next(waiting, None)
+        while open_now and open_now[0][3][3] <= start_us:
+            heapq.heappop(open_now)
+        best = open_now[0][3] if open_now else None
+        if segment is not None and best is not None and (segment[3], segment[6]) == (start_us, best[6]):
+            segment[3] = end_us
             continue
-        if here in until:
-            break
-        for dest in net.out[here]:
-            hop = _first_hop(net.out[here][dest], bookings, here_us, bits)
-            if hop is not None and (hop.arrival_us, hops + 1) < best.get(dest, (net.horizon_us + 1, 0)):
-                best[dest] = (hop.arrival_us, hops + 1)
-                via[dest] = hop
-                heapq.heappush(heap, (hop.arrival_us, hops + 1, dest))
-    return {dest: _trace_back(via, source, dest) for dest in sorted(via)}
+        if segment is not None:
+            yield segment
+        segment = None if best is None else [*best[:2], start_us, end_us, *best[4:]]
+    if segment is not None:
+        yield segment
 
 
-def _first_hop(edges: _Edges, bookings: Bookings, ready_us: int, bits: int) -> Hop | None:
-    best: Hop | None = None
-    for contact in edges.contacts[edges.scan_from(ready_us) :]:
-        if best is not None and contact.start_us >= best.arrival_us:
-            break
-        fit = bookings.first_fit(contact, ready_us, bits)
-        if fit is not None:
-            hop = Hop(contact.id, contact.source, contact.dest, *fit, fit[1] + contact.owlt_us)
-            if best is None or hop.arrival_us < best.arrival_us:
-                best = hop
-    return best
-
-
-def _trace_back(via: dict[int, Hop], source: int, dest: int) -> Route:
-    hops: list[Hop] = []
-    while dest != source:
-        hops.append(via[dest])
-        dest = via[dest].source
-    return tuple(reversed(hops))
-
-
-def latest_departures(
-    net: Network, bookings: Bookings, dest: int, deadline_us: int, bits: int, until: Collection[int] = ()
-) -> dict[int, int]:
-    """How late a message may become ready at each node and still be at ``dest`` by ``deadline_us``.
-
-    Dijkstra's algorithm backwards in time; nodes that cannot make it are absent. It stops when the answer for any node
-    of ``until`` is known; others may then be missing or not the latest.
-    """
-    best: dict[int, int] = {dest: deadline_us}
-    heap = [(-deadline_us, dest)]
-    while heap:
-        minus_us, here = heapq.heappop(heap)
-        if best[here] != -minus_us:
-            continue
-        if here in until:
-            break
-        for source, edges in net.into[here].items():
-            leave_us = _last_start_us(edges, bookings, -minus_us, bits)
-            if leave_us is not None and leave_us > best.get(source, -1):
-                best[source] = leave_us
-                heapq.heappush(heap, (-leave_us, source))
-    return best
-
-
-def _last_start_us(edges: _Edges, bookings: Bookings, deadline_us: int, bits: int) -> int | None:
-    best_us: int | None = None
-    for k in range(edges.scan_back_from(deadline_us), -1, -1):
-        if best_us is not None and edges.last_end_us[k] <= best_us:
-            break
-        fit = bookings.last_fit(edges.contacts[k], deadline_us, bits)
-        if fit is not None and (best_us is None or fit[0] > best_us):
-            best_us = fit[0]
-    return best_us
+def _later_us(rows: IntArray) -> IntArray:
+    """See :class:`Segments`, (S,)."""
+    same = _same_pair_next(rows)
+    later_us = np.where(same, np.append((rows[2] + rows[5])[1:], 0), FAR_US)
+    while True:
+        # Nearly always the next segment is the earliest; each pass looks one further.
+        earlier_us = np.where(same, np.minimum(later_us, np.append(later_us[1:], FAR_US)), FAR_US)
+        if np.array_equal(earlier_us, later_us):
+            return later_us
+        later_us = earlier_us

@@ -7,9 +7,10 @@ edges, loads and battery thresholds. A copy advanced ahead of time is therefore 
 from __future__ import annotations
 
 import math
-from bisect import bisect_right, insort
+from bisect import insort
 from copy import copy
 from dataclasses import dataclass
+from typing import Literal
 
 from orbital_train.schedule.power import PowerSpec, flow, slope_w, time_to_level_us
 
@@ -21,6 +22,12 @@ class Run:
     start_us: int
     first: int
     n: int
+    step_us: int
+
+    @property
+    def end_us(self) -> int:
+        """When the last of them ends."""
+        return self.start_us + self.n * self.step_us
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,13 +51,17 @@ class Node:
         self.powered = True  # has the energy to train (with hysteresis)
         self.wanted = False  # is told to train
         self.run_start_us = -1  # start of the first step not yet in ``runs``; -1 while no step is in progress
+        self.step_us = setting.step_us  # of the step in progress, and of those after it unless the pace changes
+        self.out: Literal["", "down", "restoring", "staging"] = ""  # why it could not train whatever it is told
         self.steps = 0  # whole steps, up to ``now_us``, that are in ``runs``
         self.runs: list[Run] = []  # finished runs that were not taken yet
         self.sends: tuple[tuple[int, int], ...] = ()  # intervals in which a message is sent, sorted
-        self.training_us = self.no_energy_us = self.waiting_us = 0
+        self.training_us = self.no_energy_us = self.waiting_us = self.down_us = self.restoring_us = 0
         self.harvested_wh = self.consumed_wh = self.curtailed_wh = self.loss_wh = self.unserved_wh = 0.0
         self.battery: list[tuple[int, float]] = [(0, self.energy_wh)] if setting.power else []
         self._edge = 0
+        self._next_step_us: int | None = None  # from the next step on
+        self._loads: tuple[float, float, float] | None = None  # as they are now; None: to be worked out
 
     # -- commands ---
 
@@ -64,17 +75,29 @@ class Node:
         self.wanted = False
         self._start_or_stop()
 
+    def put_out(self, why: Literal["", "down", "restoring", "staging"]) -> None:
+        """Let it fail, wait for the model, or be as good as new; a step in progress when it fails is lost."""
+        self.out = why
+        self._start_or_stop()
+
+    def set_pace(self, factor: float) -> None:
+        """Let steps take so many times as long as usual, from the next one on."""
+        self._next_step_us = math.ceil(self.setting.step_us * factor)
+        self._change_pace()
+
     def add_send(self, start_us: int, end_us: int) -> None:
         """Book the load of a transmission that begins now or later."""
         sends = list(self.sends)
         insort(sends, (start_us, end_us))
         self.sends = tuple(s for s in sends if s[1] > self.now_us)
+        self._loads = None
 
     def remove_send(self, start_us: int, end_us: int) -> None:
         """Take back the load of a transmission that has not begun."""
         sends = list(self.sends)
         sends.remove((start_us, end_us))
         self.sends = tuple(sends)
+        self._loads = None
 
     def take_runs(self) -> list[Run]:
         """All whole steps since the last call, up to now. A step in progress stays in progress."""
@@ -85,13 +108,13 @@ class Node:
     def stepped_now(self) -> bool:
         """Whether a step that was not taken yet ended at this very moment."""
         last = self.runs[-1] if self.runs else None
-        return last is not None and last.start_us + last.n * self.setting.step_us == self.now_us
+        return last is not None and last.end_us == self.now_us
 
     def drop_last_step(self) -> None:
         """Undo the step that ended just now (the run's budget was exceeded by steps that ended together)."""
         run = self.runs.pop()
         if run.n > 1:
-            self.runs.append(Run(run.start_us, run.first, run.n - 1))
+            self.runs.append(Run(run.start_us, run.first, run.n - 1, run.step_us))
         self.steps -= 1
 
     # -- time ---
@@ -109,7 +132,7 @@ class Node:
             if ahead.now_us >= until_us:
                 return None
             if ahead.run_start_us >= 0:
-                done_us = ahead.run_start_us + (steps - ahead.steps) * self.setting.step_us
+                done_us = ahead.run_start_us + (steps - ahead.steps) * ahead.step_us
                 ahead._segment(ahead._segment_end(min(done_us, until_us)))
             else:
                 ahead._segment(ahead._segment_end(until_us))
@@ -121,7 +144,7 @@ class Node:
         if self.run_start_us < 0 or self.now_us == self.run_start_us:
             return self.now_us
         ahead = self.fork()
-        done_us = self.run_start_us + self.setting.step_us
+        done_us = self.run_start_us + self.step_us
         while ahead.now_us < done_us and ahead.run_start_us >= 0:
             ahead._segment(ahead._segment_end(done_us))
         return ahead.now_us
@@ -144,7 +167,7 @@ class Node:
         steps = [self.steps]
         ahead.advance(until_us)
         for run in ahead.runs:
-            times += [run.start_us, run.start_us + run.n * self.setting.step_us]
+            times += [run.start_us, run.end_us]
             steps += [run.first, run.first + run.n]
         return [*times, until_us], [*steps, ahead.steps]
 
@@ -156,58 +179,86 @@ class Node:
 
     # -- inside ---
 
-    def _loads_w(self) -> tuple[float, float]:
-        """Supply and load right now."""
-        power = self.setting.power
-        assert power is not None
-        sending = sum(1 for start, end in self.sends if start <= self.now_us < end)
-        load_w = power.idle_w + sending * power.transmit_w + (power.train_w if self.run_start_us >= 0 else 0.0)
-        return self.setting.supply_w[self._edge], load_w
+    def _loads_w(self) -> tuple[float, float, float]:
+        """Supply, load, and how fast the battery fills, right now."""
+        if self._loads is None:
+            power = self.setting.power
+            assert power is not None
+            load_w = power.idle_w + (power.train_w if self.run_start_us >= 0 else 0.0)
+            for start_us, end_us in self.sends:
+                if start_us > self.now_us:
+                    break
+                if self.now_us < end_us:
+                    load_w += power.transmit_w
+            supply_w = self.setting.supply_w[self._edge]
+            self._loads = supply_w, load_w, slope_w(power, supply_w, load_w)
+        return self._loads
 
     def _segment_end(self, to_us: int) -> int:
         """The end of the longest interval from now in which supply and load are constant; at least 1 us away."""
-        if self.setting.power is None:
+        power = self.setting.power
+        if self._next_step_us is not None:
+            to_us = min(to_us, self.run_start_us + self.step_us)
+        if power is None:
             return to_us
-        power, end_us = self.setting.power, to_us
+        end_us, now_us = to_us, self.now_us
         if self._edge + 1 < len(self.setting.supply_w):
             end_us = min(end_us, self.setting.edge_us[self._edge + 1])
         for start_us, stop_us in self.sends:
             if start_us >= end_us:
                 break
-            end_us = min(end_us, start_us if start_us > self.now_us else stop_us if stop_us > self.now_us else end_us)
-        rate_w = slope_w(power, *self._loads_w())
+            if start_us > now_us:
+                end_us = start_us
+            elif now_us < stop_us < end_us:
+                end_us = stop_us
+        rate_w = self._loads_w()[2]
+        energy_wh, level_wh = self.energy_wh, math.inf
         if rate_w < 0:
-            levels = [power.floor_wh, 0.0] if self.powered else [0.0]
-            level_wh = max((level for level in levels if level < self.energy_wh), default=-math.inf)
-        else:
-            levels = [power.battery_wh] if self.powered else [power.resume_wh, power.battery_wh]
-            level_wh = min((level for level in levels if level > self.energy_wh), default=math.inf)
-        wait_us = time_to_level_us(self.energy_wh, level_wh, rate_w)
+            level_wh = 0.0 if energy_wh > 0.0 else -math.inf
+            if self.powered and power.floor_wh < energy_wh:
+                level_wh = power.floor_wh
+        elif rate_w > 0:
+            if power.battery_wh > energy_wh:
+                level_wh = power.battery_wh
+            if not self.powered and power.resume_wh > energy_wh:
+                level_wh = power.resume_wh
+        wait_us = time_to_level_us(energy_wh, level_wh, rate_w)
         # Rounded up, so that the threshold is reached when the segment ends.
-        return end_us if math.isinf(wait_us) else max(self.now_us + 1, min(end_us, self.now_us + math.ceil(wait_us)))
+        return end_us if math.isinf(wait_us) else max(now_us + 1, min(end_us, now_us + math.ceil(wait_us)))
 
     def _segment(self, end_us: int) -> None:
         duration_us = end_us - self.now_us
         self._count_time(duration_us)
         power = self.setting.power
-        if power is not None:
-            energy = flow(power, self.energy_wh, *self._loads_w(), duration_us)
-            self.energy_wh = min(power.battery_wh, max(0.0, self.energy_wh + energy.stored_wh))
-            self.harvested_wh += energy.harvested_wh
-            self.consumed_wh += energy.consumed_wh
-            self.curtailed_wh += energy.curtailed_wh
-            self.loss_wh += energy.loss_wh
-            self.unserved_wh += energy.unserved_wh
-            self.battery.append((end_us, self.energy_wh))
-        self.now_us = end_us
-        if power is not None:
-            self._edge = min(bisect_right(self.setting.edge_us, end_us) - 1, len(self.setting.supply_w) - 1)
-            self._switch(power)
+        if power is None:
+            self.now_us = end_us
+            self._bank()
+            return
+        supply_w, load_w, _ = self._loads_w()
+        energy = flow(power, self.energy_wh, supply_w, load_w, duration_us)
+        self.energy_wh = min(power.battery_wh, max(0.0, self.energy_wh + energy.stored_wh))
+        self.harvested_wh += energy.harvested_wh
+        self.consumed_wh += energy.consumed_wh
+        self.curtailed_wh += energy.curtailed_wh
+        self.loss_wh += energy.loss_wh
+        self.unserved_wh += energy.unserved_wh
+        self.battery.append((end_us, self.energy_wh))
+        self.now_us, self._loads = end_us, None
+        edge_us, last = self.setting.edge_us, len(self.setting.supply_w) - 1
+        while self._edge < last and edge_us[self._edge + 1] <= end_us:
+            self._edge += 1
+        self._switch(power)
 
     def _count_time(self, duration_us: int) -> None:
         if not self.setting.trains:
             return
-        if self.run_start_us >= 0:
+        if self.out == "down":
+            self.down_us += duration_us
+        elif self.out == "restoring":
+            self.restoring_us += duration_us
+        elif self.out:
+            self.waiting_us += duration_us
+        elif self.run_start_us >= 0:
             self.training_us += duration_us
         elif self.powered:
             self.waiting_us += duration_us
@@ -217,7 +268,7 @@ class Node:
     def _switch(self, power: PowerSpec) -> None:
         """Apply the battery thresholds: training stops at the floor and starts again at the resume level."""
         tolerance_wh = 1e-13 * power.battery_wh  # rounding: less than passes in a microsecond
-        rate_w = slope_w(power, *self._loads_w())
+        rate_w = self._loads_w()[2]
         if self.powered and self.energy_wh <= power.floor_wh + tolerance_wh and rate_w < 0:
             self.powered = False
         elif not self.powered and self.energy_wh >= power.resume_wh - tolerance_wh:
@@ -226,22 +277,32 @@ class Node:
 
     def _start_or_stop(self) -> None:
         self._bank()
-        if self.wanted and self.powered:
+        was_running = self.run_start_us >= 0
+        if self.wanted and self.powered and not self.out:
             if self.run_start_us < 0:
                 self.run_start_us = self.now_us
         else:
             self.run_start_us = -1
+        self._change_pace()
+        if was_running != (self.run_start_us >= 0):
+            self._loads = None
 
     def _bank(self) -> None:
         """Move the steps that are complete by now into ``runs``."""
         if self.run_start_us < 0:
             return
-        n = (self.now_us - self.run_start_us) // self.setting.step_us
+        n = (self.now_us - self.run_start_us) // self.step_us
         if n:
             last = self.runs[-1] if self.runs else None
-            if last and last.start_us + last.n * self.setting.step_us == self.run_start_us:
-                self.runs[-1] = Run(last.start_us, last.first, last.n + n)
+            if last and last.end_us == self.run_start_us and last.step_us == self.step_us:
+                self.runs[-1] = Run(last.start_us, last.first, last.n + n, self.step_us)
             else:
-                self.runs.append(Run(self.run_start_us, self.steps, n))
+                self.runs.append(Run(self.run_start_us, self.steps, n, self.step_us))
             self.steps += n
-            self.run_start_us += n * self.setting.step_us
+            self.run_start_us += n * self.step_us
+        self._change_pace()
+
+    def _change_pace(self) -> None:
+        """Take up another pace between two steps."""
+        if self._next_step_us is not None and self.run_start_us in (-1, self.now_us):
+            self.step_us, self._next_step_us = self._next_step_us, None

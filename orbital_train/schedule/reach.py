@@ -7,11 +7,15 @@ is ready later, so the delay is longest just after a contact was missed: only th
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from orbital_train.schedule.network import Bookings, Network, earliest_arrivals, latest_departures
+from orbital_train.schedule.bookings import Bookings
+from orbital_train.schedule.hops import last_hop
+from orbital_train.schedule.network import Edge, Network
+from orbital_train.schedule.routes import earliest_arrivals, latest_departures
 from orbital_train.windows.plan import FloatArray
 
 ALL_PAIRS = 100  # nodes up to which messages of all of them are followed
@@ -69,25 +73,34 @@ def _evenly(nodes: int, count: int) -> tuple[int, ...]:
 def _delays_s(network: Network, source: int, ready_us: int, bits: int) -> FloatArray:
     """From one node to all, (N,)."""
     delays_us = np.full(network.nodes, np.inf)
-    delays_us[source] = 0.0
-    for dest, route in earliest_arrivals(network, Bookings(), source, ready_us, bits).items():
-        delays_us[dest] = route[-1].arrival_us - ready_us
+    arrivals_us = earliest_arrivals(network, Bookings(), {source: ready_us}, bits).arrival_us
+    delays_us[list(arrivals_us)] = np.array(list(arrivals_us.values())) - ready_us
     return np.asarray(delays_us / 1e6)
 
 
 def _critical_starts_us(network: Network, bits: int, period_us: int) -> dict[int, list[int]]:
-    """For every node the start times of the longest delays in one orbit: 0, and right after each missed contact.
+    """For every node the start times of the longest delays in one orbit: 0, and those at which a contact is missed.
 
-    A contact that opens only after every message of this orbit has arrived is missed by none of them.
+    A contact is missed as a whole when it ends, and with the end of a message when that does not fit any more. Both
+    count: the end then follows in the next contact, which may be slower. A contact that opens only after every message
+    of this orbit has arrived is missed by none of them.
     """
     nodes, free = range(network.nodes), Bookings()
     last_us = period_us + 1e6 * max(float(_delays_s(network, i, period_us, bits).max()) for i in nodes)
     starts_us: dict[int, set[int]] = {node: {0} for node in nodes}
     for source in nodes:
-        contacts = [c for edges in network.out[source].values() for c in edges.contacts if c.start_us <= last_us]
-        fits = (free.last_fit(contact, network.horizon_us + contact.owlt_us, bits) for contact in contacts)
-        for leave_us in {fit[0] for fit in fits if fit is not None}:
-            for node, ready_us in latest_departures(network, free, source, leave_us, bits).items():
-                if ready_us + 1 < period_us:
-                    starts_us[node].add(ready_us + 1)
+        missed_us = {t for edge in network.out[source].values() for t in _missed_us(edge, bits, last_us)}
+        for leave_us in missed_us:
+            for node, ready_us in latest_departures(network, free, source, leave_us, bits).leave_us.items():
+                starts_us[node].update(t for t in (ready_us, ready_us + 1) if t < period_us)
     return {node: sorted(times) for node, times in starts_us.items()}
+
+
+def _missed_us(edge: Edge, bits: int, last_us: float) -> Iterator[int]:
+    """When each contact of an edge that opens by ``last_us`` ends, and when a message that ends with it must begin."""
+    for start_us, end_us, owlt_us in edge.windows_us():
+        if start_us <= last_us:
+            yield end_us
+            hop = last_hop(edge, Bookings(), end_us + owlt_us, bits)
+            if hop is not None:
+                yield hop.start_us

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import ceil
 
-from orbital_train.schedule.network import Route
+from orbital_train.schedule.fault_times import FaultTimes
+from orbital_train.schedule.faults import Outage
+from orbital_train.schedule.known import Adoption
+from orbital_train.schedule.network import Hop
 from orbital_train.schedule.node import Node, Run
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.trace import (
     Adopt,
-    AdoptMode,
+    Combine,
     Contribution,
+    Deliver,
     Evaluate,
+    Lose,
     Merge,
     NodeAccount,
     Op,
+    Restore,
     Snapshot,
+    Stage,
     Step,
     SyncStep,
     Trace,
     Transfer,
-    global_value,
-    local_value,
     snapshot_value,
+    sum_value,
 )
 
-FRAGMENT = 0  # the whole model is one fragment
 MAX_STEPS_PER_OP = 32  # bounds how long an executor is inside one operation
 
 
@@ -37,52 +45,40 @@ class Recorder:
     """
 
     scenario: Scenario
+    holders: tuple[int, ...]  # nodes that hold the global model
     ops: list[Op] = field(default_factory=list)
     transfers: list[Transfer] = field(default_factory=list)
-    local_state: dict[int, int] = field(default_factory=dict)
-    snapshots: dict[str, int] = field(default_factory=dict)  # where in ``ops`` each outer gradient was taken
+    local_state: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    saved_state: dict[int, int] = field(default_factory=dict)  # what the store of a node that failed has
+    last_block: dict[int, int] = field(default_factory=dict)  # steps of each node's last operation, if it was of steps
+    sums: dict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))  # formed, by site and fragment
+    snapshots: set[str] = field(default_factory=set)
 
-    def sent(self, route: Route, value: str) -> tuple[int, ...]:
-        """Record the transfers of a message; returns their indices."""
-        bits = self.scenario.workload.message_bits
-        first = len(self.transfers)
-        for hop in route:
-            self.transfers.append(
-                Transfer(
-                    contact=hop.contact,
-                    source=hop.source,
-                    dest=hop.dest,
-                    start_us=hop.start_us,
-                    end_us=hop.end_us,
-                    owlt_us=hop.arrival_us - hop.end_us,
-                    bits=bits,
-                    value=value,
-                )
-            )
-        return tuple(range(first, len(self.transfers)))
+    def __post_init__(self) -> None:
+        self.owlt_us = [ceil(owlt_s * 1e6) for owlt_s in self.scenario.contacts.owlt_s.tolist()]
+
+    def sent(self, hop: Hop, value: str, *, lost: bool = False, until_us: int | None = None) -> None:
+        """Record a message on its way from one node to the next; its sender may stop before it is through."""
+        for contact, start_us, end_us, bits in hop.pieces:
+            if until_us is not None and until_us < end_us:
+                if until_us <= start_us:
+                    break
+                bits, end_us = bits * (until_us - start_us) // (end_us - start_us), until_us
+            owlt_us = self.owlt_us[contact]
+            self.transfers.append(Transfer(contact, hop.source, hop.dest, start_us, end_us, owlt_us, bits, value, lost))
 
     def steps(self, node: int, runs: list[Run], progress_at_zero: float, progress_per_step: float) -> None:
         """Record whole inner steps; ``progress_at_zero`` is the learning-rate progress of the node's step 0."""
-        step_us = self.scenario.workload.step_us
+        tokens = self.scenario.workload.tokens_per_step
         for run in runs:
             for done in range(0, run.n, MAX_STEPS_PER_OP):
                 n, first = min(MAX_STEPS_PER_OP, run.n - done), run.first + done
-                start_us = run.start_us + done * step_us
-                reads, writes = self._next_local(node)
+                start_us, end_us = run.start_us + done * run.step_us, run.start_us + (done + n) * run.step_us
+                progress = progress_at_zero + first * progress_per_step
+                state = self._next_state(node)
+                self.last_block[node] = n
                 self.ops.append(
-                    Step(
-                        id=-1,
-                        start_us=start_us,
-                        end_us=start_us + n * step_us,
-                        reads=(reads,),
-                        writes=(writes,),
-                        node=node,
-                        first=first,
-                        n=n,
-                        tokens=n * self.scenario.workload.tokens_per_step,
-                        lr_progress=progress_at_zero + first * progress_per_step,
-                        lr_progress_per_step=progress_per_step,
-                    )
+                    Step(-1, start_us, end_us, node, state, first, n, n * tokens, progress, progress_per_step)
                 )
 
     def sync_steps(self, first: int, n: int, to_version: int, sent: list[Transfer]) -> None:
@@ -94,9 +90,6 @@ class Recorder:
                 id=-1,
                 start_us=first * workload.step_us,
                 end_us=(first + n) * workload.step_us,
-                reads=(global_value(FRAGMENT, to_version - 1),),
-                writes=(global_value(FRAGMENT, to_version),),
-                transfers=tuple(range(len(self.transfers), len(self.transfers) + len(sent))),
                 group=group,
                 first=first,
                 n=n,
@@ -109,54 +102,56 @@ class Recorder:
         )
         self.transfers += sent
 
-    def snapshot(self, node: int, at_us: int, base_version: int, steps: int) -> str:
-        """Record an outer gradient; returns its name. :meth:`attach` adds the transfers.
+    def snapshot(self, node: int, at_us: int, fragment: int, base_version: int, steps: int) -> str:
+        """Record an outer gradient; returns its name.
 
         One that was refused and is offered again by a node that has not trained since is the same outer gradient.
         """
-        state = self.local_state.setdefault(node, 0)
-        value = snapshot_value(node, FRAGMENT, state)
-        if value in self.snapshots:
-            return value
-        self.snapshots[value] = len(self.ops)
-        self.ops.append(
-            Snapshot(
-                id=-1,
-                start_us=at_us,
-                end_us=at_us,
-                reads=(local_value(node, state), global_value(FRAGMENT, base_version)),
-                writes=(value,),
-                node=node,
-                fragment=FRAGMENT,
-                base_version=base_version,
-                steps=steps,
-                tokens=steps * self.scenario.workload.tokens_per_step,
-                codec=self.scenario.workload.codec,
+        state = self.local_state[node]
+        value = snapshot_value(node, fragment, state)
+        if value not in self.snapshots:
+            self.snapshots.add(value)
+            workload = self.scenario.workload
+            tokens = steps * workload.tokens_per_step
+            self.ops.append(
+                Snapshot(-1, at_us, at_us, node, state, fragment, base_version, steps, tokens, workload.codec)
             )
-        )
         return value
 
-    def attach(self, snapshot: str, transfers: tuple[int, ...]) -> None:
-        """Give an outer gradient the transfers by which it travels (again, if it was refused before)."""
-        k = self.snapshots[snapshot]
-        self.ops[k] = replace(self.ops[k], transfers=transfers)
+    def combine(self, at_us: int, site: int, fragment: int, inputs: tuple[str, ...], weights: tuple[float, ...]) -> str:
+        """Record a sum formed on the way; returns its name."""
+        number = self.sums[site, fragment]
+        self.sums[site, fragment] += 1
+        codec = self.scenario.workload.codec
+        self.ops.append(Combine(-1, at_us, at_us, site, number, fragment, inputs, weights, codec))
+        return sum_value(site, fragment, number)
 
-    def merge(self, at_us: int, site: int, to_version: int, contributions: tuple[Contribution, ...]) -> None:
+    def merge(
+        self,
+        at_us: int,
+        site: int,
+        fragment: int,
+        from_version: int,
+        to_version: int,
+        contributions: tuple[Contribution, ...],
+        inputs: tuple[str, ...],
+        input_weights: tuple[float, ...],
+    ) -> None:
         """Record an outer step."""
         self.ops.append(
             Merge(
                 id=-1,
                 start_us=at_us,
                 end_us=at_us,
-                reads=(global_value(FRAGMENT, to_version - 1), *(c.snapshot for c in contributions)),
-                writes=(global_value(FRAGMENT, to_version),),
                 scope="global",
                 site=site,
-                holders=self.scenario.training_nodes,
-                fragment=FRAGMENT,
-                from_version=to_version - 1,
+                holders=self.holders,
+                fragment=fragment,
+                from_version=from_version,
                 to_version=to_version,
                 contributions=contributions,
+                inputs=inputs,
+                input_weights=input_weights,
                 momentum="replicated",
                 codec=self.scenario.workload.codec,
             )
@@ -166,89 +161,90 @@ class Recorder:
         self,
         node: int,
         at_us: int,
+        fragment: int,
         base_version: int,
         version: int,
-        since_snapshot: str | None,
-        mode: AdoptMode,
-        transfers: tuple[int, ...],
+        since: str | None,
+        how: Adoption,
     ) -> None:
         """Record that a node took a version."""
-        reads, writes = self._next_local(node)
-        marks = () if mode == "replace" else (since_snapshot or global_value(FRAGMENT, base_version),)
+        state, codec = self._next_state(node), None if node in self.holders else self.scenario.workload.state_codec
         self.ops.append(
-            Adopt(
-                id=-1,
-                start_us=at_us,
-                end_us=at_us,
-                reads=(reads, global_value(FRAGMENT, version), *marks),
-                writes=(writes,),
-                transfers=transfers,
-                node=node,
-                fragment=FRAGMENT,
-                version=version,
-                since_snapshot=since_snapshot,
-                mode=mode,
-            )
+            Adopt(-1, at_us, at_us, node, state, fragment, base_version, version, since, how.mode, how.alpha, codec)
         )
 
-    def evaluate(self, at_us: int, version: int, merged_steps: int) -> None:
+    def unsaved_steps(self, node: int) -> int:
+        """Steps that a node's on-board store does not have when it fails in the middle of a block."""
+        return self.last_block.get(node, 0) % MAX_STEPS_PER_OP
+
+    def lose(self, node: int, at_us: int, outage: Outage, unsaved: int) -> None:
+        """Record that a node failed."""
+        self.saved_state[node] = self.local_state[node] - (1 if unsaved else 0)
+        self.ops.append(Lose(-1, at_us, at_us, node, outage.cause, outage.loses_state, unsaved))
+
+    def restore_own(self, node: int, at_us: int) -> None:
+        """Record that a node went on from its own store."""
+        saved, state = self.saved_state[node], self._next_state(node)
+        self.ops.append(Restore(-1, at_us, at_us, node, state, node, saved, (), 0, None))
+
+    def restore(self, node: int, at_us: int, source: int, versions: tuple[int, ...], life: int) -> None:
+        """Record that a node was sent the model by another."""
+        codec = None if node in self.holders else self.scenario.workload.state_codec
+        self.ops.append(Restore(-1, at_us, at_us, node, self._next_state(node), source, -1, versions, life, codec))
+
+    def stage(self, node: int, at_us: int) -> None:
+        """Record that a node can begin."""
+        self.ops.append(Stage(-1, 0, at_us, node))
+
+    def deliver(self, start_us: int, end_us: int, site: int, source: int, versions: tuple[int, ...]) -> None:
+        """Record that the final model came down."""
+        self.ops.append(Deliver(-1, start_us, end_us, site, source, versions))
+
+    def evaluate(self, at_us: int, versions: tuple[int, ...], merged_steps: int) -> None:
         """Record a validation of the global model."""
-        self.ops.append(
-            Evaluate(
-                id=-1,
-                start_us=at_us,
-                end_us=at_us,
-                reads=(global_value(FRAGMENT, version),),
-                writes=(),
-                scope="global",
-                version=version,
-                merged_steps=merged_steps,
-                merged_tokens=merged_steps * self.scenario.workload.tokens_per_step,
-            )
-        )
+        tokens = merged_steps * self.scenario.workload.tokens_per_step
+        self.ops.append(Evaluate(-1, at_us, at_us, "global", versions, merged_steps, tokens))
 
-    def trace(self, policy: str, merged_steps: int, end_us: int, nodes: list[Node]) -> Trace:
+    def trace(self, policy: str, versions: tuple[int, ...], merged_steps: int, end_us: int, nodes: list[Node]) -> Trace:
         """The finished trace; all nodes must have been advanced to ``end_us``.
 
-        Transfers that were booked and had not begun when the run ended, as those of the last merge's result, never
-        happen and are left out.
+        Messages that had not begun when the run ended, as those of the last merge's result, never happen and are left
+        out. The operations of this recorder are given away: it cannot be asked again.
         """
         order = sorted(range(len(self.ops)), key=lambda k: (self.ops[k].end_us, k))
-        used = {t for op in self.ops for t in op.transfers}
-        kept = [t for t, transfer in enumerate(self.transfers) if t in used or transfer.start_us < end_us]
-        number = {t: k for k, t in enumerate(kept)}
-        ops = tuple(
-            replace(self.ops[k], id=i, transfers=tuple(number[t] for t in self.ops[k].transfers))
-            for i, k in enumerate(order)
-        )
+        ops = tuple(self.ops[k] for k in order)
+        for i, op in enumerate(ops):
+            object.__setattr__(op, "id", i)  # nobody has seen them yet, and millions of copies would take minutes
         workload = self.scenario.workload
         return Trace(
             policy=policy,
             fleet_nodes=self.scenario.training_nodes,
+            fragments=workload.fragments,
+            versions=versions,
             budget_steps=self.scenario.budget_steps,
             merged_steps=merged_steps,
             end_us=end_us,
             step_us=workload.step_us,
             tokens_per_step=workload.tokens_per_step,
             message_bits=workload.message_bits,
-            transfers=tuple(self.transfers[t] for t in kept),
+            state_bits=workload.state_bits,
+            transfers=tuple(t for t in self.transfers if t.start_us < end_us or t.arrival_us <= end_us),
             ops=ops,
             accounts=accounts(self.scenario, nodes, end_us),
         )
 
-    def _next_local(self, node: int) -> tuple[str, str]:
-        state = self.local_state.setdefault(node, 0)
+    def _next_state(self, node: int) -> int:
+        state = self.local_state[node]
         self.local_state[node] = state + 1
-        return local_value(node, state), local_value(node, state + 1)
+        self.last_block.pop(node, None)
+        return state
 
 
 def accounts(scenario: Scenario, nodes: list[Node], end_us: int) -> tuple[NodeAccount, ...]:
-    """What every node did up to ``end_us``, beside what its energy would have allowed."""
-    unhindered = scenario.build_nodes()
+    """What every node did up to ``end_us``, beside what its energy and its outages would have allowed."""
+    unhindered = unhindered_nodes(scenario, end_us)
     rows = []
     for i, node in enumerate(nodes):
-        unhindered[i].train()
-        unhindered[i].advance(end_us)
         rows.append(
             NodeAccount(
                 name=scenario.contacts.node_names[i],
@@ -259,6 +255,8 @@ def accounts(scenario: Scenario, nodes: list[Node], end_us: int) -> tuple[NodeAc
                 training_us=node.training_us,
                 no_energy_us=node.no_energy_us,
                 waiting_us=node.waiting_us,
+                down_us=node.down_us,
+                restoring_us=node.restoring_us,
                 harvested_wh=node.harvested_wh,
                 curtailed_wh=node.curtailed_wh,
                 consumed_wh=node.consumed_wh,
@@ -269,3 +267,25 @@ def accounts(scenario: Scenario, nodes: list[Node], end_us: int) -> tuple[NodeAc
             )
         )
     return tuple(rows)
+
+
+def unhindered_nodes(scenario: Scenario, end_us: int) -> list[Node]:
+    """All nodes at ``end_us``, had they trained whenever energy, outages and their pace allowed it."""
+    nodes, times = scenario.build_nodes(), FaultTimes(scenario.faults, scenario.contacts)
+    changes: list[tuple[int, int, Callable[[Node], None]]] = []
+    for outage in scenario.faults.outages:
+        changes.append((outage.start_us, outage.node, lambda node: node.put_out("down")))
+        if outage.end_us is not None and not times.is_down(outage.node, outage.end_us):
+            changes.append((outage.end_us, outage.node, lambda node: node.put_out("")))
+    for i in scenario.training_nodes:
+        for at_us, factor in times.factors(i):
+            changes.append((at_us, i, lambda node, factor=factor: node.set_pace(factor)))  # type: ignore[misc]
+    for node in nodes:
+        node.train()
+    for at_us, i, change in sorted(changes, key=lambda row: row[:2]):
+        if at_us < end_us:
+            nodes[i].advance(at_us)
+            change(nodes[i])
+    for node in nodes:
+        node.advance(end_us)
+    return nodes

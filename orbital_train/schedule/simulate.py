@@ -6,41 +6,23 @@ import heapq
 from collections.abc import Sequence
 from typing import Any
 
-from orbital_train.schedule import known
-from orbital_train.schedule.known import Decision, Event, NodeView, Policy
-from orbital_train.schedule.network import Bookings, Network, Route, earliest_arrivals
-from orbital_train.schedule.node import Node
-from orbital_train.schedule.recorder import FRAGMENT, Recorder
-from orbital_train.schedule.replicas import Replica, Snapshot, Version
+from orbital_train.schedule import known, world
+from orbital_train.schedule.copies import OuterGradient, Parcel, Version
+from orbital_train.schedule.known import Decision, Event, Key, NodeView, Policy
 from orbital_train.schedule.scenario import Scenario
-from orbital_train.schedule.trace import AdoptMode, Contribution, Trace
+from orbital_train.schedule.staging import Staging
+from orbital_train.schedule.trace import Contribution, Trace
+from orbital_train.schedule.world import ADOPT, BUDGET, WAKE
 
-# Order of events at the same microsecond. The budget comes first: it may undo steps that have just ended.
-BUDGET, SEND, GOAL, CONTRIBUTION, RESULT, ADOPT, WAKE = range(7)
 
-
-class Simulation:
-    """Implements :class:`~orbital_train.schedule.known.View` for the policy that it runs."""
+class Simulation(Staging):
+    """Asks the policy, does what it decides, and implements :class:`~orbital_train.schedule.known.View` for it."""
 
     def __init__(self, scenario: Scenario, policy: Policy[Any]) -> None:
-        self.scenario = scenario
-        self.policy = policy
-        self.network = Network(scenario.contacts)
-        self.bookings = Bookings()
-        self.now_us = 0
-        self.horizon_us = scenario.horizon_us
-        self.step_us = scenario.workload.step_us
-        self.message_bits = scenario.workload.message_bits
-        self.training_nodes = scenario.training_nodes
-        relays = tuple(i for i in range(self.network.nodes) if i not in scenario.training_nodes)
-        self.sites = scenario.training_nodes + (relays if len(scenario.training_nodes) > 1 else ())
-        self.draining = False
-        self._nodes = scenario.build_nodes()
-        self._replicas = {i: Replica() for i in self.training_nodes}
-        self._versions = [Version(0, 0, dict.fromkeys(self.training_nodes, 0), {})]
-        self._recorder = Recorder(scenario)
-        self._queue: list[tuple[int, int, int, int, Any]] = []
-        self._sequence = 0
+        super().__init__(scenario, policy)
+        training = frozenset(self.training_nodes)
+        relays = tuple(i for i in range(self.network.nodes) if i not in training)
+        self.sites = policy.home or self.training_nodes + (relays if len(training) > 1 else ())
         self._finished = False
         self._evaluated_steps = 0
         self._budget_watched = False  # a look at the budget is in the queue
@@ -50,55 +32,80 @@ class Simulation:
 
     def run(self) -> Trace:
         """Simulate until the budget is trained and merged, or the horizon ends."""
-        self._recorder.evaluate(0, 0, 0)
+        self._recorder.evaluate(0, self._newest(), 0)
         self._memory = self.policy.start()
+        self._expect_faults()
+        self._stage()
         self._tell(known.Started())
         self._watch_budget()
         while self._queue and not self._finished:
-            at_us, kind, node, _, detail = heapq.heappop(self._queue)
+            at_us, kind, order, _, detail = heapq.heappop(self._queue)
             if at_us > self.horizon_us:
                 break
             self.now_us = at_us
-            self._handle(kind, node, detail)
+            self._handle(kind, order, detail)
             self._watch_budget()
-        end_us = self.now_us if self._finished else self.horizon_us
+        if not self._finished:
+            self.now_us = self.horizon_us
+        self._bring_down()
+        end_us = self.now_us
         for i, state in enumerate(self._nodes):
             state.advance(end_us)
-            if i in self._replicas:
+            if i in self._copies:
                 self._record_steps(i)
-        newest = self._versions[-1]
-        if newest.merged_steps > self._evaluated_steps:
-            self._recorder.evaluate(newest.made_us, self.version, newest.merged_steps)
-        return self._recorder.trace(self.policy.name, newest.merged_steps, end_us, self._nodes)
+        merged_steps = self._merged_steps()
+        made_us = max(v[head].made_us for v, head in zip(self._versions, self._heads, strict=True))
+        if merged_steps > self._evaluated_steps:
+            self._recorder.evaluate(made_us, self._newest(), merged_steps)
+        return self._recorder.trace(self.policy.name, self._newest(), merged_steps, end_us, self._nodes)
 
-    def _push(self, at_us: int, kind: int, node: int, detail: Any = None) -> None:
-        self._sequence += 1
-        heapq.heappush(self._queue, (at_us, kind, node, self._sequence, detail))
+    def _handle(self, kind: int, order: int, detail: Any) -> None:
+        match kind:
+            case world.RESULT:
+                self._receive(order, *detail)
+            case world.ADOPT:
+                self._adopt(order, detail)
+            case world.ARRIVE:
+                self._arrive(order, *detail)
+            case world.LEAVE:
+                self._leave(*detail)
+            case world.SNAPSHOT:
+                self._take_snapshot(order, detail)
+            case world.GOAL:
+                if detail == self._commands[order]:
+                    self._tell(known.GoalReached(order))
+            case world.WAKE:
+                self._tell(known.Woke(detail))
+            case world.BUDGET:
+                self._check_budget()
+            case world.MISSED:
+                self._miss(*detail)
+            case world.RETRY:
+                self._retry(order, *detail)
+            case world.CATCH_UP:
+                self._catch_up(order, detail)
+            case _:
+                self._happen(kind, order, detail)
 
-    def _handle(self, kind: int, node: int, detail: Any) -> None:
-        if kind == BUDGET:
-            self._check_budget()
-        elif kind == SEND:
-            planned = self._replicas[node].planned
-            if planned is not None and planned is detail:  # it was not cancelled
-                self._replicas[node].planned = None
-                self._take_snapshot(node, *planned)
-        elif kind == GOAL:
-            if detail == self._replicas[node].commands:
-                self._tell(known.GoalReached(node))
-        elif kind == CONTRIBUTION:
-            assert isinstance(detail, Snapshot)
-            detail.arrived = True
-            if self._replicas[node].snapshot is detail:  # it was not discarded
-                self._tell(known.ContributionArrived(node, detail.site))
-        elif kind == RESULT:
-            self._receive(node, detail)
-        elif kind == ADOPT:
-            self._adopt(node, *detail)
-        else:
-            self._tell(known.Woke(detail))
+    def _happen(self, kind: int, node: int, detail: Any) -> None:
+        """A fault, or what comes of one."""
+        match kind:
+            case world.DOWN:
+                self._fail(node, detail)
+            case world.UP:
+                self._come_back(node, detail)
+            case world.RESTORED:
+                self._restore(node, *detail)
+            case world.STAGED:
+                self._be_staged(node, *detail)
+            case world.NEWS:
+                self._hear(node, *detail)
+            case world.PACE:
+                self._change_pace(node, detail)
 
     def _tell(self, event: Event) -> None:
+        if type(event) not in self.policy.wants:
+            return
         decisions, self._memory = self.policy.decide(event, self, self._memory)
         for decision in decisions:
             self._apply(decision)
@@ -108,19 +115,17 @@ class Simulation:
             case known.Train(node, goal):
                 self._train(node, goal)
             case known.Hold(node):
-                self._command(node).hold()
-            case known.Send(node, site):
-                self._send_now(node, site)
-            case known.SendAt(node, site, route, at_us):
-                self._send_later(node, site, route, at_us)
-            case known.Cancel(node):
-                self._cancel(node)
-            case known.MergeNow(site, nodes):
-                self._merge(site, nodes)
-            case known.Discard(node):
-                self._replicas[node].snapshot = None
-            case known.AdoptNow(node, version, mode):
-                self._push(self._at_now(node).boundary_us(), ADOPT, node, (version, mode))
+                self._hold(node)
+            case known.Send(key, node, fragment, site):
+                self._send(key, node, fragment, site)
+            case known.Gather():
+                self._gather(decision)
+            case known.Cancel(key):
+                self._cancel(key)
+            case known.MergeNow(fragment, keys, to):
+                self._merge(fragment, keys, to)
+            case known.Discard(key):
+                self._discard(key)
             case known.Wake(at_us, note):
                 self._push(at_us, WAKE, -1, note)
             case known.Finish():
@@ -128,177 +133,122 @@ class Simulation:
 
     # -- nodes ---
 
-    def _at_now(self, node: int) -> Node:
-        self._nodes[node].advance(self.now_us)
-        return self._nodes[node]
-
-    def _command(self, node: int) -> Node:
-        """The node, for a command that changes what it will do."""
-        self._replicas[node].commands += 1
-        return self._at_now(node)
-
     def _train(self, node: int, goal: int | None) -> None:
-        state, replica = self._command(node), self._replicas[node]
         if self.draining:
             return
-        state.train()
-        replica.goal = goal
-        self._predict_goal(node)
+        for state in self._told(node):
+            state.train()
+        self._goals[node] = goal
+        self._predict(node)
 
-    def _predict_goal(self, node: int) -> None:
-        replica = self._replicas.get(node)
-        if replica is not None and replica.goal is not None and self._nodes[node].wanted:
-            at_us = self._nodes[node].time_of_steps_us(replica.goal, self.horizon_us)
-            if at_us is not None:
-                self._push(max(at_us, self.now_us), GOAL, node, replica.commands)
+    def _hold(self, node: int) -> None:
+        for state in self._told(node):
+            state.hold()
+        self._predict(node)
 
-    def _book(self, route: Route) -> None:
-        """Book a route and the energy of sending along it."""
-        self.bookings.add(route, self.now_us)
-        for hop in route:
-            if hop.end_us > hop.start_us:
-                self._command_sender(hop.source).add_send(hop.start_us, hop.end_us)
-                self._predict_goal(hop.source)
+    # -- merging ---
 
-    def _unbook(self, route: Route) -> None:
-        self.bookings.remove(route)
-        for hop in route:
-            if hop.end_us > hop.start_us:
-                self._command_sender(hop.source).remove_send(hop.start_us, hop.end_us)
-                self._predict_goal(hop.source)
+    def _merge(self, fragment: int, keys: tuple[Key, ...], to: tuple[int, ...]) -> None:
+        """Merge, unless the site is down or lacks the newest version: then nobody is there to do it."""
+        versions, gatherings = self._versions[fragment], [self._gatherings[key] for key in keys]
+        (site,), parent = {gathering.site for gathering in gatherings}, self._heads[fragment]
+        can = site not in self._holding or site in versions[parent].has_us
+        parcels = [parcel for gathering in gatherings for parcel in gathering.at.get(site, [])]
+        if self._is_out(site) or not can or not parcels:
+            assert self.scenario.faults, "a merge takes contributions that have arrived, at a site that is up to date"
+            return
+        parcels.sort(key=lambda parcel: min(gradient.node for gradient in parcel.holds))
+        version = len(versions)
+        gradients = sorted((g for parcel in parcels for g in parcel.holds), key=lambda g: g.node)
+        contributions, inputs, weights = self._shares(parcels, gradients, parent)
+        self._recorder.merge(self.now_us, site, fragment, parent, version, contributions, inputs, weights)
+        for gradient in gradients:
+            copy = self._copies[gradient.node][fragment]
+            if copy.under_way is gradient:
+                copy.merged_steps = gradient.total_steps
+                copy.merged_in, copy.merged, copy.under_way = version, gradient, None
+        for key in keys:
+            self._discard(key)  # what has not come
+        merged_steps = versions[parent].merged_steps + sum(g.steps for g in gradients)
+        versions.append(Version(self.now_us, merged_steps, parent, tuple(gradients)))
+        versions[version].has_us[site] = versions[version].update_us[site] = self.now_us
+        self._heads[fragment], self._seat = version, site
+        self._spread_update(site, fragment, version)
+        self._spread_state(site, fragment, version, to)
+        self._evaluate()
+        self._tell(known.Merged(fragment, version))
 
-    def _command_sender(self, node: int) -> Node:
-        return self._command(node) if node in self._replicas else self._at_now(node)
+    def _shares(
+        self, parcels: list[Parcel], gradients: list[OuterGradient], parent: int
+    ) -> tuple[tuple[Contribution, ...], tuple[str, ...], tuple[float, ...]]:
+        """Contributions, and the inputs that hold them with their weights: an input without any step is left out."""
+        total = sum(self._weight(g) for g in gradients) or 1.0
+        contributions = tuple(
+            Contribution(g.value, g.node, g.steps, self._weight(g) / total, self._age(g, parent)) for g in gradients
+        )
+        weighed = [
+            (p.value, (self._weight(p.holds[0]) if len(p.holds) == 1 else 1.0) / total)
+            for p in parcels
+            if any(g.steps for g in p.holds)
+        ]
+        return contributions, tuple(value for value, _ in weighed), tuple(weight for _, weight in weighed)
 
-    def _record_steps(self, node: int) -> None:
-        """Record what was trained since the last time; progress counts the fleet as training like this node."""
-        replica, budget = self._replicas[node], self.scenario.budget_steps
-        per_step = len(self.training_nodes) / budget
-        known_steps = self._versions[replica.base_version].merged_steps
-        at_zero = known_steps / budget - replica.base_steps * per_step
-        self._recorder.steps(node, self._nodes[node].take_runs(), at_zero, per_step)
+    def _age(self, gradient: OuterGradient, version: int) -> int:
+        """How many versions lie between what an outer gradient started from and this one."""
+        age, versions = 0, self._versions[gradient.fragment]
+        while version > gradient.base_version:
+            version, age = versions[version].parent, age + 1
+        return age
 
-    # -- messages ---
+    def _adopt_newest(self, node: int, fragment: int) -> None:
+        """Let a node adopt the newest version that it has, if it is newer than what it has adopted."""
+        copy, versions = self._copies[node][fragment], self._versions[fragment]
+        newest = next(v for v in range(len(versions) - 1, -1, -1) if node in versions[v].has_us)
+        copy.applied = max(copy.applied, newest)
+        if copy.applied > copy.base_version:
+            self._push(self._at_now(node).boundary_us(), ADOPT, node, fragment)
 
-    def _send_now(self, node: int, site: int) -> None:
-        found = earliest_arrivals(self.network, self.bookings, node, self.now_us, self.message_bits, until=(site,))
-        route = () if node == site else found.get(site)
-        if route is not None:
-            self._book(route)
-        self._take_snapshot(node, site, route)
-
-    def _send_later(self, node: int, site: int, route: Route, at_us: int) -> None:
-        self._book(route)
-        plan = (site, route)
-        self._replicas[node].planned = plan
-        self._push(at_us, SEND, node, plan)
-
-    def _cancel(self, node: int) -> None:
-        planned, self._replicas[node].planned = self._replicas[node].planned, None
-        if planned is not None:
-            self._unbook(planned[1])
-
-    def _take_snapshot(self, node: int, site: int, route: Route | None) -> None:
-        """Take the outer gradient and let it travel; without a route it is taken but goes nowhere."""
-        state, replica = self._at_now(node), self._replicas[node]
-        assert replica.snapshot is None, "a node has one outer gradient under way at a time"
-        assert replica.merged_in is None, "the progress in its last outer gradient must be adopted first"
-        self._record_steps(node)
-        steps = state.steps - replica.merged_steps
-        value = self._recorder.snapshot(node, self.now_us, replica.base_version, steps)
-        replica.snapshot = Snapshot(value, node, site, replica.base_version, state.steps, steps)
-        if route is not None:
-            self._recorder.attach(value, self._recorder.sent(route, value))
-            arrival_us = route[-1].arrival_us if route else self.now_us
-            self._push(arrival_us, CONTRIBUTION, node, replica.snapshot)
-        self._tell(known.SnapshotTaken(node))
-
-    def _merge(self, site: int, nodes: tuple[int, ...]) -> None:
-        version = len(self._versions)
-        snapshots = [s for s in (self._replicas[i].snapshot for i in nodes) if s is not None]
-        assert snapshots
-        assert all(s.arrived and s.site == site for s in snapshots), "a merge takes contributions that have arrived"
-        contributions = self._contributions(snapshots, version)
-        self._recorder.merge(self.now_us, site, version, contributions)
-        for snapshot in snapshots:
-            replica = self._replicas[snapshot.node]
-            replica.merged_steps = snapshot.total_steps
-            replica.merged_in, replica.merged_snapshot, replica.snapshot = version, snapshot, None
-        merged_steps = self._versions[-1].merged_steps + sum(s.steps for s in snapshots)
-        self._versions.append(Version(self.now_us, merged_steps, {}, {}))
-        self._broadcast(site, version)
-        every = self.scenario.evaluate_every_steps
-        if merged_steps // every > self._evaluated_steps // every:
-            self._recorder.evaluate(self.now_us, version, merged_steps)
-            self._evaluated_steps = merged_steps
-        self._tell(known.Merged(version))
-
-    def _contributions(self, snapshots: list[Snapshot], version: int) -> tuple[Contribution, ...]:
-        total_steps, filled = sum(s.steps for s in snapshots), sum(1 for s in snapshots if s.steps)
-        rows = []
-        for s in snapshots:
-            by_tokens = self.policy.weights == "tokens"
-            weight = 0.0 if not s.steps else s.steps / total_steps if by_tokens else 1.0 / filled
-            staleness = version - 1 - s.base_version
-            rows.append(Contribution(snapshot=s.value, node=s.node, steps=s.steps, weight=weight, staleness=staleness))
-        return tuple(rows)
-
-    def _broadcast(self, site: int, version: int) -> None:
-        """Send the averaged outer gradient to every training node along the tree of earliest arrivals."""
-        routes = earliest_arrivals(self.network, self.bookings, site, self.now_us, self.message_bits)
-        made, value = self._versions[version], f"result/{FRAGMENT}@{version}"
-        sent: dict[int, int] = {}  # contact -> transfer: what several routes share is sent once
-        for node in self.training_nodes:
-            route: Route | None = () if node == site else routes.get(node)
-            if route is None:
-                continue
-            for hop in route:
-                if hop.contact not in sent:
-                    self._book((hop,))
-                    sent[hop.contact] = self._recorder.sent((hop,), value)[0]
-            made.transfers[node] = tuple(sent[hop.contact] for hop in route)
-            arrival_us = route[-1].arrival_us if route else self.now_us
-            if node in self._versions[version - 1].complete_us:
-                made.complete_us[node] = max(arrival_us, self._versions[version - 1].complete_us[node])
-            self._push(arrival_us, RESULT, node, version)
-
-    def _receive(self, node: int, version: int) -> None:
-        replica = self._replicas[node]
-        replica.received.add(version)
-        before = replica.applied
-        while replica.applied + 1 in replica.received:
-            replica.applied += 1
-            replica.received.discard(replica.applied)
-        if replica.applied > before:
-            self._tell(known.ResultArrived(node, replica.applied))
-
-    def _adopt(self, node: int, version: int, mode: AdoptMode) -> None:
-        replica = self._replicas[node]
-        if version <= replica.base_version:
-            return  # a newer one was adopted at the same boundary
+    def _adopt(self, node: int, fragment: int) -> None:
+        """Adopt the newest version that a node has."""
+        copy, how = self._copies[node][fragment], self.policy.adoption
+        version = copy.applied
+        if version == copy.base_version or self._is_out(node):
+            return  # it was adopted before, or the node has failed
         boundary_us = self._at_now(node).boundary_us()
-        if boundary_us > self.now_us:  # it was told to do something else since, and is within another step
-            self._push(boundary_us, ADOPT, node, (version, mode))
+        if boundary_us > self.now_us:  # it is within another step than was foreseen
+            self._push(boundary_us, ADOPT, node, fragment)
             return
         self._record_steps(node)
-        since = replica.merged_snapshot if replica.merged_in is not None and replica.merged_in <= version else None
-        transfers = tuple(
-            t for v in range(replica.base_version + 1, version + 1) for t in self._versions[v].transfers.get(node, ())
+        since = copy.merged if copy.merged_in is not None and copy.merged_in <= version else None
+        self._recorder.adopt(
+            node, self.now_us, fragment, copy.base_version, version, since.value if since else None, how
         )
-        value = since.value if since else None
-        self._recorder.adopt(node, self.now_us, replica.base_version, version, value, mode, transfers)
         if since is not None:
-            replica.base_steps, replica.merged_in, replica.merged_snapshot = since.total_steps, None, None
-        if mode == "replace":
-            replica.merged_steps = replica.base_steps = self._nodes[node].steps
-        replica.base_version = version
-        self._tell(known.Adopted(node, version))
+            copy.base_steps, copy.merged_in, copy.merged = since.total_steps, None, None
+        if how.mode == "replace":
+            copy.merged_steps = copy.base_steps = self._nodes[node].steps
+        copy.base_version = version
+        self._tell(known.Adopted(node, fragment, version))
+
+    def _newest(self) -> tuple[int, ...]:
+        return tuple(self._heads)
+
+    def _merged_steps(self) -> int:
+        """Whole steps: a fragment of a step is the part of it that is merged."""
+        heads = zip(self._versions, self._heads, strict=True)
+        return sum(versions[head].merged_steps for versions, head in heads) // self.fragments
+
+    def _evaluate(self) -> None:
+        every, merged_steps = self.scenario.evaluate_every_steps, self._merged_steps()
+        if merged_steps // every > self._evaluated_steps // every:
+            self._recorder.evaluate(self.now_us, self._newest(), merged_steps)
+            self._evaluated_steps = merged_steps
 
     # -- the budget ---
 
     def _watch_budget(self) -> None:
         """Look at the budget again at the earliest time at which it can have been reached, whatever is decided."""
-        if self.draining or self._finished or self._budget_watched:
+        if self._budget_watched or self.draining or self._finished:
             return
         if not any(self._nodes[i].wanted for i in self.training_nodes):
             return  # nothing is trained before another event
@@ -308,7 +258,7 @@ class Simulation:
         if whole_rounds < 1:
             for i in self.training_nodes:
                 if self._nodes[i].run_start_us >= 0:
-                    at_us = min(at_us, self._nodes[i].run_start_us + self.step_us)
+                    at_us = min(at_us, self._nodes[i].run_start_us + self._nodes[i].step_us)
         self._budget_watched = True
         self._push(at_us, BUDGET, -1)
 
@@ -325,47 +275,58 @@ class Simulation:
                 self._nodes[node].drop_last_step()
                 excess -= 1
         for node in self.training_nodes:
-            self._command(node).hold()
+            self._hold(node)
         self.draining = True
         self._tell(known.BudgetReached())
 
     # -- the view ---
 
-    @property
-    def version(self) -> int:
-        """The newest version."""
-        return len(self._versions) - 1
+    def gathered(self, key: Key) -> bool:
+        """Whether all outer gradients of a gathering are at its site."""
+        return key in self._gatherings and not self._gatherings[key].coming
 
-    @property
-    def merged_us(self) -> int:
-        """When the newest version was made."""
-        return self._versions[-1].made_us
+    def begun(self, key: Key) -> bool:
+        """Whether any outer gradient of a gathering was taken."""
+        return key in self._gatherings and self._gatherings[key].begun
 
-    def node(self, node: int) -> NodeView:
+    def arrived(self, key: Key) -> bool:
+        """Whether anything of a gathering is at its site."""
+        return key in self._gatherings and bool(self._gatherings[key].at.get(self._gatherings[key].site))
+
+    def version(self, fragment: int) -> int:
+        """The newest version of a fragment."""
+        return self._heads[fragment]
+
+    def merged_us(self, fragment: int) -> int:
+        """When the newest version of a fragment was made."""
+        return self._versions[fragment][self._heads[fragment]].made_us
+
+    def node(self, node: int, fragment: int) -> NodeView:
         """A training node's state."""
-        state, replica = self._at_now(node), self._replicas[node]
+        state, copy = self._as_known(node), self._copies[node][fragment]
         return NodeView(
             node=node,
+            fragment=fragment,
             steps=state.steps,
-            snapshot_steps=replica.snapshot.total_steps if replica.snapshot else replica.merged_steps,
-            unmerged_steps=state.steps - replica.merged_steps,
-            base_version=replica.base_version,
+            snapshot_steps=copy.under_way.total_steps if copy.under_way else copy.merged_steps,
+            unmerged_steps=state.steps - copy.merged_steps,
+            base_version=copy.base_version,
             holding=not state.wanted,
-            waiting_for=replica.merged_in,
-            under_way=replica.snapshot is not None,
+            waiting_for=copy.merged_in,
+            under_way=copy.under_way is not None,
         )
 
     def timeline(self, node: int, until_us: int) -> tuple[Sequence[int], Sequence[int]]:
         """A node's whole steps over time, from now on."""
-        return self._at_now(node).timeline(min(until_us, self.horizon_us))
+        return self._as_known(node).timeline(min(until_us, self.horizon_us))
 
     def pause_us(self, node: int) -> int | None:
         """When a node will next stop training for want of energy."""
-        return self._at_now(node).pause_us(self.horizon_us)
+        return self._as_known(node).pause_us(self.horizon_us)
 
-    def result_arrival_us(self, node: int, version: int) -> int | None:
-        """When a node receives a version that was made, and all before it."""
-        return self._versions[version].complete_us.get(node)
+    def result_arrival_us(self, node: int, fragment: int, version: int) -> int | None:
+        """When a node has a version that was made, and all before it."""
+        return self._versions[fragment][version].complete_us.get(node)
 
 
 def simulate(scenario: Scenario, policy: Policy[Any]) -> Trace:

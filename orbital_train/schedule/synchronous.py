@@ -17,20 +17,20 @@ def simulate_synchronous(scenario: Scenario) -> Trace:
     """
     assert scenario.power is None, "the fully connected baseline runs in constant sunlight"
     group, workload = scenario.training_nodes, scenario.workload
-    recorder, links = Recorder(scenario), _ring(scenario)
+    recorder, links = Recorder(scenario, scenario.training_nodes), _ring(scenario)
     steps = -(-scenario.budget_steps // len(group))
     chunk = max(1, scenario.evaluate_every_steps // len(group))
-    recorder.evaluate(0, 0, 0)
+    recorder.evaluate(0, (0,), 0)
     for version, first in enumerate(range(0, steps, chunk), start=1):
         n = min(chunk, steps - first)
         recorder.sync_steps(first, n, version, _transfers(scenario, links, first, n, version))
-        recorder.evaluate((first + n) * workload.step_us, version, (first + n) * len(group))
+        recorder.evaluate((first + n) * workload.step_us, (version,), (first + n) * len(group))
     end_us = steps * workload.step_us
     nodes = scenario.build_nodes()
     for node in nodes:
         node.train()
         node.advance(end_us)
-    return recorder.trace("fully_connected", steps * len(group), end_us, nodes)
+    return recorder.trace("fully_connected", (-(-steps // chunk),), steps * len(group), end_us, nodes)
 
 
 def _transfers(

@@ -5,8 +5,10 @@ Every operation has a dense ``id`` in topological order; it reads and writes nam
 - ``global/F@V``: version V of fragment F of the global model, with its outer optimizer state. Version 0 is given.
 - ``local/N@K``: the K-th state of node N's replica and inner optimizer. State 0 is given (it equals version 0).
 - ``snap/N/F@K``: node N's outer gradient of fragment F, taken when its replica was in state K.
+- ``sum/N/F@K``: the K-th partial sum of outer gradients of fragment F that was formed at node or site N.
 
-Anything that executes operations in id order therefore finds every value that it needs.
+Anything that executes operations in id order therefore finds every value that it needs. How a value travels is told by
+the transfers that carry it: those of one name form a tree from where the value was written.
 """
 
 from __future__ import annotations
@@ -35,9 +37,46 @@ def snapshot_value(node: int, fragment: int, state: int) -> str:
     return f"snap/{node}/{fragment}@{state}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+def sum_value(site: int, fragment: int, number: int) -> str:
+    """Name of a partial sum."""
+    return f"sum/{site}/{fragment}@{number}"
+
+
+def result_value(fragment: int, version: int) -> str:
+    """Name of the averaged outer gradient that made a version, as it is sent to those that apply it."""
+    return f"result/{fragment}@{version}"
+
+
+def state_value(fragment: int, version: int) -> str:
+    """Name of a version's parameters, as they are sent to those that hold no version before it."""
+    return f"state/{fragment}@{version}"
+
+
+def restored_value(node: int, life: int) -> str:
+    """Name of the copy of the whole model that a node is sent after its ``life``-th failure."""
+    return f"restored/{node}@{life}"
+
+
+FIRST_MODEL = "stage/model"  # as it is sent up to all nodes
+
+
+def data_value(node: int) -> str:
+    """Name of a node's own training data, as it is sent up."""
+    return f"stage/data/{node}"
+
+
+def final_value(versions: tuple[int, ...]) -> str:
+    """Name of the final model, as it is sent down."""
+    return "final/" + "/".join(map(str, versions))
+
+
+@dataclass(frozen=True, slots=True)
 class Transfer:
-    """One message on one contact: ``bits`` of ``value`` sent during ``[start_us, end_us)``, heard ``owlt_us`` later."""
+    """A message, or a part, on one contact: ``bits`` of ``value`` sent in ``[start_us, end_us)``, heard later.
+
+    A message that does not fit a window goes on in the next one of the same two nodes: it is whole when the bits of its
+    transfers between these nodes add up.
+    """
 
     contact: int
     source: int
@@ -47,6 +86,7 @@ class Transfer:
     owlt_us: int
     bits: int
     value: str
+    lost: bool = False  # the message does not get through: a node is down, or the link
 
     @property
     def arrival_us(self) -> int:
@@ -54,20 +94,27 @@ class Transfer:
         return self.end_us + self.owlt_us
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Op:
-    """What all operations share. ``transfers`` are indices into :attr:`Trace.transfers`."""
+    """What all operations share."""
 
     kind: ClassVar[str] = ""
     id: int
     start_us: int
     end_us: int
-    reads: tuple[str, ...]
-    writes: tuple[str, ...]
-    transfers: tuple[int, ...] = ()
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Values that must be there before it starts."""
+        return ()
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """Values that are there when it has ended."""
+        return ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Step(Op):
     """``n`` whole inner steps of one node; ``first`` counts from the node's first ever step and names the batch.
 
@@ -77,14 +124,25 @@ class Step(Op):
 
     kind: ClassVar[str] = "step"
     node: int
+    state: int  # of the replica before the steps; they lead to the next
     first: int
     n: int
     tokens: int
     lr_progress: float
     lr_progress_per_step: float
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The replica before."""
+        return (local_value(self.node, self.state),)
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The replica after."""
+        return (local_value(self.node, self.state + 1),)
+
+
+@dataclass(frozen=True, slots=True)
 class SyncStep(Op):
     """``n`` whole steps of synchronous data parallel training: the group averages its gradients in every step."""
 
@@ -98,21 +156,78 @@ class SyncStep(Op):
     from_version: int
     to_version: int
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The version before."""
+        return (global_value(0, self.from_version),)
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The version after."""
+        return (global_value(0, self.to_version),)
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot(Op):
-    """A node's outer gradient at this moment: version ``base_version`` minus its replica."""
+    """A node's outer gradient of a fragment at this moment: version ``base_version`` minus its replica."""
 
     kind: ClassVar[str] = "snapshot"
     node: int
+    state: int
     fragment: int
     base_version: int
     steps: int
     tokens: int
     codec: str
 
+    @property
+    def value(self) -> str:
+        """Name of the outer gradient."""
+        return snapshot_value(self.node, self.fragment, self.state)
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The replica and the version that it started from."""
+        return (local_value(self.node, self.state), global_value(self.fragment, self.base_version))
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The outer gradient."""
+        return (self.value,)
+
+
+@dataclass(frozen=True, slots=True)
+class Combine(Op):
+    """A weighted sum of outer gradients, or of such sums, formed at ``site`` on the way and encoded again by ``codec``.
+
+    Outer gradients enter with ``weights``, sums with 1: the weights are not normalised, a merge divides by their total.
+    """
+
+    kind: ClassVar[str] = "combine"
+    site: int
+    number: int
+    fragment: int
+    inputs: tuple[str, ...]
+    weights: tuple[float, ...]  # one for each input
+    codec: str
+
+    @property
+    def value(self) -> str:
+        """Name of the sum."""
+        return sum_value(self.site, self.fragment, self.number)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """What is added."""
+        return self.inputs
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The sum."""
+        return (self.value,)
+
+
+@dataclass(frozen=True, slots=True)
 class Contribution:
     """One snapshot's part in a merge; the weights of a merge add up to 1."""
 
@@ -123,11 +238,12 @@ class Contribution:
     staleness: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Merge(Op):
     """An outer step: contributions meet at ``site``, and every holder applies the same step to its own copy.
 
-    What is sent back, and applied everywhere, is the averaged outer gradient as ``codec`` encodes it.
+    The averaged outer gradient is the sum of ``inputs`` with ``input_weights``; each input is an outer gradient or a
+    partial sum of several. What is sent back, and applied everywhere, is that average as ``codec`` encodes it.
     """
 
     kind: ClassVar[str] = "merge"
@@ -138,41 +254,143 @@ class Merge(Op):
     from_version: int
     to_version: int
     contributions: tuple[Contribution, ...]
+    inputs: tuple[str, ...]
+    input_weights: tuple[float, ...]
     momentum: Literal["replicated", "travels"]
     codec: str  # of the averaged outer gradient that is sent back
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The version before, and what is merged into it."""
+        return (global_value(self.fragment, self.from_version), *self.inputs)
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The version after."""
+        return (global_value(self.fragment, self.to_version),)
+
+
+@dataclass(frozen=True, slots=True)
 class Adopt(Op):
-    """A node takes a version of the global model.
+    """A node takes a version of a fragment of the global model.
 
     ``replace``: the replica becomes that version. ``keep``: it becomes that version plus the progress that the node
     made since its snapshot ``since_snapshot`` (or, where that is None, since the version it last adopted; a snapshot
     of its own that is merged into a later version then moves along: the state it remembers shifts as the replica does).
     ``blend``: ``alpha`` times the version plus ``1 - alpha`` times the replica.
+
+    A node that holds the global model has the version exactly: it applied what others sent of it. One that does not was
+    sent the version's parameters, and has them as ``codec`` encodes them.
     """
 
     kind: ClassVar[str] = "adopt"
     node: int
+    state: int
     fragment: int
+    base_version: int  # that it adopted last
     version: int
     since_snapshot: str | None
     mode: AdoptMode
     alpha: float = 1.0
+    codec: str | None = None
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The replica, the version, and where the progress that is kept began."""
+        begun = self.since_snapshot or global_value(self.fragment, self.base_version)
+        kept = () if self.mode == "replace" else (begun,)
+        return (local_value(self.node, self.state), global_value(self.fragment, self.version), *kept)
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The replica after."""
+        return (local_value(self.node, self.state + 1),)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
+class Lose(Op):
+    """A node fails. The last ``steps`` steps are in no store; with ``loses_state`` nothing is."""
+
+    kind: ClassVar[str] = "lose"
+    node: int
+    cause: str
+    loses_state: bool
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restore(Op):
+    """A node that failed goes on, or one that joins late begins.
+
+    From its own store (``source`` is the node itself) it takes its replica and inner optimizer as they were in
+    ``from_state``. From another node it takes the global model in ``versions`` of each fragment, and its inner
+    optimizer starts anew.
+    """
+
+    kind: ClassVar[str] = "restore"
+    node: int
+    state: int
+    source: int
+    from_state: int
+    versions: tuple[int, ...]
+    life: int  # how often the node has failed
+    codec: str | None  # of the parameters that it is sent; None: they are exact, as holders of the model need them
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """What it goes on from."""
+        if self.source == self.node:
+            return (local_value(self.node, self.from_state),)
+        return tuple(global_value(fragment, version) for fragment, version in enumerate(self.versions))
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The replica after."""
+        return (local_value(self.node, self.state + 1),)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage(Op):
+    """A node has been sent the first model and its data, and can begin."""
+
+    kind: ClassVar[str] = "stage"
+    node: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver(Op):
+    """The final model is brought from ``source``, which has all of it, to a site."""
+
+    kind: ClassVar[str] = "deliver"
+    site: int
+    source: int
+    versions: tuple[int, ...]  # of each fragment
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The fragments of the model."""
+        return tuple(global_value(fragment, version) for fragment, version in enumerate(self.versions))
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluate(Op):
-    """Validation of a version of the global model, after ``merged_steps`` inner steps went into it."""
+    """Validation of the global model, after ``merged_steps`` inner steps went into it."""
 
     kind: ClassVar[str] = "evaluate"
     scope: str
-    version: int
+    versions: tuple[int, ...]  # of each fragment
     merged_steps: int
     merged_tokens: int
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The fragments of the model."""
+        return tuple(global_value(fragment, version) for fragment, version in enumerate(self.versions))
 
-OPS: dict[str, type[Op]] = {c.kind: c for c in (Step, SyncStep, Snapshot, Merge, Adopt, Evaluate)}
+
+OPS: dict[str, type[Op]] = {
+    c.kind: c for c in (Step, SyncStep, Snapshot, Combine, Merge, Adopt, Lose, Restore, Stage, Deliver, Evaluate)
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -182,11 +400,13 @@ class NodeAccount:
     name: str
     trains: bool
     steps: int  # whole inner steps trained
-    steps_allowed: int  # that its energy would have allowed, had it never waited
+    steps_allowed: int  # that its energy and its outages would have allowed, had it never waited
     steps_always_powered: int  # of the same node in constant sunlight
     training_us: int
     no_energy_us: int
     waiting_us: int  # powered, but told to wait (for a link, a merge or the end)
+    down_us: int
+    restoring_us: int  # up again, but waiting for the model
     harvested_wh: float  # at the array, before curtailment
     curtailed_wh: float
     consumed_wh: float
@@ -202,12 +422,15 @@ class Trace:
 
     policy: str
     fleet_nodes: tuple[int, ...]  # indices of the nodes that train
+    fragments: int
+    versions: tuple[int, ...]  # of each fragment, that the final model is made of
     budget_steps: int
-    merged_steps: int
+    merged_steps: int  # a step counts where all fragments of it are merged; parts of steps add up
     end_us: int
     step_us: int
     tokens_per_step: int
-    message_bits: int
+    message_bits: int  # of an outer gradient of the whole model
+    state_bits: int  # of its parameters
     transfers: tuple[Transfer, ...]
     ops: tuple[Op, ...]
     accounts: tuple[NodeAccount, ...]  # one per node of the contact plan
@@ -249,12 +472,15 @@ class Trace:
 _HEADER = (
     "policy",
     "fleet_nodes",
+    "fragments",
+    "versions",
     "budget_steps",
     "merged_steps",
     "end_us",
     "step_us",
     "tokens_per_step",
     "message_bits",
+    "state_bits",
 )
 
 

@@ -5,23 +5,32 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
+from collections.abc import Iterable
 
 import numpy as np
 
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.trace import (
+    FIRST_MODEL,
     Adopt,
-    Contribution,
+    Combine,
+    Deliver,
     Merge,
+    Restore,
     Snapshot,
+    Stage,
     Step,
     SyncStep,
     Trace,
+    Transfer,
+    data_value,
+    final_value,
     global_value,
     local_value,
+    restored_value,
+    result_value,
+    state_value,
 )
-
-FRAGMENT = 0
 
 
 class TraceError(AssertionError):
@@ -42,16 +51,17 @@ def validate(trace: Trace, scenario: Scenario) -> None:
     within its bounds; terminals used once at a time.
     """
     _dataflow(trace)
-    _steps(trace)
+    _steps(trace, scenario)
     _transfers(trace, scenario)
     _terminals(scenario)
     _merges(trace)
     _adoptions(trace)
+    _staging(trace, scenario)
     _energy(trace, scenario)
 
 
 def _dataflow(trace: Trace) -> None:
-    written_us = {global_value(FRAGMENT, 0): 0}
+    written_us = {global_value(fragment, 0): 0 for fragment in range(trace.fragments)}
     written_us |= {local_value(node, 0): 0 for node in trace.fleet_nodes}
     for position, op in enumerate(trace.ops):
         _require(op.id == position, f"operation {position} has id {op.id}")
@@ -64,14 +74,14 @@ def _dataflow(trace: Trace) -> None:
             written_us[value] = op.end_us
 
 
-def _steps(trace: Trace) -> None:
+def _steps(trace: Trace, scenario: Scenario) -> None:
     done: dict[int, int] = defaultdict(int)
     busy_until_us: dict[int, int] = defaultdict(int)
+    slow = {s.factor for s in scenario.faults.slow_downs} | {1.0}
+    lengths_us = {math.ceil(trace.step_us * factor) for factor in slow}
     for op in trace.of_kind(Step):
-        _require(
-            op.n > 0 and op.end_us - op.start_us == op.n * trace.step_us,
-            f"operation {op.id}: not whole steps",
-        )
+        whole = op.n > 0 and (op.end_us - op.start_us) in {op.n * length_us for length_us in lengths_us}
+        _require(whole, f"operation {op.id}: not whole steps")
         _require(op.first == done[op.node], f"operation {op.id}: node {op.node} skips or repeats a step")
         _require(op.start_us >= busy_until_us[op.node], f"operation {op.id}: two steps at once")
         done[op.node] += op.n
@@ -82,24 +92,23 @@ def _steps(trace: Trace) -> None:
 
 def _transfers(trace: Trace, scenario: Scenario) -> None:
     plan, busy = scenario.contacts, defaultdict(list)
+    sources, dests, starts_s, ends_s, rates_bps, owlts_s = (
+        column.tolist() for column in (plan.source, plan.dest, plan.start_s, plan.end_s, plan.rate_bps, plan.owlt_s)
+    )
     for k, t in enumerate(trace.transfers):
-        c = t.contact
-        rate_bps = float(plan.rate_bps[c])
-        _require(
-            (t.source, t.dest) == (int(plan.source[c]), int(plan.dest[c])),
-            f"transfer {k}: not this contact's ends",
-        )
-        inside = plan.start_s[c] * 1e6 <= t.start_us and t.end_us <= plan.end_s[c] * 1e6
-        _require(bool(inside), f"transfer {k}: outside contact {c}")
+        c, rate_bps = t.contact, rates_bps[t.contact]
+        _require((t.source, t.dest) == (sources[c], dests[c]), f"transfer {k}: not this contact's ends")
+        inside = starts_s[c] * 1e6 <= t.start_us and t.end_us <= ends_s[c] * 1e6
+        _require(inside, f"transfer {k}: outside contact {c}")
         _require(t.start_us <= trace.end_us, f"transfer {k}: after the end of the run")
-        _require(t.owlt_us >= plan.owlt_s[c] * 1e6, f"transfer {k}: faster than light")
+        _require(t.owlt_us >= owlts_s[c] * 1e6, f"transfer {k}: faster than light")
         volume_bits = math.inf if math.isinf(rate_bps) else rate_bps * (t.end_us - t.start_us) / 1e6
         _require(t.bits <= volume_bits * (1 + 1e-12), f"transfer {k}: more bits than the contact carries")
         busy[c].append((t.start_us, t.end_us))
     for c, intervals in busy.items():
         intervals.sort()
         overlap = any(a[1] > b[0] for a, b in itertools.pairwise(intervals) if a[0] < a[1])
-        _require(not overlap or bool(np.isinf(plan.rate_bps[c])), f"contact {c}: two transfers at once")
+        _require(not overlap or math.isinf(rates_bps[c]), f"contact {c}: two transfers at once")
 
 
 def _terminals(scenario: Scenario) -> None:
@@ -114,56 +123,193 @@ def _terminals(scenario: Scenario) -> None:
     _require(not overlap.any(), "a terminal is used twice at once")
 
 
+class _Places:
+    """Where each value is, and since when, as its transfers carry it from where it was written."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._bits = {False: math.ceil(trace.message_bits / trace.fragments)}
+        self._bits[True] = math.ceil(trace.state_bits / trace.fragments)
+        self._carried: dict[str, list[Transfer]] = defaultdict(list)
+        for transfer in trace.transfers:
+            if not transfer.lost:
+                self._carried[transfer.value].append(transfer)
+        self._known: dict[str, dict[int, int]] = {}
+
+    def write(self, value: str, nodes: Iterable[int], at_us: int, bits: int | None = None) -> None:
+        """A value is there from now on, and goes where its transfers take it."""
+        since_us, whole = dict.fromkeys(nodes, at_us), bits or self._bits[value.startswith("state/")]
+        hops: dict[tuple[int, int], list[Transfer]] = defaultdict(list)
+        for transfer in self._carried.get(value, ()):
+            hops[transfer.source, transfer.dest].append(transfer)
+        for (source, dest), parts in sorted(hops.items(), key=lambda item: min(t.start_us for t in item[1])):
+            start_us = min(t.start_us for t in parts)
+            _require(since_us.get(source, math.inf) <= start_us, f"{value}: node {source} sends it before it has it")
+            arrival_us = _first_arrival_us(parts, whole, f"{value}: from node {source} to node {dest}")
+            if arrival_us is not None:
+                since_us[dest] = min(arrival_us, since_us.get(dest, arrival_us))
+        self._known[value] = since_us
+
+    def require(self, value: str, node: int, by_us: int) -> None:
+        """It must be at a node by a time."""
+        there = value in self._known and self._known[value].get(node, math.inf) <= by_us
+        _require(there, f"{value} is not at node {node} in time")
+
+
+def _first_arrival_us(parts: list[Transfer], whole: int, where: str) -> int | None:
+    """When a message is first whole at the end of a hop; None if the run ended, or its sender, before that.
+
+    It may be sent again, for others or because its receiver has failed and forgotten it: the parts of one sending
+    stand together.
+    """
+    sent, heard_us, arrivals_us = 0, 0, []
+    for part in parts:
+        sent, heard_us = sent + part.bits, max(heard_us, part.arrival_us)
+        _require(sent <= whole, f"{where} goes more than there is of it")
+        if sent == whole:
+            arrivals_us.append(heard_us)
+            sent = heard_us = 0
+    return min(arrivals_us, default=None)
+
+
+def _parents(trace: Trace) -> dict[tuple[int, int], int]:
+    """The version that each version of a fragment was made from."""
+    return {(op.fragment, op.to_version): op.from_version for op in trace.of_kind(Merge)}
+
+
+def _chain(parents: dict[tuple[int, int], int], fragment: int, version: int, after: int) -> list[int]:
+    """Versions from one on up to another that follows on it, oldest first."""
+    chain = []
+    while version > after:
+        chain.append(version)
+        version = parents[fragment, version]
+    return chain[::-1]
+
+
+def _kept_merges(trace: Trace) -> set[int]:
+    """Ids of the merges that the final model is made of: a version that is lost with its only holder is none."""
+    parents = _parents(trace)
+    if any(True for _ in trace.of_kind(SyncStep)):
+        return set()
+    kept = {(fragment, v) for fragment, last in enumerate(trace.versions) for v in _chain(parents, fragment, last, 0)}
+    return {op.id for op in trace.of_kind(Merge) if (op.fragment, op.to_version) in kept}
+
+
 def _merges(trace: Trace) -> None:
-    snapshots = {op.writes[0]: op for op in trace.of_kind(Snapshot)}
-    used: set[str] = set()
-    merged_steps = 0
-    for merge in trace.of_kind(Merge):
-        total = sum(c.weight for c in merge.contributions)
-        steps = sum(c.steps for c in merge.contributions)
-        _require(abs(total - (1 if steps else 0)) < 1e-9, f"operation {merge.id}: weights add up to {total}")
-        for c in merge.contributions:
-            _require(c.snapshot in snapshots, f"operation {merge.id} merges {c.snapshot}, which is no outer gradient")
-            _require(c.snapshot not in used, f"operation {merge.id} merges {c.snapshot} again")
-            used.add(c.snapshot)
-            _contribution(trace, merge, c, snapshots[c.snapshot])
-        merged_steps += steps
+    """What is merged arrived where it is merged, by way of sums or not, and counts once and for what it is."""
+    snapshots: dict[str, Snapshot] = {}
+    holds: dict[str, dict[str, float]] = {}  # snapshots in a value, with their weights
+    merged: set[str] = set()
+    places, kept, merged_steps = _Places(trace), _kept_merges(trace), 0
+    parents = _parents(trace)
+    for op in trace.ops:
+        if isinstance(op, Snapshot):
+            snapshots[op.value], holds[op.value] = op, {op.value: 1.0}
+            places.write(op.value, (op.node,), op.end_us)
+        elif isinstance(op, Combine | Merge):
+            weights = op.weights if isinstance(op, Combine) else op.input_weights
+            for value in op.inputs:
+                _require(value in holds, f"operation {op.id} adds {value}, which is no outer gradient")
+                places.require(value, op.site, op.start_us)
+            whole = {s: w * x for v, w in zip(op.inputs, weights, strict=True) for s, x in holds[v].items()}
+            once = len(whole) == sum(len(holds[value]) for value in op.inputs)
+            _require(once, f"operation {op.id} adds an outer gradient twice")
+            if isinstance(op, Combine):
+                holds[op.value] = whole
+                places.write(op.value, (op.site,), op.end_us)
+                continue
+            _contributions(op, snapshots, whole, parents)
+            if op.id in kept:
+                again = merged & {c.snapshot for c in op.contributions}
+                _require(not again, f"operation {op.id} merges {', '.join(sorted(again))} again")
+                merged |= {c.snapshot for c in op.contributions}
+                merged_steps += sum(c.steps for c in op.contributions)
     if not any(True for _ in trace.of_kind(SyncStep)):
-        _require(merged_steps == trace.merged_steps, "merged steps do not add up")
+        _require(merged_steps // trace.fragments == trace.merged_steps, "merged steps do not add up")
 
 
-def _contribution(trace: Trace, merge: Merge, c: Contribution, snapshot: Snapshot) -> None:
-    where = f"operation {merge.id}, {c.snapshot}"
-    _require((c.node, c.steps) == (snapshot.node, snapshot.steps), f"{where}: not the node or steps of its snapshot")
-    _require((c.weight > 0) == (c.steps > 0), f"{where}: weight {c.weight} for {c.steps} steps")
-    _require(snapshot.base_version + c.staleness == merge.from_version, f"{where}: staleness")
-    _journey(trace, snapshot.transfers, c.snapshot, (snapshot.node, snapshot.end_us), (merge.site, merge.end_us))
+def _contributions(
+    merge: Merge, snapshots: dict[str, Snapshot], whole: dict[str, float], parents: dict[tuple[int, int], int]
+) -> None:
+    """They are what the inputs of the merge hold."""
+    total, steps = sum(c.weight for c in merge.contributions), sum(c.steps for c in merge.contributions)
+    _require(abs(total - (1 if steps else 0)) < 1e-9, f"operation {merge.id}: weights add up to {total}")
+    _require(
+        whole.keys() <= {c.snapshot for c in merge.contributions},
+        f"operation {merge.id}: an input is not accounted for",
+    )
+    for c in merge.contributions:
+        where = f"operation {merge.id}, {c.snapshot}"
+        _require(c.snapshot in snapshots, f"{where}: no outer gradient")
+        snapshot = snapshots[c.snapshot]
+        _require(
+            (c.node, c.steps) == (snapshot.node, snapshot.steps), f"{where}: not the node or steps of its snapshot"
+        )
+        _require((c.weight > 0) == (c.steps > 0), f"{where}: weight {c.weight} for {c.steps} steps")
+        _require(abs(whole.get(c.snapshot, 0.0) - c.weight) < 1e-9, f"{where}: not the weight that it enters with")
+        between = _chain(parents, merge.fragment, merge.from_version, snapshot.base_version)
+        _require(len(between) == c.staleness, f"{where}: staleness")
 
 
 def _adoptions(trace: Trace) -> None:
-    made = {op.to_version: op for op in trace.of_kind(Merge)}
-    adopted: dict[int, int] = defaultdict(int)
-    for op in trace.of_kind(Adopt):
-        newer = range(adopted[op.node] + 1, op.version + 1)
-        _require(len(newer) > 0, f"operation {op.id}: node {op.node} adopts version {op.version} again or goes back")
-        for version in newer:
-            value = f"result/{op.fragment}@{version}"
-            hops = tuple(k for k in op.transfers if trace.transfers[k].value == value)
-            merge = made[version]
-            _journey(trace, hops, value, (merge.site, merge.end_us), (op.node, op.start_us))
-        adopted[op.node] = op.version
+    """Who adopts a version was sent it, or all that was merged up to it; so was whoever merges more into it."""
+    places, parents = _Places(trace), _parents(trace)
+    has: dict[tuple[int, int], int] = defaultdict(int)  # newest version of a fragment that a holder is known to have
+    adopted: dict[tuple[int, int], int] = defaultdict(int)
+
+    def require_all(node: int, fragment: int, version: int, by_us: int) -> None:
+        for newer in _chain(parents, fragment, version, has[node, fragment]):
+            places.require(result_value(fragment, newer), node, by_us)
+        has[node, fragment] = max(version, has[node, fragment])
+
+    for op in trace.ops:
+        if isinstance(op, Merge):
+            if op.site in op.holders:
+                require_all(op.site, op.fragment, op.from_version, op.start_us)
+            for name in (result_value, state_value):
+                places.write(name(op.fragment, op.to_version), (op.site,), op.end_us)
+        elif isinstance(op, Adopt):
+            last = adopted[op.node, op.fragment]
+            where = f"operation {op.id}: node {op.node}"
+            _require(op.version > last, f"{where} adopts version {op.version} again or goes back")
+            _require(op.base_version == last, f"{where} has version {last}")
+            if op.codec is None:
+                require_all(op.node, op.fragment, op.version, op.start_us)
+            else:
+                places.require(state_value(op.fragment, op.version), op.node, op.start_us)
+            adopted[op.node, op.fragment] = op.version
+        elif isinstance(op, Restore) and op.source != op.node:
+            _restored(trace, op, places)
+            for fragment, version in enumerate(op.versions):
+                adopted[op.node, fragment] = has[op.node, fragment] = version
 
 
-def _journey(
-    trace: Trace, transfers: tuple[int, ...], value: str, leaves: tuple[int, int], arrives: tuple[int, int]
-) -> None:
-    """A value travels from a (node, not before) to a (node, not after), hop by hop."""
-    here, here_us = leaves
-    for hop in (trace.transfers[k] for k in transfers):
-        _require(hop.value == value, f"{value}: another value on its way")
-        _require(hop.source == here and hop.start_us >= here_us, f"{value}: its hops do not join")
-        here, here_us = hop.dest, hop.arrival_us
-    _require(here == arrives[0] and here_us <= arrives[1], f"{value} is not at node {arrives[0]} in time")
+def _staging(trace: Trace, scenario: Scenario) -> None:
+    """Who begins has been sent model and data; a model that is said to have come down has."""
+    spec, places = scenario.staging, _Places(trace)
+    if spec is None:
+        return
+    places.write(FIRST_MODEL, spec.sources, 0, trace.state_bits)
+    begun = {op.node: op.end_us for op in trace.of_kind(Stage)}
+    for node, at_us in begun.items():
+        places.require(FIRST_MODEL, node, at_us)
+        if spec.data_bits:
+            places.write(data_value(node), spec.sources, 0, spec.data_bits)
+            places.require(data_value(node), node, at_us)
+    for op in trace.of_kind(Step):
+        late = op.node not in spec.sources and op.start_us < begun.get(op.node, trace.end_us)
+        _require(not late, f"operation {op.id}: node {op.node} trains before it has model and data")
+    for op in trace.of_kind(Deliver):
+        places.write(final_value(op.versions), (op.source,), op.start_us, trace.state_bits)
+        places.require(final_value(op.versions), op.site, op.end_us)
+
+
+def _restored(trace: Trace, op: Restore, places: _Places) -> None:
+    """The whole model came from the node that it is said to have come from."""
+    value = restored_value(op.node, op.life)
+    sent = [t for t in trace.transfers if t.value == value and not t.lost]
+    left_us = min((t.start_us for t in sent if t.source == op.source), default=trace.end_us)
+    places.write(value, (op.source,), left_us, sum(t.bits for t in sent if t.source == op.source))
+    places.require(value, op.node, op.start_us)
 
 
 def _energy(trace: Trace, scenario: Scenario) -> None:

@@ -20,6 +20,8 @@ class Workload:
     mfu: float | None = None  # model FLOP/s utilisation
     step_s: float | None = None
     step_time_factor: float = 1.0  # of a device that is throttled
+    state_bits_per_parameter: float = 16.0  # of parameters that are sent to a node that has no version before
+    fragments: int = 1  # that the model is synchronised in; each is the same share of the message
 
     @property
     def step_us(self) -> int:
@@ -40,3 +42,30 @@ class Workload:
     def message_bits(self) -> int:
         """Size of one outer gradient, or of one averaged outer gradient."""
         return math.ceil(self.parameters * self.bits_per_parameter)
+
+    @property
+    def fragment_bits(self) -> int:
+        """Size of one outer gradient of a fragment."""
+        return math.ceil(self.message_bits / self.fragments)
+
+    @property
+    def state_codec(self) -> str:
+        """How parameters are encoded."""
+        return CODECS[self.state_bits_per_parameter]
+
+    @property
+    def state_bits(self) -> int:
+        """Size of the parameters."""
+        return math.ceil(self.parameters * self.state_bits_per_parameter)
+
+    @property
+    def fragment_state_bits(self) -> int:
+        """Size of the parameters of a fragment."""
+        return math.ceil(self.state_bits / self.fragments)
+
+    def restore_bits(self, holder: bool) -> int:
+        """Size of what a node is sent that has lost its state.
+
+        A holder of the global model needs exactly what the others have: parameters and outer momentum in float32.
+        """
+        return math.ceil(self.parameters * 64) if holder else self.state_bits

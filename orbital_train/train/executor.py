@@ -1,4 +1,4 @@
-"""Execution of a trace on one worker: its nodes' operations, and all merges, in the order of their ids."""
+"""Execution of a trace on one worker: its nodes' operations, its part of sums, and all merges, in id order."""
 
 from __future__ import annotations
 
@@ -9,21 +9,37 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from orbital_train.schedule.trace import Adopt, Evaluate, Merge, Op, Snapshot, Step, SyncStep, Trace, global_value
-from orbital_train.train.adopt import adopted, moved_mark
+from orbital_train.schedule.trace import (
+    Adopt,
+    Combine,
+    Deliver,
+    Evaluate,
+    Lose,
+    Merge,
+    Op,
+    Restore,
+    Snapshot,
+    Stage,
+    Step,
+    SyncStep,
+    Trace,
+    local_value,
+)
+from orbital_train.train.adopt import adopted, base_codecs, moved_mark, received
 from orbital_train.train.bench import Bench
 from orbital_train.train.codec import decode, encode
 from orbital_train.train.flat import Layout, flatten
 from orbital_train.train.gate import Gate
 from orbital_train.train.inner import Replica, clip, lr_at
-from orbital_train.train.liveness import drops, final_global, is_mark, mark_value, snapshot_name
-from orbital_train.train.outer import GlobalState, initial_state, outer_step
+from orbital_train.train.liveness import drops, goes_back, holders, is_mark, kept_states, mark_value, weighed
+from orbital_train.train.outer import GlobalState, outer_step
 from orbital_train.train.placement import Owners
 from orbital_train.train.problem import Problem
 from orbital_train.train.spec import TrainSpec
-from orbital_train.train.state import NodeState, Saved, detached, load_replica, replica_tensors
+from orbital_train.train.state import NodeState, Saved, load_replica, replica_state
 from orbital_train.train.transport import Transport
 from orbital_train.train.tree import broadcast, root_of, sum_on_tree
+from orbital_train.train.versions import Versions
 
 Row = dict[str, Any]  # one line of metrics.jsonl
 
@@ -31,11 +47,11 @@ Row = dict[str, Any]  # one line of metrics.jsonl
 class Executor:
     """One worker's part of a run. The same trace gives the same bits on any number of workers.
 
-    Every worker holds all live versions of the global model; replicas, snapshots and marks are held by the worker
-    that hosts their node.
+    Every worker holds all live versions of the global model; replicas, snapshots, sums and marks are held by the
+    worker that hosts their node.
 
     Args:
-        trace: what to do.
+        trace: what to do; InputError where it has more fragments than the model has tensors.
         spec: how to train.
         problem: what to train; all workers give equal ones.
         transport: to the other workers.
@@ -58,20 +74,28 @@ class Executor:
         self._trace, self._spec, self._problem = trace, spec, problem
         self._transport, self._owners = transport, owners
         self._emit, self._progress = emit, progress
-        self.layout = Layout.of(problem.module)
+        self.layout = Layout.of(problem.module, trace.fragments)
         initial_P = flatten(problem.module, self.layout)
         self._bench = Bench(problem.module, self.layout, getattr(torch, spec.dtype))
-        self._globals = {global_value(0, 0): initial_state(initial_P)}
+        self._versions = Versions(self.layout, initial_P)
         self._nodes = {n: NodeState(replica=self._replica(initial_P)) for n in sorted(self._own_replicas())}
         self._sync = self._replica(initial_P) if any(trace.of_kind(SyncStep)) else None
-        self._drops, self._final = drops(trace), final_global(trace)
+        self._drops, self._holders, self._final = drops(trace), holders(trace), trace.versions
+        self._kept_states, self._base_codecs = kept_states(trace), base_codecs(trace)
+        for node in self._nodes:
+            self._keep(node, 0)
         self._evaluator = {op.id: k % transport.size for k, op in enumerate(trace.of_kind(Evaluate))}
         self._execute: dict[type[Op], Callable[[Any], None]] = {
             Step: self._step,
             SyncStep: self._sync_step,
             Snapshot: self._snapshot,
+            Combine: self._combine,
             Merge: self._merge,
             Adopt: self._adopt,
+            Lose: self._lose,
+            Restore: self._restore,
+            Stage: self._nothing,
+            Deliver: self._nothing,
             Evaluate: self._evaluate,
         }
         self.position = 0  # all operations with a lower id are done
@@ -84,6 +108,8 @@ class Executor:
                 return False
             op = self._trace.ops[op_id]
             self._execute[type(op)](op)
+            if isinstance(op, Step | Adopt | Restore):
+                self._keep(op.node, op.state + 1)
             self._drop(op_id)
             self.position = op_id + 1
             if self._progress:
@@ -93,7 +119,7 @@ class Executor:
 
     def parameters(self) -> dict[str, Tensor]:
         """The named tensors of the final global model, once the trace is done."""
-        return self.layout.views(self._globals[self._final].parameters_F)
+        return self.layout.views(self._versions.whole_P(self._final))
 
     def digest(self) -> str:
         """SHA-256 of the final global model: the raw little-endian float32 of its tensors in the layout's order."""
@@ -110,30 +136,17 @@ class Executor:
 
     def save_shared(self) -> Saved:
         """State that all workers have in common: the live versions of the global model, and the synchronous replica."""
-        tensors: dict[str, Tensor] = {}
-        for name, version in self._globals.items():
-            tensors |= {f"{name}/parameters": version.parameters_F, f"{name}/momentum": version.momentum_F}
-        meta = {}
+        saved = Saved(tensors=self._versions.tensors(), meta={})
         if self._sync:
-            tensors |= {f"sync/{name}": tensor for name, tensor in replica_tensors(self._sync).items()}
-            meta["sync_inner_steps"] = self._sync.steps
-        return Saved(tensors=detached(tensors), meta=meta)
+            saved |= replica_state(self._sync).named("sync/")
+        return saved.on("cpu")
 
     def load(self, position: int, nodes: Mapping[int, Saved], shared: Saved) -> None:
         """Continue from a saved state, bit for bit; ``nodes`` has at least this worker's nodes."""
         self.position = position
-        device = self._bench.gradient_P.device
-        names = {name.rpartition("/")[0] for name in shared.tensors if name.startswith("global/")}
-        self._globals = {
-            name: GlobalState(
-                parameters_F=shared.tensors[f"{name}/parameters"].to(device, copy=True),
-                momentum_F=shared.tensors[f"{name}/momentum"].to(device, copy=True),
-            )
-            for name in names
-        }
+        self._versions.load(shared.tensors)
         if self._sync:
-            load_replica(self._sync, {n: shared.tensors[f"sync/{n}"] for n in replica_tensors(self._sync)})
-            self._sync.steps = shared.meta["sync_inner_steps"]
+            load_replica(self._sync, shared.part("sync/"))
         for node, state in self._nodes.items():
             state.load(nodes[node])
 
@@ -142,15 +155,20 @@ class Executor:
 
     def _own_replicas(self) -> set[int]:
         """Nodes of this worker that have a replica of their own (those of synchronous steps share one)."""
-        nodes = {op.node for op in self._trace.ops if isinstance(op, Step | Snapshot | Adopt)}
+        nodes = {op.node for op in self._trace.ops if isinstance(op, Step | Snapshot | Adopt | Restore)}
         return {node for node in nodes if self._owners[node] == self._transport.rank}
+
+    def _keep(self, node: int, state: int) -> None:
+        """Keep a copy of a replica that its node will go back to."""
+        if node in self._nodes and (name := local_value(node, state)) in self._kept_states:
+            self._nodes[node].keep(name)
 
     def _drop(self, op_id: int) -> None:
         for node, name in self._drops.get(op_id, ()):
             if node is None:
-                del self._globals[name]
+                self._versions.drop(name)
             elif node in self._nodes:
-                del self._nodes[node].held[name]
+                self._nodes[node].drop(name)
 
     # -- operations --------------------------------------------------------------------------------------------------
 
@@ -172,7 +190,7 @@ class Executor:
     def _sync_step(self, op: SyncStep) -> None:
         replica, gradient_P = self._sync, self._bench.gradient_P
         assert replica is not None
-        before = self._globals[global_value(0, op.from_version)]
+        before = self._versions.get(0, op.from_version)  # the trace has one fragment: the whole model
         replica.parameters_P.copy_(before.parameters_F)
         self._bench.bind(replica.parameters_P)
         loss_sum = torch.zeros((), device=gradient_P.device)
@@ -183,7 +201,7 @@ class Executor:
             clip(gradient_P, self._spec.inner.clip_norm)
             replica.step(lr)
         after = GlobalState(parameters_F=replica.parameters_P.clone(), momentum_F=before.momentum_F)
-        self._globals[global_value(0, op.to_version)] = after
+        self._versions.put(0, op.to_version, after)
         if self._transport.rank == 0:
             self._emit({**_row("sync_step", op), "n": op.n, "loss": loss_sum.item() / op.n})
 
@@ -197,51 +215,76 @@ class Executor:
         return self._sum_everywhere(contributions, tuple(sorted(group)), self.layout.size + 1) / len(group)
 
     def _sum_everywhere(self, contributions: dict[int, Tensor], nodes: tuple[int, ...], size: int) -> Tensor:
-        """Sum over nodes on every worker. What the sum before this one posted is waited for: buffers stay bounded."""
-        self._transport.flush()
-        total = sum_on_tree(contributions, nodes, self._owners, self._transport)
+        """Sum over nodes on every worker; zero over none."""
+        if not nodes:
+            return torch.zeros(size, device=self._bench.gradient_P.device)
+        total = self._sum(contributions, nodes)
         like = torch.empty(size, device=self._bench.gradient_P.device)
         return broadcast(total, like, root_of(nodes, self._owners), self._transport)
+
+    def _sum(self, contributions: dict[int, Tensor], nodes: tuple[int, ...]) -> Tensor | None:
+        """Sum over nodes on the lowest one's worker. What the last sum posted is waited for: buffers stay bounded."""
+        if contributions:
+            self._transport.flush()
+        return sum_on_tree(contributions, nodes, self._owners, self._transport)
+
+    def _inputs(self, inputs: tuple[str, ...], weights: tuple[float, ...]) -> tuple[dict[int, Tensor], tuple[int, ...]]:
+        """What enters a sum, by the node that holds it: the weighted vectors of this worker's nodes, and all nodes.
+
+        A node holds several if it has failed since it took the first; they are added up in the order of their names.
+        """
+        counted = [(self._holders[value], value, weight) for value, weight in weighed(inputs, weights).items()]
+        mine: dict[int, Tensor] = {}
+        for node, value, weight in sorted(counted):
+            if node in self._nodes:
+                vector_F = decode(self._nodes[node].held[value]) * weight
+                mine[node] = mine[node] + vector_F if node in mine else vector_F
+        return mine, tuple(sorted({node for node, _, _ in counted}))
 
     def _snapshot(self, op: Snapshot) -> None:
         node = self._nodes.get(op.node)
         if node is None:
             return
-        local_F = node.replica.parameters_P.detach()[self.layout.fragment(op.fragment)]
-        base_F = self._globals[global_value(op.fragment, op.base_version)].parameters_F
-        name = snapshot_name(op)
-        node.held[name] = encode(base_F - local_F, op.codec)
-        node.held[mark_value(name)] = local_F.clone()
+        local_F = self.layout.take(node.replica.parameters_P.detach(), op.fragment)
+        base_F = self._base(op)
+        node.held[op.value] = encode(base_F - local_F, op.codec)
+        node.held[mark_value(op.value)] = local_F.clone()
+
+    def _combine(self, op: Combine) -> None:
+        total_F = self._sum(*self._inputs(op.inputs, op.weights))
+        node = self._nodes.get(self._holders[op.value])
+        if node is None:
+            return
+        if total_F is None:  # nothing that it adds has a weight
+            total_F = torch.zeros(self.layout.fragment_size(op.fragment), device=self._bench.gradient_P.device)
+        node.held[op.value] = encode(total_F, op.codec)
 
     def _merge(self, op: Merge) -> None:
-        weighted = {
-            c.node: decode(self._nodes[c.node].held[c.snapshot]) * c.weight
-            for c in op.contributions
-            if c.weight and c.node in self._nodes
-        }
-        contributors = tuple(sorted(c.node for c in op.contributions if c.weight))
-        before = self._globals[global_value(op.fragment, op.from_version)]
-        average_F = self._sum_everywhere(weighted, contributors, before.parameters_F.numel())
+        before, size = self._versions.get(op.fragment, op.from_version), self.layout.fragment_size(op.fragment)
+        average_F = self._sum_everywhere(*self._inputs(op.inputs, op.input_weights), size)
         outer_gradient_F = decode(encode(average_F, op.codec))  # as it is sent back to the nodes
-        after = outer_step(before, outer_gradient_F, self._spec.outer)
-        self._globals[global_value(op.fragment, op.to_version)] = after
+        self._versions.put(op.fragment, op.to_version, outer_step(before, outer_gradient_F, self._spec.outer))
         if self._transport.rank == 0:
-            norm = torch.linalg.vector_norm(outer_gradient_F).item()
-            row = {"to_version": op.to_version, "contributors": len(contributors), "outer_gradient_norm": norm}
+            row = {
+                "fragment": op.fragment,
+                "to_version": op.to_version,
+                "contributors": sum(1 for c in op.contributions if c.weight),
+                "outer_gradient_norm": torch.linalg.vector_norm(outer_gradient_F).item(),
+            }
             self._emit({**_row("merge", op), **row})
 
     def _adopt(self, op: Adopt) -> None:
         node = self._nodes.get(op.node)
         if node is None:
             return
-        local_F = node.replica.parameters_P.detach()[self.layout.fragment(op.fragment)]
-        version_F = self._globals[global_value(op.fragment, op.version)].parameters_F
+        local_P = node.replica.parameters_P.detach()
+        local_F = self.layout.take(local_P, op.fragment)
+        version_F = received(self._versions.get(op.fragment, op.version).parameters_F, op.codec)
         after_F = adopted(op, local_F, version_F, self._since(node, op))
-        for name in node.held:
-            if is_mark(name):
-                node.held[name] = moved_mark(op, node.held[name], local_F, after_F)
-        local_F.copy_(after_F)
-        node.base_version = op.version
+        for name, held in node.held.items():
+            if is_mark(name, op.node, op.fragment):
+                node.held[name] = moved_mark(op, held, local_F, after_F)
+        self.layout.put(local_P, op.fragment, after_F)
 
     def _since(self, node: NodeState, op: Adopt) -> Tensor | None:
         """Where the progress began that an adoption keeps."""
@@ -249,15 +292,41 @@ class Executor:
             return None
         if op.since_snapshot is not None:
             return node.held[mark_value(op.since_snapshot)]
-        return self._globals[global_value(op.fragment, node.base_version)].parameters_F
+        return self._base(op)
+
+    def _base(self, op: Snapshot | Adopt) -> Tensor:
+        """The version that a node adopted last, as the node has it."""
+        return received(self._versions.get(op.fragment, op.base_version).parameters_F, self._base_codecs.get(op.id))
+
+    def _lose(self, op: Lose) -> None:
+        """What a node loses it does not read again: nothing is to be done."""
+        if op.node in self._nodes:
+            row = {"node": op.node, "cause": op.cause, "loses_state": op.loses_state, "steps": op.steps}
+            self._emit({**_row("lose", op), **row})
+
+    def _nothing(self, op: Stage | Deliver) -> None:
+        """It takes simulated time only."""
+
+    def _restore(self, op: Restore) -> None:
+        node = self._nodes.get(op.node)
+        if node is None:
+            return
+        if goes_back(op):
+            node.go_back(op.reads[0])
+        elif op.source != op.node:
+            for fragment, version in enumerate(op.versions):
+                version_F = self._versions.get(fragment, version).parameters_F
+                self.layout.put(node.replica.parameters_P.detach(), fragment, received(version_F, op.codec))
+            node.replica.start_anew()
+        self._emit({**_row("restore", op), "node": op.node, "source": op.source, "versions": list(op.versions)})
 
     def _evaluate(self, op: Evaluate) -> None:
         """On one worker; workers take turns."""
         if self._evaluator[op.id] != self._transport.rank:
             return
-        self._bench.bind(self._globals[global_value(0, op.version)].parameters_F)
+        self._bench.bind(self._versions.whole_P(op.versions))
         row = {
-            "version": op.version,
+            "versions": list(op.versions),
             "merged_steps": op.merged_steps,
             "trained_tokens": op.merged_steps * self._problem.tokens_per_step,
             "loss": self._bench.mean_loss(self._problem.validation),

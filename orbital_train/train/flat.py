@@ -2,15 +2,20 @@
 
 Snapshots, merges and adoptions then are single vector operations. Suffix P: all parameters of the model; F: those of
 one fragment. Matrices come first, so that weight decay, which is for matrices only, covers one stretch.
+
+A fragment is a set of whole tensors: a few stretches of the vector, which one after the other are its own vector.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
+
+from orbital_train.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,15 +25,27 @@ class Layout:
     names: tuple[str, ...]
     shapes: tuple[torch.Size, ...]
     matrix_size: int  # parameters of tensors with two or more dimensions, which come first
+    fragments: tuple[tuple[slice, ...], ...]  # the stretches of each fragment
 
     @classmethod
-    def of(cls, module: nn.Module) -> Layout:
-        """Layout of a module: its matrices, then its vectors, each in the module's own order."""
+    def of(cls, module: nn.Module, fragments: int = 1) -> Layout:
+        """Layout of a module: its matrices, then its vectors, each in the module's own order.
+
+        Fragments have about equal sizes: the largest tensor left goes to the fragment that is the smallest so far.
+
+        Raises:
+            InputError: there are more fragments than tensors (``schedule.fragments``).
+        """
         named = sorted(module.named_parameters(), key=lambda item: item[1].dim() < 2)
+        if fragments > len(named):
+            problem = f"a fragment is made of whole tensors, and the model has {len(named)}; take at most that many"
+            raise InputError("schedule.fragments", fragments, problem)
+        sizes = [p.numel() for _, p in named]
         return cls(
             names=tuple(name for name, _ in named),
             shapes=tuple(p.shape for _, p in named),
             matrix_size=sum(p.numel() for _, p in named if p.dim() >= 2),
+            fragments=tuple(_stretches(sizes, tensors) for tensors in _packed(sizes, fragments)),
         )
 
     @property
@@ -36,10 +53,21 @@ class Layout:
         """Number of parameters."""
         return sum(shape.numel() for shape in self.shapes)
 
-    def fragment(self, index: int) -> slice:
-        """The stretch of one fragment. There is one fragment, 0: the whole model."""
-        assert index == 0, "models have one fragment"
-        return slice(0, self.size)
+    def fragment_size(self, fragment: int) -> int:
+        """Number of parameters of a fragment."""
+        return sum(where.stop - where.start for where in self.fragments[fragment])
+
+    def take(self, flat_P: Tensor, fragment: int) -> Tensor:
+        """The vector of a fragment: a view where it is one stretch, a copy where it is several."""
+        stretches = self.fragments[fragment]
+        return flat_P[stretches[0]] if len(stretches) == 1 else torch.cat([flat_P[where] for where in stretches])
+
+    def put(self, flat_P: Tensor, fragment: int, fragment_F: Tensor) -> None:
+        """Write the vector of a fragment into that of the model."""
+        stretches = self.fragments[fragment]
+        parts = torch.split(fragment_F, [where.stop - where.start for where in stretches])
+        for where, part in zip(stretches, parts, strict=True):
+            flat_P[where].copy_(part)
 
     def views(self, flat_P: Tensor) -> dict[str, Tensor]:
         """The named tensors of a vector, sharing its memory."""
@@ -53,3 +81,26 @@ def flatten(module: nn.Module, layout: Layout) -> Tensor:
     """A new vector with the module's parameters, on their device."""
     named = dict(module.named_parameters())
     return torch.cat([named[name].detach().float().flatten() for name in layout.names])
+
+
+def _packed(sizes: Sequence[int], bins: int) -> list[list[int]]:
+    """Indices of ``sizes``, dealt to bins of about equal sums; equal ones go by their order, to the first such bin."""
+    packed: list[list[int]] = [[] for _ in range(bins)]
+    sums = [0] * bins
+    for index in sorted(range(len(sizes)), key=lambda index: -sizes[index]):
+        smallest = sums.index(min(sums))
+        packed[smallest].append(index)
+        sums[smallest] += sizes[index]
+    return [sorted(indices) for indices in packed]
+
+
+def _stretches(sizes: Sequence[int], tensors: Sequence[int]) -> tuple[slice, ...]:
+    """Where some tensors lie in the vector of all; neighbours are one stretch."""
+    ends = list(accumulate(sizes))
+    stretches: list[slice] = []
+    for tensor in tensors:
+        start, end = ends[tensor] - sizes[tensor], ends[tensor]
+        if stretches and stretches[-1].stop == start:
+            start = stretches.pop().start
+        stretches.append(slice(start, end))
+    return tuple(stretches)

@@ -1,11 +1,24 @@
-"""Which values a trace still needs after each operation, so that the executor holds no more than those."""
+"""Where the values of a trace are held, and until when, so that the executor holds no more than are still needed."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
-from orbital_train.schedule.trace import Adopt, Evaluate, Merge, Op, Snapshot, SyncStep, Trace, global_value
+from orbital_train.schedule.trace import (
+    Adopt,
+    Combine,
+    Evaluate,
+    Merge,
+    Op,
+    Restore,
+    Snapshot,
+    Step,
+    SyncStep,
+    Trace,
+    global_value,
+    snapshot_value,
+)
 
 # A value and the node that holds it; None: every worker holds it.
 Held = tuple[int | None, str]
@@ -16,15 +29,43 @@ def mark_value(snapshot: str) -> str:
     return f"mark/{snapshot}"
 
 
-def is_mark(name: str) -> bool:
-    """Whether a held value is a mark."""
-    return name.startswith("mark/")
+def is_mark(name: str, node: int, fragment: int) -> bool:
+    """Whether a value that a node holds is a mark of this fragment."""
+    return name.rpartition("@")[0] == mark_value(snapshot_value(node, fragment, 0)).rpartition("@")[0]
 
 
-def final_global(trace: Trace) -> str:
-    """Name of the last version of the global model that a trace writes."""
-    written = [name for op in trace.ops for holder, name in _writes(op) if holder is None]
-    return written[-1] if written else global_value(0, 0)
+def holders(trace: Trace) -> dict[str, int]:
+    """The node that holds each outer gradient and each sum, by the name of the value.
+
+    An outer gradient stays at its node. A sum is held by the lowest node whose outer gradient is in it: that is where
+    the executor's tree of additions ends, wherever the simulated sum was formed.
+    """
+    found: dict[str, int] = {}
+    for op in trace.ops:
+        if type(op) is Snapshot:
+            found[op.value] = op.node
+        elif type(op) is Combine:
+            counted = weighed(op.inputs, op.weights) or dict.fromkeys(op.inputs, 0.0)
+            found[op.value] = min(found[value] for value in counted)
+    return found
+
+
+def weighed(inputs: tuple[str, ...], weights: tuple[float, ...]) -> dict[str, float]:
+    """The inputs of a sum that count, with their weights."""
+    return {value: weight for value, weight in zip(inputs, weights, strict=True) if weight}
+
+
+def kept_states(trace: Trace) -> frozenset[str]:
+    """States of replicas that are read when later ones were written: by a node that goes back to its own store.
+
+    Any other state is read while the replica is in it, and need not be kept.
+    """
+    return frozenset(op.reads[0] for op in trace.of_kind(Restore) if goes_back(op))
+
+
+def goes_back(op: Restore) -> bool:
+    """Whether a node becomes what it was earlier, and is no more."""
+    return op.source == op.node and op.from_state != op.state
 
 
 def drops(trace: Trace) -> dict[int, tuple[Held, ...]]:
@@ -32,62 +73,84 @@ def drops(trace: Trace) -> dict[int, tuple[Held, ...]]:
 
     A value that nobody reads goes with the operation that wrote it. The final global model always stays.
     """
-    last: dict[Held, int] = {(None, global_value(0, 0)): 0}
-    base_version: dict[int, int] = defaultdict(int)
+    last: dict[Held, int] = {(None, global_value(fragment, 0)): 0 for fragment in range(trace.fragments)}
+    where, kept = holders(trace), kept_states(trace)
     for op in trace.ops:
-        for held in (*_reads(op, base_version), *_writes(op)):
+        for held in (*_reads(op, where), *_writes(op, where, kept)):
             last[held] = op.id
-        if type(op) is Adopt:
-            base_version[op.node] = op.version
-    last.pop((None, final_global(trace)))
+    for fragment, version in enumerate(trace.versions):
+        last.pop((None, global_value(fragment, version)))
     dropped: dict[int, list[Held]] = defaultdict(list)
     for held, op_id in last.items():
         dropped[op_id].append(held)
     return {op_id: tuple(held) for op_id, held in dropped.items()}
 
 
-def _writes(op: Op) -> Iterator[Held]:
+def peak_versions(trace: Trace) -> int:
+    """Largest number of versions that are held at once of any fragment: no more whole models than that are held."""
+    dropped = drops(trace)
+    held: Counter[str] = Counter({_fragment(global_value(fragment, 0)): 1 for fragment in range(trace.fragments)})
+    peak = 1
+    for op in trace.ops:
+        for value in op.writes:
+            if value.startswith("global/"):
+                held[_fragment(value)] += 1
+                peak = max(peak, held[_fragment(value)])
+        held.subtract(_fragment(value) for node, value in dropped.get(op.id, ()) if node is None)
+    return peak
+
+
+def peak_states(trace: Trace) -> int:
+    """Largest number of earlier states of replicas that are kept at once, of all nodes together."""
+    dropped, kept = drops(trace), kept_states(trace)
+    held = peak = sum(value.endswith("@0") for value in kept)
+    for op in trace.ops:
+        held += sum(value in kept for value in op.writes)
+        peak = max(peak, held)
+        held -= sum(value in kept for _, value in dropped.get(op.id, ()))
+    return peak
+
+
+def _fragment(value: str) -> str:
+    return value.partition("@")[0]
+
+
+def _writes(op: Op, where: Mapping[str, int], kept: frozenset[str]) -> Iterator[Held]:
     match op:
-        case SyncStep():
-            yield None, global_value(0, op.to_version)
-        case Merge():
-            yield None, global_value(op.fragment, op.to_version)
+        case Step() | Adopt() | Restore():
+            if op.writes[0] in kept:
+                yield op.node, op.writes[0]
+        case SyncStep() | Merge():
+            yield None, op.writes[0]
         case Snapshot():
-            yield op.node, snapshot_name(op)
-            yield op.node, mark_value(snapshot_name(op))
+            yield op.node, op.value
+            yield op.node, mark_value(op.value)
+        case Combine():
+            yield where[op.value], op.value
 
 
-def _reads(op: Op, base_version: Mapping[int, int]) -> Iterator[Held]:
+def _reads(op: Op, where: Mapping[str, int]) -> Iterator[Held]:
     match op:
-        case SyncStep():
-            yield None, global_value(0, op.from_version)
+        case SyncStep() | Evaluate():
+            for value in op.reads:
+                yield None, value
         case Snapshot():
             yield None, global_value(op.fragment, op.base_version)
+        case Combine():
+            for value in op.inputs:
+                yield where[value], value
         case Merge():
             yield None, global_value(op.fragment, op.from_version)
-            for contribution in op.contributions:
-                yield contribution.node, contribution.snapshot
+            for value in op.inputs:
+                yield where[value], value
+        case Restore():
+            if goes_back(op) or op.source != op.node:
+                where_from = op.node if op.source == op.node else None
+                for value in op.reads:
+                    yield where_from, value
         case Adopt():
             yield None, global_value(op.fragment, op.version)
             if op.mode == "keep" and op.since_snapshot is None:
-                yield None, global_value(op.fragment, base_version[op.node])
+                yield None, global_value(op.fragment, op.base_version)
             elif op.mode == "keep" and op.since_snapshot is not None:
                 yield op.node, mark_value(op.since_snapshot)
-        case Evaluate():
-            yield None, global_value(0, op.version)
-
-
-def snapshot_name(op: Snapshot) -> str:
-    """Name of the value that a snapshot writes."""
-    return next(name for name in op.writes if name.startswith("snap/"))
-
-
-def peak_versions(trace: Trace) -> int:
-    """Largest number of versions of the global model that are held at once."""
-    dropped = drops(trace)
-    held = peak = 1
-    for op in trace.ops:
-        held += sum(1 for holder, _ in _writes(op) if holder is None)
-        peak = max(peak, held)
-        held -= sum(1 for holder, _ in dropped.get(op.id, ()) if holder is None)
-    return peak

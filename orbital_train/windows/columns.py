@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,17 @@ def _write_parts(path: Path, parts: Iterable[Columns], types: Types, mark: Mappi
             rows += table.num_rows
         writer.add_key_value_metadata({_MARK: text, _SEAL: seal.hexdigest(text)})
     return rows
+
+
+def rows_from_the_last(path: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Some columns of a file that this process has just written, in parts: the last rows first, each part backwards.
+
+    The file must be whole: nothing is checked.
+    """
+    with pq.ParquetFile(path) as file:
+        for group in reversed(range(file.num_row_groups)):
+            rows = file.read_row_group(group, columns=list(names))
+            yield {name: rows[name].to_numpy()[::-1] for name in names}
 
 
 def read_columns(path: Path, kind: str, types: Types) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -20,6 +20,7 @@ from orbital_train.windows.nearest_plan import with_nearest
 from orbital_train.windows.plan import ContactPlan, LinkKind
 from orbital_train.windows.search import Windows
 from orbital_train.windows.terminals import Pools, match
+from orbital_train.windows.terrestrial import with_terrestrial
 
 # Of pairs of satellites: up to here all opportunities of nearest-k links are listed. 150 satellites over a day.
 _MOST_SAMPLES = 1 << 24
@@ -75,6 +76,8 @@ def plan_links(
     if spec.fields_of_regard and not (contacts.kind == LinkKind.ISL).any():
         free = plan_links(fleet, grid, sites, replace(spec, fields_of_regard=()), sun).contacts
         refuse_useless_fields(spec.fields_of_regard, fleet, grid, free)
+    if spec.terrestrial_bps is not None:
+        contacts = with_terrestrial(contacts, sites, spec.terrestrial_bps)
     return PlannedLinks(opportunities=kept, contacts=contacts)
 
 

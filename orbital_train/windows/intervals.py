@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from orbital_train.windows.plan import FloatArray, IntArray
+from orbital_train.windows.plan import IntArray
 from orbital_train.windows.search import Windows
 
 _SLIVER_S = 1e-6  # edges are found to a microsecond: what is shorter is none
@@ -44,11 +44,6 @@ def renamed(windows: Windows, tracks: IntArray) -> Windows:
     track = tracks[windows.track]
     order = np.lexsort((windows.start_s, track))
     return Windows(track[order], windows.start_s[order], windows.end_s[order])
-
-
-def repeated(start_s: FloatArray, end_s: FloatArray, tracks: IntArray) -> Windows:
-    """The same intervals in each of these increasing tracks."""
-    return Windows(np.repeat(tracks, start_s.size), np.tile(start_s, tracks.size), np.tile(end_s, tracks.size))
 
 
 def merged(parts: Sequence[Windows]) -> Windows:

@@ -85,7 +85,7 @@ def _steps(
     end_s = np.concatenate([e[1:] for e in edges])
     level = np.concatenate(fractions)
     partial = np.isnan(level)
-    level[partial] = _mean_fraction(grid, sun, occulter, node[partial], start_s[partial], end_s[partial])
+    level[partial] = mean_fraction(grid, sun, occulter, node[partial], start_s[partial], end_s[partial])
     counts = np.cumsum([f.size for f in fractions])[:-1]
     return list(zip(edges, np.split(level, counts), strict=True))
 
@@ -107,7 +107,7 @@ def _covers(windows: tuple[FloatArray, FloatArray], t_s: FloatArray) -> NDArray[
     return np.searchsorted(start_s, t_s, side="right") > np.searchsorted(end_s, t_s, side="right")
 
 
-def _mean_fraction(
+def mean_fraction(
     grid: StateGrid,
     sun: SunPositions,
     occulter: Occulter,
@@ -115,6 +115,7 @@ def _mean_fraction(
     start_s: FloatArray,
     end_s: FloatArray,
 ) -> FloatArray:
+    """Mean fraction of the solar disc that these nodes see over these intervals, each of shape (K,)."""
     x, weight = np.polynomial.legendre.leggauss(_QUADRATURE_POINTS)
     t_s = start_s[:, None] + (end_s - start_s)[:, None] * (x + 1.0) / 2.0
     r_m = grid.positions_m(np.repeat(node, x.size), t_s.ravel())

@@ -20,6 +20,8 @@ def refuse_bad_links(spec: LinkSpec) -> None:
     for name in ("max_range_m", "rate_bps", "max_rate_deg_s", "ground_rate_bps"):
         if not getattr(spec, name) > 0:
             raise InputError(f"links.{name}", getattr(spec, name), "accepted is a number above 0")
+    if spec.terrestrial_bps is not None and not spec.terrestrial_bps > 0:
+        raise InputError("links.terrestrial_bps", spec.terrestrial_bps, "accepted is a number above 0, or none")
     if spec.neighbours < 1:
         raise InputError("links.neighbours", spec.neighbours, "a satellite needs at least 1 to link to another")
     if spec.minimum_life_s < 0:
@@ -68,10 +70,3 @@ def _refuse_bad_sites(sites: Mapping[str, SiteLinkSpec]) -> None:
         if not min(own.down_bps, own.up_bps) > 0:
             rate_bps = min(own.down_bps, own.up_bps)
             raise InputError("ground_sites.rate_gbps", rate_bps / 1e9, f"{name}: accepted is a number above 0")
-        if not 0.0 <= own.cloud_fraction < 1.0:
-            raise InputError("ground_sites.cloud_fraction", own.cloud_fraction, f"{name}: accepted is 0 to below 1")
-        if own.cloud_fraction > 0 and own.medium == "radio":
-            problem = f"{name}: clouds stop only optical sites; leave it out"
-            raise InputError("ground_sites.cloud_fraction", own.cloud_fraction, problem)
-        if not own.mean_cloudy_s > 0:
-            raise InputError("ground_sites.cloudy_h", own.mean_cloudy_s / 3600.0, f"{name}: accepted is above 0")

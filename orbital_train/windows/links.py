@@ -48,8 +48,8 @@ class LinkSpec:
     sun_exclusion_deg: float = 5.0  # angle from the Sun within which a receiver hears nothing
     ground_mask_deg: float = 20.0  # lowest elevation; 20 is usual for lasers, 10 for radio
     ground_rate_bps: float
+    terrestrial_bps: float | None = None  # between any two sites, each direction; none: they have no network
     site_links: Mapping[str, SiteLinkSpec] = field(default_factory=dict)  # by the name of the site, where they differ
-    cloud_seed: int = 0
 
     def at_site(self, name: str) -> SiteLinkSpec:
         """The links of a site: its own, or those that all have."""
@@ -83,7 +83,7 @@ def opportunities_on_grid(
 
     Two satellites have one while they see each other, are in range, their line of sight turns slowly enough and no
     receiver is blinded by the Sun; a site and a satellite while the satellite is above the site's mask, and for an
-    optical site while there are no clouds and the Sun is not behind the satellite. Fields of regard belong to single
+    optical site while the Sun is not behind the satellite. Fields of regard belong to single
     terminals, and are not looked at here unless all are the same. Without ``sun`` nobody is blinded.
 
     Raises:
@@ -97,7 +97,7 @@ def opportunities_on_grid(
     satellite, site = np.divmod(np.arange(len(fleet) * len(sites)), max(1, len(sites)))
     ground = np.stack([satellite, len(fleet) + site], axis=-1)
     own = [spec.at_site(site.name) for site in sites]
-    seen = site_windows(grid, sites, own, len(fleet), ground, glare=_glare(spec, sun), cloud_seed=spec.cloud_seed)
+    seen = site_windows(grid, sites, own, len(fleet), ground, glare=_glare(spec, sun))
     pairs = np.concatenate([space[found.track], ground[seen.track]])
     start_s = np.concatenate([found.start_s, seen.start_s])
     order = np.lexsort((start_s, pairs[:, 1], pairs[:, 0]))

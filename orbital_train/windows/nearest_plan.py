@@ -6,6 +6,7 @@ import numpy as np
 
 from orbital_train.orbit.grid import StateGrid
 from orbital_train.orbit.sun import SunPositions
+from orbital_train.windows.geometry import PairFunction
 from orbital_train.windows.links import LinkSpec, Opportunities, link_conditions
 from orbital_train.windows.nearest import NearestSpec, nearest_on_grid
 from orbital_train.windows.plan import LinkKind
@@ -24,6 +25,15 @@ def nearest_spec(spec: LinkSpec) -> NearestSpec:
     )
 
 
+def nearest_conditions(spec: LinkSpec, sun: SunPositions | None) -> tuple[PairFunction, ...]:
+    """What must be positive while there is a nearest-k link; the cheapest goes first. None leaves the Sun out."""
+    conditions = link_conditions(spec)
+    in_range = conditions.pop("links.max_range_m")
+    if sun is not None and spec.sun_exclusion_deg > 0:
+        conditions["links.sun_exclusion_deg"] = sun_function(sun, spec.sun_exclusion_deg)
+    return (in_range, *conditions.values())
+
+
 def with_nearest(
     ground: Opportunities,
     ground_links: Links,
@@ -36,11 +46,7 @@ def with_nearest(
 
     Only the pairs that were linked are opportunities, while they were.
     """
-    conditions = link_conditions(spec)
-    in_range = conditions.pop("links.max_range_m")  # the cheapest goes first
-    if sun is not None and spec.sun_exclusion_deg > 0:
-        conditions["links.sun_exclusion_deg"] = sun_function(sun, spec.sun_exclusion_deg)
-    made = nearest_on_grid(grid, satellites, (in_range, *conditions.values()), nearest_spec(spec))
+    made = nearest_on_grid(grid, satellites, nearest_conditions(spec, sun), nearest_spec(spec))
     a, b = np.concatenate([ground.a, made.a]), np.concatenate([ground.b, made.b])
     start_s = np.concatenate([ground.start_s, made.acquire_start_s])
     kind = np.concatenate([ground.kind, np.full(len(made), LinkKind.ISL, dtype=np.int64)])

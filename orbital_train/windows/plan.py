@@ -28,6 +28,7 @@ class LinkKind(IntEnum):
     ISL = 0  # between two satellites
     GROUND = 1  # between a satellite and a ground site
     IDEAL = 2  # not physical: the links of a fully connected baseline
+    TERRESTRIAL = 3  # between two ground sites, over a network on the ground
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from orbital_train.orbit.ephemeris import GroundSite
 from orbital_train.orbit.grid import StateGrid
 from orbital_train.orbit.sun import SunPositions
-from orbital_train.windows.clouds import cloudy_spells
 from orbital_train.windows.ground import ground_windows
-from orbital_train.windows.intervals import merged, repeated, subtract
+from orbital_train.windows.intervals import subtract
 from orbital_train.windows.plan import IntArray
 from orbital_train.windows.search import Windows
 from orbital_train.windows.sun_exclusion import pass_glare
@@ -26,12 +25,10 @@ GROUND_MASK_DEG = {"optical": 20.0, "radio": 10.0}  # usual lowest elevations
 class SiteLinkSpec:
     """The links of one ground site."""
 
-    medium: Literal["optical", "radio"] = "optical"  # lasers are blinded by the Sun and stopped by clouds
+    medium: Literal["optical", "radio"] = "optical"  # lasers are blinded by the Sun
     mask_deg: float  # lowest elevation
     down_bps: float  # from a satellite to the site
     up_bps: float
-    cloud_fraction: float = 0.0  # part of the time that clouds stop an optical site's links
-    mean_cloudy_s: float = 6 * 3600.0  # length of a cloudy spell
 
 
 def site_windows(
@@ -42,9 +39,8 @@ def site_windows(
     pairs: IntArray,
     *,
     glare: tuple[SunPositions, float] | None,
-    cloud_seed: int,
 ) -> Windows:
-    """When satellites are above the mask of a site, and nothing stops its lasers.
+    """When satellites are above the mask of a site, and the Sun does not blind its laser.
 
     Args:
         grid: sampled states of satellites, then sites.
@@ -53,7 +49,6 @@ def site_windows(
         first_site: node of the first site.
         pairs: every satellite with every site, shape (P, 2), sorted.
         glare: the Sun, and the degrees around it in which an optical site's receiver hears nothing.
-        cloud_seed: seed of the clouds over optical sites.
 
     Returns:
         Windows whose tracks are rows of ``pairs``.
@@ -64,15 +59,7 @@ def site_windows(
     if glare and optical.any():
         passes = _only(seen, optical[site[seen.track]])
         seen = subtract(seen, pass_glare(grid, pairs, passes, *glare))
-    cloudy = [
-        repeated(
-            *cloudy_spells(sites[k].name, one.cloud_fraction, one.mean_cloudy_s, cloud_seed, float(grid.t_s[-1])),
-            np.unique(seen.track[site[seen.track] == k]),
-        )
-        for k, one in enumerate(own)
-        if one.cloud_fraction > 0
-    ]
-    return subtract(seen, merged(cloudy))
+    return seen
 
 
 def _only(windows: Windows, rows: NDArray[np.bool_]) -> Windows:

@@ -14,7 +14,7 @@ import numpy as np
 from orbital_train.orbit.constants import EARTH_FLATTENING, EARTH_RADIUS_M, SUN_RADIUS_M
 from orbital_train.orbit.grid import StateGrid
 from orbital_train.orbit.sun import SunPositions
-from orbital_train.windows.geometry import PairFunction
+from orbital_train.windows.geometry import PairFunction, dot
 from orbital_train.windows.intervals import of_tracks, renamed, spans
 from orbital_train.windows.pairs import pair_windows
 from orbital_train.windows.plan import FloatArray, IntArray
@@ -34,7 +34,7 @@ def sun_function(sun: SunPositions, exclusion_deg: float) -> PairFunction:
 
     def good(t_s: FloatArray, ra_m: FloatArray, va: FloatArray, rb_m: FloatArray, vb: FloatArray) -> FloatArray:
         sun_m = sun(t_s)
-        receiver_m = np.where((((rb_m - ra_m) * sun_m).sum(-1) > 0)[..., None], ra_m, rb_m)
+        receiver_m = np.where((dot(rb_m - ra_m, sun_m) > 0)[..., None], ra_m, rb_m)
         # Halved, the shadow never decides where the Sun is abeam and the receiver changes.
         return np.maximum(-looks_at_sun(t_s, ra_m, va, rb_m, vb), 0.5 * _hidden(receiver_m, sun_m))
 
@@ -93,8 +93,8 @@ def _facing_function(sun: SunPositions, exclusion_deg: float) -> PairFunction:
 
     def facing(t_s: FloatArray, ra_m: FloatArray, _va: FloatArray, rb_m: FloatArray, _vb: FloatArray) -> FloatArray:
         d_m = rb_m - ra_m
-        along_m = (d_m * _unit(sun(t_s))).sum(-1)
-        return np.asarray(along_m * along_m / (d_m * d_m).sum(-1) - cos_squared)
+        along_m = dot(d_m, _unit(sun(t_s)))
+        return np.asarray(along_m * along_m / dot(d_m, d_m) - cos_squared)
 
     return facing
 
@@ -106,9 +106,9 @@ def _hidden(r_m: FloatArray, sun_m: FloatArray) -> FloatArray:
     nadir to the Sun is below the Earth's apparent radius E less the Sun's S if -p > r cos(E - S) = q cos S + sin S.
     """
     at = r_m * (_STRETCH / EARTH_RADIUS_M)
-    sun_rad = np.arcsin(SUN_RADIUS_M / np.sqrt((sun_m * sun_m).sum(-1)))
-    towards = (at * _unit(sun_m * _STRETCH)).sum(-1)
-    horizon = np.sqrt(np.maximum((at * at).sum(-1) - 1.0, 0.0))
+    sun_rad = np.arcsin(SUN_RADIUS_M / np.sqrt(dot(sun_m, sun_m)))
+    towards = dot(at, _unit(sun_m * _STRETCH))
+    horizon = np.sqrt(np.maximum(dot(at, at) - 1.0, 0.0))
     return np.asarray(-towards - horizon * np.cos(sun_rad) - np.sin(sun_rad))
 
 
@@ -124,4 +124,4 @@ def _lit_windows(grid: StateGrid, node: IntArray, sun: SunPositions) -> Windows:
 
 
 def _unit(v: FloatArray) -> FloatArray:
-    return np.asarray(v / np.sqrt((v * v).sum(-1))[..., None])
+    return np.asarray(v / np.sqrt(dot(v, v))[..., None])

@@ -1,7 +1,7 @@
 """Writing a contact plan to Parquet while links are being found, so that it never stands in memory at once.
 
 Links end in another order than they begin. ``contact_id`` is the row that a contact has in the plan's own order and is
-known when its link is made, so :meth:`ContactPlan.read` restores the order.
+known when its link is made, so :meth:`ContactPlan.read` restores the order. In the file contacts stand by their ends.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def write_contacts(
 
     Args:
         path: the file; it appears when it is whole.
-        links: from :func:`~orbital_train.windows.nearest.nearest_links`.
+        links: from :func:`~orbital_train.windows.nearest.nearest_links`, each part of them after what ended before it.
         node_names: of all nodes.
         horizon_s: the scenario's length.
         rate_bps: of each direction.
@@ -32,7 +32,7 @@ def write_contacts(
     Returns:
         The number of contacts.
     """
-    parts = (_contacts(part, rate_bps) for part in links)
+    parts = (_contacts(part.only(np.argsort(part.end_s, kind="stable")), rate_bps) for part in links)
     return write_parts(path, CONTACT_PLAN, parts, COLUMNS, node_names=node_names, horizon_s=horizon_s)
 
 

@@ -60,9 +60,7 @@ def specs(draw: st.DrawFn) -> LinkSpec:
         acquisition_s=draw(st.floats(0.0, 60.0)),
         minimum_life_s=draw(st.floats(0.0, 200.0)),
         max_rate_deg_s=0.3,
-        site_links={
-            "g": SiteLinkSpec(mask_deg=10.0, down_bps=1e9, up_bps=1e8, cloud_fraction=0.3, mean_cloudy_s=900.0)
-        },
+        site_links={"g": SiteLinkSpec(mask_deg=10.0, down_bps=1e9, up_bps=1e8)},
     )
 
 

@@ -1,88 +1,90 @@
 """``link_aware``: plan every merge from the contact plan and the light, so that no node ever waits for a link.
 
-One round at a time. When a version has been made, the next round is planned: where the outer gradients meet, by when,
-and whose. The plan maximises merged tokens per second, discounted for drift and staleness,
+One round at a time for each fragment. When a version has been made, the fragment's next round is planned: where the
+outer gradients meet, by when, and whose. The plan maximises merged tokens per second, discounted for drift and
+staleness,
 
-    J(site, deadline, C) = sum of n_i / ((1 + n_i / drift_steps) (1 + staleness_i)) / (deadline - last merge)
+    J(site, deadline) = sum of n_i / ((1 + n_i / drift_steps) (1 + staleness_i)) / (deadline - last merge)
 
-over the contributors i in C, where n_i is the number of steps that node i can have trained when its message must leave
-to be at the site by the deadline. The drift term says that steps taken far from a common start are worth less (it
-bounds the length of rounds), the staleness term that a contribution from an older version is. Nodes that would make a
-round late are left out and carry on; one whose staleness would pass ``max_staleness`` is waited for, if it can be
-reached. A site merges once it holds the newest version itself: a version made out of touch with the others would hold
-up everything after it.
+over the nodes i that can contribute, where n_i is the number of steps that node i can have trained when its message
+must leave to be at the site by the deadline. The drift term says that steps taken far from a common start are worth
+less (it bounds the length of rounds), the staleness term that a contribution from an older version is. Nodes that would
+make a round late are left out and carry on; one whose staleness would pass ``max_staleness`` is waited for, if it can
+be reached. A site merges once it holds the newest version itself: a version made out of touch with the others would
+hold up everything after it.
 
 A node offers its progress once it has trained ``min_inner_steps`` since its last contribution, or when its battery is
-about to stop it (so that a merge catches what an eclipse would let grow old). Its outer gradient is taken when the
-message leaves, as late as the deadline allows. It trains on meanwhile and, on adopting the result, keeps what it
-trained since (``adoption = "keep"``).
+about to stop it (so that a merge catches what an eclipse would let grow old). Its outer gradient is taken when its
+message leaves, as late as the deadline allows, and is added up with those that come its way. It trains on meanwhile
+and, on adopting the result, keeps what it trained since (``adopt = "keep"``).
+
+The search looks only as far ahead as the next merges need, and farther where nothing is found. Of a large fleet it
+estimates J from a sample of the nodes, and counts it for all where the estimate is best.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from orbital_train.schedule import known
-from orbital_train.schedule.known import Decision, Event, NodeView, View
-from orbital_train.schedule.network import Bookings, Route, earliest_arrivals, latest_departures
+from orbital_train.schedule.gather import gather_by
+from orbital_train.schedule.known import Adoption, Decision, Event, NodeView, View
+from orbital_train.schedule.network import Hop
+from orbital_train.schedule.routes import Departures, earliest_arrivals, latest_departures
+
+LATE_US = 1_000_000  # after a deadline, before what has come is merged without the rest
+SAMPLE = 16  # nodes from which J is estimated, and sites
+COUNTED = 4  # rounds of best estimate for which it is counted
+FIRST_LOOK = 4  # times the steps of a round: how far ahead is looked first
 
 
 @dataclass(frozen=True, slots=True)
-class LinkAwareMemory:
-    """The round that is under way: its site, whose contributions it waits for and by which routes, whose have come."""
+class Round:
+    """A fragment's round: its number, where it is, and whether it is under way."""
 
+    number: int = 0
+    state: Literal["idle", "open", "done"] = "idle"  # done: the run ends, and nothing more can be merged
     site: int = -1
-    routes: tuple[tuple[int, Route], ...] = ()  # (node, route), as planned
-    arrived: frozenset[int] = frozenset()
-    site_ready_us: int = 0  # when the site holds the newest version
+    ready_us: int = 0  # when the site holds the newest version
+    deadline_us: int = 0  # by when all is to be there
+    nodes: tuple[int, ...] = ()
 
-    @property
-    def expected(self) -> frozenset[int]:
-        """The nodes whose contributions the round waits for."""
-        return frozenset(node for node, _ in self.routes)
+
+Memory = tuple[Round, ...]  # the last round of each fragment
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What one node can bring to a round: from when on, by which routes, and its steps over time."""
+    """What one node can bring to a round: from when on, and its steps over time."""
 
     node: int
     ready_us: int
     staleness: int
-    times_us: NDArray[np.int64]
-    steps: NDArray[np.int64]  # since its last contribution, at ``times_us``
-    routes: dict[int, Route]  # of earliest arrival when it leaves at ``ready_us``
+    times_us: Sequence[int]
+    steps: Sequence[int]  # since its last contribution, at ``times_us``
 
-    def steps_at(self, at_us: NDArray[np.float64]) -> NDArray[np.float64]:
+    def steps_at(self, at_us: int) -> int:
         """Steps that it will have trained by then."""
-        return np.floor(np.interp(at_us, self.times_us, self.steps))
-
-    def arrival_us(self, site: int) -> float:
-        """Earliest arrival at a site; inf if it cannot be reached."""
-        if site == self.node:
-            return self.ready_us
-        return self.routes[site][-1].arrival_us if site in self.routes else np.inf
-
-    def travel_us(self, site: int) -> int:
-        """From leaving to arriving at a site that can be reached."""
-        return 0 if site == self.node else self.routes[site][-1].arrival_us - self.routes[site][0].start_us
+        return _steps_at(self.times_us, self.steps, at_us)
 
 
 @dataclass(frozen=True, slots=True)
-class _Round:
+class _Candidate:
     """A round that could be held."""
 
-    site: int
+    site: int = -1
     deadline_us: int = 0
-    value: float = 0.0  # of J
-    overdue: int = 0  # how many over-stale contributions it waits for
-    chosen: tuple[int, ...] = ()  # indices of offers
-    site_ready_us: int = 0
+    value: float = 0.0  # J
+    overdue: int = 0  # how many over-stale contributions it has
+    nodes: tuple[int, ...] = ()
+    departures: Departures | None = None
+    ready_us: int = 0
 
     def rank(self) -> tuple[bool, int, float, int]:
         """What the best round has most of: over-stale contributions come first, whatever the site."""
@@ -97,213 +99,365 @@ class LinkAware:
     max_staleness: int = 8
     drift_steps: float = 500.0
     lookahead_s: float = 21_600.0
-    adoption: Literal["keep", "replace"] = "keep"
+    adopt: Literal["keep", "replace"] = "keep"
     weights: Literal["uniform", "tokens"] = "tokens"
+    home: tuple[int, ...] = ()
     name: str = "link_aware"
 
-    def start(self) -> LinkAwareMemory:
-        """No round is under way."""
-        return LinkAwareMemory()
+    @property
+    def adoption(self) -> Adoption:
+        """What nodes do with results."""
+        return Adoption(self.adopt)
 
-    def decide(self, event: Event, view: View, memory: LinkAwareMemory) -> tuple[list[Decision], LinkAwareMemory]:
+    @property
+    def wants(self) -> frozenset[type[Event]]:
+        """Single nodes matter only where they wait for results."""
+        rounds = {
+            known.Started,
+            known.Gathered,
+            known.Merged,
+            known.Woke,
+            known.BudgetReached,
+            known.NodeDown,
+            known.NodeBack,
+        }
+        return frozenset(rounds | ({known.SnapshotTaken, known.Adopted} if self.adopt == "replace" else set()))
+
+    def start(self) -> Memory:
+        """No round is under way."""
+        return ()
+
+    def decide(self, event: Event, view: View, memory: Memory) -> tuple[list[Decision], Memory]:
         """One rule an event."""
         match event:
             case known.Started():
-                return [*(known.Train(i) for i in view.training_nodes), known.Wake(0, "plan")], memory
+                plans = [known.Wake(0, f"plan {fragment}") for fragment in range(view.fragments)]
+                return [*(known.Train(i) for i in view.training_nodes), *plans], (Round(),) * view.fragments
             case known.SnapshotTaken(node):
-                return ([known.Hold(node)] if self.adoption == "replace" else []), memory
-            case known.ContributionArrived(node):
-                memory = replace(memory, arrived=memory.arrived | {node})
-                return _merge_if_whole(view, memory), memory
-            case known.Merged():
-                return _drain(view, LinkAwareMemory()) if view.draining else self._plan(view)
-            case known.Woke("merge"):
-                return _merge_if_whole(view, memory), memory
-            case known.Woke():
-                return ([], memory) if view.draining or memory.routes else self._plan(view)
-            case known.ResultArrived(node, version):
-                return [known.AdoptNow(node, version, self.adoption)], memory
-            case known.Adopted(node):
-                return ([known.Train(node)] if view.node(node).holding and not view.draining else []), memory
+                return [known.Hold(node)], memory
+            case known.Gathered((fragment, _)):
+                return _merge(view, memory, fragment), memory
+            case known.Merged(fragment):
+                memory = _ended(memory, fragment)
+                return _drain(view, memory, fragment) if view.draining else self._plan(view, memory, fragment)
+            case known.Woke(note):
+                return self._wake(view, memory, note)
+            case known.Adopted(node, fragment):
+                goes_on = view.node(node, fragment).holding and not view.draining
+                return ([known.Train(node)] if goes_on else []), memory
+            case known.NodeDown(node):
+                lost = next(
+                    (f for f in range(view.fragments) if memory[f].state == "open" and memory[f].site == node), -1
+                )
+                return self._give_up(view, memory, lost) if lost >= 0 else ([], memory)
+            case known.NodeBack():
+                idle = (f for f in range(view.fragments) if memory[f].state == "idle" and not view.draining)
+                return [known.Wake(view.now_us, f"plan {fragment}") for fragment in idle], memory
             case known.BudgetReached():
-                return _drain(view, memory)
+                return _stop(view, memory)
         return [], memory
+
+    def _wake(self, view: View, memory: Memory, note: str) -> tuple[list[Decision], Memory]:
+        what, fragment = note.split()[0], int(note.split()[1])
+        if what == "merge":
+            return _merge(view, memory, fragment), memory
+        if what == "close":
+            return self._close(view, memory, fragment, int(note.split()[2]))
+        if what == "drain":
+            return _drain(view, memory, fragment)
+        return ([], memory) if view.draining or memory[fragment].state != "idle" else self._plan(view, memory, fragment)
+
+    def _close(self, view: View, memory: Memory, fragment: int, opening: int) -> tuple[list[Decision], Memory]:
+        """A deadline has passed: merge what has come by now, if it has not been merged yet, and refuse the rest."""
+        opened = memory[fragment]
+        if opened.state != "open" or opened.number != opening or view.now_us < opened.ready_us:
+            return [], memory
+        key, again = (fragment, opening), known.Wake(view.now_us + LATE_US, f"close {fragment} {opening}")
+        if opened.site in view.down or not view.arrived(key):
+            return self._give_up(view, memory, fragment)
+        return [known.MergeNow(fragment, (key,), opened.nodes), again], memory
+
+    def _give_up(self, view: View, memory: Memory, fragment: int) -> tuple[list[Decision], Memory]:
+        """Refuse a round and plan another."""
+        what = "drain" if view.draining else "plan"
+        decisions: list[Decision] = [
+            known.Discard((fragment, memory[fragment].number)),
+            known.Wake(view.now_us, f"{what} {fragment}"),
+        ]
+        return decisions, _ended(memory, fragment)
 
     # -- planning a round ---
 
-    def _plan(self, view: View) -> tuple[list[Decision], LinkAwareMemory]:
-        offers = [offer for i in view.training_nodes if (offer := self._offer(view, i)) is not None]
-        best = max((self._best_round(view, site, offers) for site in view.sites), key=_Round.rank)
-        if not best.value > 0:
-            later_us = view.now_us + round(self.lookahead_s * 1e6) // 16
-            return [known.Wake(later_us, "plan")], LinkAwareMemory()
-        routes = _late_routes(view, best.site, best.deadline_us, [offers[k] for k in best.chosen])
-        sends = _sends(best.site, routes, {best.site: best.deadline_us})
-        return sends, LinkAwareMemory(best.site, routes, site_ready_us=best.site_ready_us)
+    def _plan(self, view: View, memory: Memory, fragment: int) -> tuple[list[Decision], Memory]:
+        look_us = FIRST_LOOK * self.min_inner_steps * view.step_us
+        farthest_us, overdue = round(self.lookahead_s * 1e6), self._overdue(view, fragment)
+        while True:
+            best = self._best_round(view, fragment, min(look_us, farthest_us))
+            if (best.value > 0 and best.overdue >= overdue) or look_us >= farthest_us:
+                break
+            look_us *= 4
+        if best.departures is None or not best.value > 0:
+            return [known.Wake(view.now_us + farthest_us // 16, f"plan {fragment}")], memory
+        snapshots, legs = gather_by(best.departures, best.site, best.deadline_us, best.nodes)
+        return _opened(memory, fragment, best, snapshots, legs)
 
-    def _offer(self, view: View, node: int) -> Offer | None:
-        state = view.node(node)
+    def _overdue(self, view: View, fragment: int) -> int:
+        """How many nodes will hold progress that is too old once another version is made without it."""
+        newest = view.version(fragment)
+        if newest < self.max_staleness:
+            return 0
+        count = 0
+        for i in _up(view):
+            state = view.node(i, fragment)
+            arrival_us = view.result_arrival_us(i, fragment, newest)
+            coming = arrival_us is not None and arrival_us <= view.now_us + view.step_us
+            count += newest - state.base_version + 1 > self.max_staleness and state.unmerged_steps > 0 and not coming
+        return count
+
+    def _best_round(self, view: View, fragment: int, look_us: int) -> _Candidate:
+        until_us = min(view.horizon_us, view.now_us + look_us)
+        offers = [o for i in _up(view) if (o := self._offer(view, fragment, i, until_us)) is not None]
+        if not offers:
+            return _Candidate()
+        sites = _site_ready_us(view, fragment, [offer.node for offer in offers])
+        rounds = (
+            self._count(view, fragment, offers, site, deadline_us, sites[site])
+            for site, deadline_us in self._promising(view, fragment, offers, sites, until_us)
+        )
+        return max(rounds, key=_Candidate.rank, default=_Candidate())
+
+    def _offer(self, view: View, fragment: int, node: int, until_us: int) -> Offer | None:
+        state, newest = view.node(node, fragment), view.version(fragment)
         free_us = view.now_us
+        if state.under_way:
+            return None
         if state.waiting_for is not None:
-            arrival_us = view.result_arrival_us(node, state.waiting_for)
+            arrival_us = view.result_arrival_us(node, fragment, state.waiting_for)
             if arrival_us is None:
                 return None
-            # Adoption waits for the end of the step in progress.
-            free_us = arrival_us + (0 if state.holding else view.step_us)
-        until_us = min(view.horizon_us, view.now_us + round(self.lookahead_s * 1e6))
-        times_us, steps = _steps_ahead(view, node, free_us, until_us)
-        ready_us = self._ready_us(view, node, times_us, steps)
+            # Adoption waits for the end of the step in progress; that of another fragment may end a hold before.
+            holds = state.holding and view.fragments == 1
+            free_us = max(view.now_us, arrival_us + (0 if holds else view.step_us))
+        if free_us > until_us:
+            return None
+        times_us, steps = _steps_ahead(view, state, free_us, until_us)
+        ready_us = _ready_us(self.min_inner_steps, view.step_us, times_us, steps)
         if ready_us is None or max(ready_us, free_us) > until_us:
             return None
         ready_us = max(ready_us, free_us)
-        routes = earliest_arrivals(view.network, view.bookings, node, ready_us, view.message_bits)
-        return Offer(node, ready_us, view.version - state.base_version, times_us, steps, routes)
+        newest_us = view.result_arrival_us(node, fragment, newest)
+        fresh = newest_us is not None and newest_us <= ready_us
+        return Offer(node, ready_us, 0 if fresh else newest - state.base_version, times_us, steps)
 
-    def _ready_us(self, view: View, node: int, times_us: NDArray[np.int64], steps: NDArray[np.int64]) -> int | None:
-        """When the node has trained enough for a contribution, or stops with what it has."""
-        k = int(np.searchsorted(steps, self.min_inner_steps))
-        if k == 0:
-            return int(times_us[0])
-        full_us = None
-        if k < steps.size:
-            full_us = int(times_us[k]) - int(steps[k] - self.min_inner_steps) * view.step_us
-        pause_us = view.pause_us(node)
-        if pause_us is not None and np.interp(pause_us, times_us, steps) >= 1:
-            return pause_us if full_us is None else min(full_us, pause_us)
-        return full_us
+    def _promising(
+        self, view: View, fragment: int, offers: Sequence[Offer], sites: dict[int, int], until_us: int
+    ) -> list[tuple[int, int]]:
+        """Sites and deadlines of the best estimates of J."""
+        sample = _sample(offers, self.max_staleness)
+        arrivals = np.array([_arrivals_us(view, o.node, o.ready_us, sites) for o in sample])
+        columns = _central(np.maximum(arrivals, list(sites.values())))
+        ready_us = np.array([offer.ready_us for offer in sample], dtype=np.float64)
+        staleness = np.array([offer.staleness for offer in sample])
+        last_us, names = view.merged_us(fragment), list(sites)
+        found: list[tuple[int, float, float, int]] = []
+        for column in columns:
+            site, at_us = names[column], arrivals[:, column]
+            deadlines_us = np.unique(np.maximum(at_us[at_us <= until_us], sites[site]))
+            if not deadlines_us.size:
+                continue
+            slack_us = deadlines_us[:, None] - at_us  # (deadlines, sample)
+            leave_us = np.where(slack_us >= 0, ready_us + slack_us, 0.0)
+            n = np.stack([np.interp(leave_us[:, k], o.times_us, o.steps) for k, o in enumerate(sample)], axis=1)
+            value = (self._worth(np.floor(n), staleness) * (slack_us >= 0)).sum(axis=1)
+            value /= np.maximum(deadlines_us - last_us, 1.0)
+            overdue = ((staleness + 1 > self.max_staleness) & (slack_us >= 0)).sum(axis=1)
+            found += zip(
+                (-overdue).tolist(), (-value).tolist(), deadlines_us.tolist(), [site] * value.size, strict=True
+            )
+        found.sort()
+        return [(site, int(deadline_us)) for _, _, deadline_us, site in found[:COUNTED]]
 
-    def _best_round(self, view: View, site: int, offers: list[Offer]) -> _Round:
-        """The round with the best deadline at one site."""
-        arrivals_us = np.array([offer.arrival_us(site) for offer in offers])
-        inside = np.flatnonzero(arrivals_us <= view.now_us + self.lookahead_s * 1e6)
-        ready_us = _site_ready_us(view, site, [offers[k].node for k in inside])
-        if not inside.size or ready_us is None:
-            return _Round(site)
-        deadlines_us = np.unique(np.maximum(arrivals_us[inside], ready_us))
-        staleness = np.array([offers[k].staleness for k in inside])
-        must = inside[staleness + 1 > self.max_staleness]
-        if must.size:
-            deadlines_us = deadlines_us[deadlines_us >= arrivals_us[must].max()]
-        leave_us = deadlines_us[:, None] - np.array([offers[k].travel_us(site) for k in inside])
-        n = np.stack([offers[k].steps_at(leave_us[:, c]) for c, k in enumerate(inside)], axis=1)
-        worth = n / ((1 + n / self.drift_steps) * (1 + staleness)) * (arrivals_us[inside] <= deadlines_us[:, None])
-        value = worth.sum(axis=1) / np.maximum(deadlines_us - view.merged_us, 1.0)
-        d = int(np.argmax(value))
-        chosen = tuple(int(k) for k in inside[arrivals_us[inside] <= deadlines_us[d]])
-        return _Round(site, int(deadlines_us[d]), float(value[d]), int(must.size), chosen, ready_us)
+    def _worth(self, n: NDArray[np.float64], staleness: NDArray[np.int64]) -> NDArray[np.float64]:
+        return np.asarray(n / ((1 + n / self.drift_steps) * (1 + staleness)))
+
+    def _count(
+        self, view: View, fragment: int, offers: Sequence[Offer], site: int, deadline_us: int, ready_us: int
+    ) -> _Candidate:
+        """The round at this site by this deadline, with everybody who can make it."""
+        departures = latest_departures(
+            view.network, view.bookings, site, deadline_us, view.fragment_bits, avoid=view.down
+        )
+        leave_us = departures.leave_us
+        coming = [o for o in offers if leave_us.get(o.node, -1) >= o.ready_us]
+        if not coming:
+            return _Candidate()
+        n = np.array([o.steps_at(leave_us[o.node]) for o in coming], dtype=np.float64)
+        staleness = np.array([o.staleness for o in coming])
+        value = float(self._worth(n, staleness).sum()) / max(deadline_us - view.merged_us(fragment), 1)
+        overdue = int((staleness + 1 > self.max_staleness).sum())
+        return _Candidate(site, deadline_us, value, overdue, tuple(o.node for o in coming), departures, ready_us)
 
 
-def _steps_ahead(view: View, node: int, free_us: int, until_us: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _with(memory: Memory, fragment: int, now: Round) -> Memory:
+    return (*memory[:fragment], now, *memory[fragment + 1 :])
+
+
+def _ended(memory: Memory, fragment: int) -> Memory:
+    return _with(memory, fragment, Round(memory[fragment].number))
+
+
+def _opened(
+    memory: Memory, fragment: int, best: _Candidate, snapshots: tuple[tuple[int, int], ...], legs: tuple[Hop, ...]
+) -> tuple[list[Decision], Memory]:
+    """Open a round; a while after its deadline somebody looks what has become of it."""
+    now = Round(memory[fragment].number + 1, "open", best.site, best.ready_us, best.deadline_us, best.nodes)
+    late_us = max(best.deadline_us, best.ready_us) + LATE_US
+    gather = known.Gather((fragment, now.number), fragment, best.site, snapshots, legs)
+    return [gather, known.Wake(late_us, f"close {fragment} {now.number}")], _with(memory, fragment, now)
+
+
+def _central(arrivals_us: NDArray[np.float64]) -> list[int]:
+    """Columns of a table (messages, sites) of the sites at which most of all messages arrive, and soonest."""
+    late = np.isinf(arrivals_us)
+    mean_us = np.where(late, 0.0, arrivals_us).sum(axis=0) / np.maximum(1, (~late).sum(axis=0))
+    return [int(column) for column in np.lexsort((mean_us, late.sum(axis=0)))[:SAMPLE]]
+
+
+def _up(view: View) -> list[int]:
+    return [i for i in view.training_nodes if i not in view.down]
+
+
+def _sample(offers: Sequence[Offer], max_staleness: int) -> list[Offer]:
+    """All offers of a small fleet; of a large one an even choice, and the most overdue."""
+    picked = set(_evenly(len(offers), SAMPLE))
+    overdue = [k for k, offer in enumerate(offers) if offer.staleness + 1 > max_staleness]
+    return [offers[k] for k in sorted(picked | set(overdue[: SAMPLE // 4]))]
+
+
+def _evenly(count: int, most: int) -> list[int]:
+    return list(range(count)) if count <= most else [int(k) for k in np.linspace(0, count - 1, most).round()]
+
+
+def _arrivals_us(view: View, node: int, ready_us: int, sites: Iterable[int]) -> list[float]:
+    """Earliest arrivals at the sites; inf at those that cannot be reached."""
+    found = earliest_arrivals(view.network, view.bookings, {node: ready_us}, view.fragment_bits, avoid=view.down)
+    return [found.arrival_us.get(site, np.inf) for site in sites]
+
+
+def _site_ready_us(view: View, fragment: int, nodes: Iterable[int]) -> dict[int, int]:
+    """When each site holds the newest version; a relay does when one of the contributing ``nodes`` does."""
+    newest = view.version(fragment)
+    arrivals = {i: view.result_arrival_us(i, fragment, newest) for i in (*view.training_nodes, *view.holders)}
+    first_us = min((t for i in nodes if (t := arrivals[i]) is not None), default=None)
+    ready = ((site, arrivals.get(site, first_us)) for site in view.sites if site not in view.down)
+    return {site: t for site, t in ready if t is not None}
+
+
+def _steps_ahead(view: View, state: NodeView, free_us: int, until_us: int) -> tuple[Sequence[int], Sequence[int]]:
     """Steps since the last contribution over time. A node that holds is taken to train from ``free_us`` on."""
-    state = view.node(node)
     if state.holding:
         whole = max(0, until_us - free_us) // view.step_us
-        return np.array([free_us, free_us + whole * view.step_us]), np.array([0, whole])
-    times_us, steps = view.timeline(node, until_us)
-    return np.array(times_us), np.array(steps) - state.snapshot_steps
+        return (free_us, free_us + whole * view.step_us), (0, whole)
+    times_us, steps = view.timeline(state.node, until_us)
+    return times_us, [n - state.snapshot_steps for n in steps]
 
 
-def _late_routes(view: View, site: int, deadline_us: int, offers: list[Offer]) -> tuple[tuple[int, Route], ...]:
-    """A route for every contribution, leaving as late as the deadline and the other messages allow.
-
-    A contribution for which the others leave no room is left out.
-    """
-    latest_us = latest_departures(view.network, view.bookings, site, deadline_us, view.message_bits)
-    trial = view.bookings.fork()
-    routes: list[tuple[int, Route]] = []
-    for offer in sorted(offers, key=lambda o: (o.arrival_us(site), o.node)):
-        leave_us = max(offer.ready_us, latest_us.get(offer.node, offer.ready_us))
-        route = _route(view, trial, offer.node, site, leave_us)
-        if route is None or (route and route[-1].arrival_us > deadline_us):
-            # Other messages are in the way: leave as soon as possible if that is any better.
-            early = _route(view, trial, offer.node, site, offer.ready_us)
-            if early is not None and (route is None or early[-1].arrival_us < route[-1].arrival_us):
-                route = early
-        if route is not None:
-            trial.add(route, view.now_us)
-            routes.append((offer.node, route))
-    return tuple(routes)
+def _steps_at(times_us: Sequence[int], steps: Sequence[int], at_us: int) -> int:
+    """Whole steps by a time, between the corners of a timeline."""
+    k = bisect_right(times_us, at_us)
+    if k == 0:
+        return steps[0]
+    if k == len(times_us):
+        return steps[-1]
+    run_us = times_us[k] - times_us[k - 1]
+    return steps[k - 1] + (steps[k] - steps[k - 1]) * (at_us - times_us[k - 1]) // run_us
 
 
-def _route(view: View, bookings: Bookings, node: int, site: int, ready_us: int) -> Route | None:
-    """The route of earliest arrival; empty if the node is the site, None if there is none."""
-    if node == site:
-        return ()
-    return earliest_arrivals(view.network, bookings, node, ready_us, view.message_bits, until=(site,)).get(site)
+def _ready_us(enough: int, step_us: int, times_us: Sequence[int], steps: Sequence[int]) -> int | None:
+    """When a node has trained enough for a contribution, or stops with what it has; None if neither comes."""
+    k = bisect_left(steps, enough)
+    if k == 0:
+        return times_us[0]
+    flat = (i for i in range(1, len(steps) - 1) if steps[i] == steps[i + 1] >= 1)
+    # Where the timeline is cut off, a step may be in progress.
+    pause = next((i for i in flat if i + 2 < len(steps) or times_us[i + 1] - times_us[i] >= step_us), None)
+    if pause is not None and (k == len(steps) or pause < k):
+        return times_us[pause]
+    return None if k == len(steps) else times_us[k] - (steps[k] - enough) * step_us
 
 
-def _sends(site: int, routes: tuple[tuple[int, Route], ...], at_site_us: dict[int, int]) -> list[Decision]:
-    """Send along these routes; ``at_site_us`` is when a node without a route, being the site, gives its own."""
-    return [known.SendAt(node, site, route, route[0].start_us if route else at_site_us[node]) for node, route in routes]
-
-
-def _site_ready_us(view: View, site: int, nodes: Iterable[int]) -> int | None:
-    """When a site holds the newest version; a relay does when one of the contributing ``nodes`` does."""
-    holders = (site,) if site in view.training_nodes else nodes
-    ready_us = [t for i in holders if (t := view.result_arrival_us(i, view.version)) is not None]
-    return min(ready_us, default=None)
-
-
-def _merge_if_whole(view: View, memory: LinkAwareMemory) -> list[Decision]:
-    if not memory.routes or memory.arrived != memory.expected:
+def _merge(view: View, memory: Memory, fragment: int) -> list[Decision]:
+    """Merge what has come, once the site holds the newest version."""
+    now = memory[fragment]
+    if now.state != "open" or not view.gathered((fragment, now.number)):
         return []
-    if view.now_us < memory.site_ready_us:
-        return [known.Wake(memory.site_ready_us, "merge")]
-    return [known.MergeNow(memory.site, tuple(sorted(memory.arrived)))]
+    if view.now_us < now.ready_us:
+        return [known.Wake(now.ready_us, f"merge {fragment}")]
+    return [known.MergeNow(fragment, ((fragment, now.number),), now.nodes)]
 
 
 # -- the end ---
 
 
-def _drain(view: View, memory: LinkAwareMemory) -> tuple[list[Decision], LinkAwareMemory]:
-    """Bring everything that is not merged to one site, as fast as can be; finish when nothing can be brought."""
-    coming = tuple((node, route) for node, route in memory.routes if view.node(node).under_way)
-    trial = view.bookings.fork()
+def _stop(view: View, memory: Memory) -> tuple[list[Decision], Memory]:
+    """Give up what was to leave later, so as to bring more; drain once all is done that is due now."""
     decisions: list[Decision] = []
-    for node, route in memory.routes:
-        if not view.node(node).under_way:  # it was to leave later, so as to bring more
-            trial.remove(route)
-            decisions.append(known.Cancel(node))
-    owing = [s for s in map(view.node, view.training_nodes) if s.unmerged_steps and not s.under_way]
-    free_us = {s.node: _free_us(view, s) for s in owing}
-    place = (memory.site, memory.site_ready_us) if coming else _drain_site(view, trial, free_us)
-    if place is None:
-        return [*decisions, known.Finish()], LinkAwareMemory()
-    site, site_ready_us = place
-    leaving: list[tuple[int, Route]] = []
-    for node in sorted(free_us, key=lambda i: (free_us[i], i)):
-        found = _route(view, trial, node, site, free_us[node])
-        if found is not None and free_us[node] <= view.horizon_us:
-            trial.add(found, view.now_us)
-            leaving.append((node, found))
-    memory = LinkAwareMemory(site, coming + tuple(leaving), memory.arrived, site_ready_us)
-    if not memory.routes:
-        return [*decisions, known.Finish()], memory
-    return [*decisions, *_sends(site, tuple(leaving), free_us), *_merge_if_whole(view, memory)], memory
+    for fragment, now in enumerate(memory):
+        if now.state == "open" and not view.begun((fragment, now.number)):
+            decisions.append(known.Cancel((fragment, now.number)))
+            memory = _ended(memory, fragment)
+        decisions.append(known.Wake(view.now_us, f"drain {fragment}"))
+    return decisions, memory
 
 
-def _drain_site(view: View, bookings: Bookings, free_us: dict[int, int]) -> tuple[int, int] | None:
-    """Where everything can be merged first, and when that site holds the newest version; None if no site ever will."""
-    arrivals = {i: earliest_arrivals(view.network, bookings, i, free_us[i], view.message_bits) for i in free_us}
-    ready_us = {site: t for site in view.sites if (t := _site_ready_us(view, site, free_us)) is not None}
-    costs = {site: _drain_cost(site, t, arrivals, view.horizon_us) for site, t in ready_us.items()}
-    best = min(costs, key=costs.__getitem__, default=None)
-    return None if best is None else (best, ready_us[best])
+def _drain(view: View, memory: Memory, fragment: int) -> tuple[list[Decision], Memory]:
+    """Bring everything that is not merged to one site; finish when that is done, or can't be, for all fragments."""
+    states = [view.node(i, fragment) for i in view.training_nodes if i not in view.down]
+    now = memory[fragment]
+    if now.state == "open":
+        return [], memory  # it is on its way; what is left is brought after it
+    free_us = {s.node: t for s in states if s.unmerged_steps and (t := _free_us(view, s)) is not None}
+    planned = _soonest(view, fragment, free_us)
+    if planned.departures is None:
+        memory = _with(memory, fragment, Round(now.number, "done"))
+        return ([known.Finish()] if all(last.state == "done" for last in memory) else []), memory
+    snapshots, legs = gather_by(planned.departures, planned.site, planned.deadline_us, planned.nodes)
+    return _opened(memory, fragment, planned, snapshots, legs)
 
 
-def _free_us(view: View, state: NodeView) -> int:
+def _free_us(view: View, state: NodeView) -> int | None:
     """When a node can leave: now, or once it has adopted the version that holds its last contribution.
 
     Adoption waits for the end of a step that was in progress when the version came.
     """
     if state.waiting_for is None:
         return view.now_us
-    arrival_us = view.result_arrival_us(state.node, state.waiting_for)
-    return view.horizon_us + 1 if arrival_us is None else max(view.now_us, arrival_us + view.step_us)
+    arrival_us = view.result_arrival_us(state.node, state.fragment, state.waiting_for)
+    return None if arrival_us is None else max(view.now_us, arrival_us + view.step_us)
 
 
-def _drain_cost(site: int, ready_us: int, arrivals: dict[int, dict[int, Route]], horizon_us: int) -> int:
-    """When the site can merge the last contribution; one that never comes counts as a horizon each."""
-    lost = sum(1 for i, routes in arrivals.items() if i != site and site not in routes)
-    last_us = max((routes[site][-1].arrival_us for routes in arrivals.values() if site in routes), default=0)
-    return lost * horizon_us + max(last_us, ready_us)
+def _soonest(view: View, fragment: int, free_us: dict[int, int]) -> _Candidate:
+    """Where everything can be merged first; no site where there is none, or nothing left."""
+    sites = _site_ready_us(view, fragment, free_us)
+    if not free_us or not sites:
+        return _Candidate()
+    nodes = sorted(free_us)
+    sample = [nodes[k] for k in _evenly(len(nodes), SAMPLE)]
+    arrivals_us = np.array([_arrivals_us(view, i, free_us[i], sites) for i in sample])
+    lost = np.isinf(arrivals_us).sum(axis=0)
+    last_us = np.maximum(np.where(np.isinf(arrivals_us), 0, arrivals_us).max(axis=0), list(sites.values()))
+    order = np.lexsort((last_us, lost))
+    site = list(sites)[order[0]]
+    reached = _reaching(view, site, view.horizon_us, free_us)[1]
+    deadline_us = int(last_us[order[0]])
+    while True:
+        departures, coming = _reaching(view, site, deadline_us, free_us)
+        if len(coming) == len(reached):
+            break
+        deadline_us = min(view.horizon_us, deadline_us + max(view.step_us, (deadline_us - view.now_us) // 4))
+    return _Candidate(site, deadline_us, 0.0, 0, coming, departures if coming else None, sites[site])
+
+
+def _reaching(view: View, site: int, deadline_us: int, free_us: dict[int, int]) -> tuple[Departures, tuple[int, ...]]:
+    departures = latest_departures(view.network, view.bookings, site, deadline_us, view.fragment_bits, avoid=view.down)
+    return departures, tuple(i for i in sorted(free_us) if departures.leave_us.get(i, -1) >= free_us[i])

@@ -71,7 +71,8 @@ def listed_plan(
     rows = np.argsort(start_s, kind="stable")
     rows = rows[end_s[rows] > start_s[rows]]
     source, dest, start_s = source[rows], dest[rows], start_s[rows]
-    on_ground = (source >= satellites) | (dest >= satellites)
+    kinds = np.array([LinkKind.ISL, LinkKind.GROUND, LinkKind.TERRESTRIAL], dtype=np.int64)
+    on_ground = (source >= satellites).astype(np.int64) + (dest >= satellites)
     return ContactPlan(
         node_names=node_names,
         horizon_s=horizon_s,
@@ -86,7 +87,7 @@ def listed_plan(
         end_s=end_s[rows],
         rate_bps=np.array([c.rate_bps for c in between], dtype=np.float64)[rows],
         owlt_s=np.array([c.owlt_s for c in between], dtype=np.float64)[rows],
-        kind=np.where(on_ground, LinkKind.GROUND, LinkKind.ISL).astype(np.int64),
+        kind=kinds[on_ground],
     )
 
 

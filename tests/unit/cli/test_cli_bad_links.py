@@ -52,7 +52,7 @@ def up(elevation_deg: int) -> str:
         ),
         (
             [CLOUDY_RADIO],
-            "ground_sites.cloud_fraction = 0.5: Oslo: clouds stop only optical sites; leave it out",
+            "ground_sites.0.cloud_fraction = 0.5: clouds stop only optical sites; leave it out",
         ),
         (
             ["links.topology=ring", "fleet.planes=1", "fleet.phasing=0"],

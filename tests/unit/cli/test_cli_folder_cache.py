@@ -101,8 +101,14 @@ def test_the_size_is_bounded_and_what_was_used_longest_ago_goes_first(folder: Pa
     keep(folder, never)  # it has just been used
     keep(folder, lambda: "xyz", key="cdef", limit_bytes=3 * size)
     assert entries(folder) == ["0123", "89ab", "cdef"]
-    keep(folder, lambda: "xyz", key="4567", limit_bytes=size - 1)
-    assert entries(folder) == []
+
+
+def test_what_is_larger_than_the_whole_cache_is_not_kept_and_nothing_goes_for_it(folder: Path) -> None:
+    size = sum(path.stat().st_size for path in (folder / KEY).iterdir())
+    assert keep(folder, lambda: "abcd", key="4567", limit_bytes=size) == ("abcd", False)
+    assert entries(folder) == [KEY]
+    assert keep(folder, lambda: "abc", key="4567", limit_bytes=size) == ("abc", False)
+    assert entries(folder) == ["4567"]
 
 
 def test_where_nothing_can_be_kept_there_is_a_warning(tmp_path: Path) -> None:

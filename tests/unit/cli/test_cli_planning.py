@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from sgp4.io import fix_checksum
 
-from orbital_train.cli.planning import fly, ideal_survey, survey, survey_alone
+from orbital_train.cli.planning import check_scenario, fly, ideal_survey, scenario_of, survey, survey_alone
 from orbital_train.errors import InputError, InputWarning
+from orbital_train.schedule.faults import NO_FAULTS
 from orbital_train.windows.exchange.files import plan_text
 from orbital_train.windows.plan import LinkKind
 from tests import small
@@ -96,6 +97,47 @@ def test_what_is_warned_of_is_noted(tmp_path: Path):
         flight = fly(small.recipe(tmp_path, "time.horizon_h=3.0"))
     assert flight.notes == tuple(str(warning.message) for warning in caught)
     assert flight.notes[0] == "time.horizon_h = 3.0: is under two orbits of 1.68 h: few windows change"
+
+
+def test_faults_belong_to_the_scenario_and_not_to_the_sky(tmp_path: Path):
+    cloudy = SITE.replace("}", ", cloud_fraction=0.5, cloudy_h=2.0}")
+    listed = 'faults.outage=[{node="p2s0", start_h=1}, {node="p0s0", start_h=2, end_h=3}]'
+    clear, recipe = survey(small.recipe(tmp_path, SITE)), small.recipe(tmp_path, cloudy, listed)
+    sky = survey(recipe)
+    assert sky.contacts.start_s.tolist() == clear.contacts.start_s.tolist()
+    assert sky.notes == ()
+    faults = scenario_of(recipe, sky).faults
+    assert [(o.node, o.cause) for o in faults.outages] == [(2, "listed"), (0, "listed")]
+    assert {(o.a, o.b, o.cause) for o in faults.link_outages} == {(6, None, "cloud")}
+    assert scenario_of(recipe, ideal_survey(sky, recipe)).faults == NO_FAULTS
+    alone = scenario_of(recipe, survey_alone(recipe, 6)).faults
+    assert (alone.outages, alone.link_outages) == (faults.outages[1:], ())
+
+
+def test_faults_of_unknown_nodes_are_refused_with_a_new_survey_and_with_a_kept_one(tmp_path: Path):
+    recipe = small.recipe(tmp_path, 'faults.outage=[{node="p9s9", start_h=1}]')
+    told = []
+    for known in (False, True):
+        if known:
+            survey(small.recipe(tmp_path))
+        with pytest.raises(InputError) as caught:
+            survey(recipe)
+        told.append(str(caught.value))
+    near = "is no satellite or ground site; accepted is one of 6, as p0s0, p1s0, p2s0"
+    assert told == [f"faults.outage.0.node = 'p9s9': {near}"] * 2
+
+
+def test_a_stress_test_is_called_one(tmp_path: Path):
+    recipe = small.recipe(tmp_path, "faults.outages_per_node_hour=0.1666666667", "faults.losses_per_node_year=0.2")
+    sky = survey(recipe)
+    scenario = scenario_of(recipe, sky)
+    rates = "1461 outages and 0.2 losses of a satellite a year"
+    with pytest.warns(InputWarning) as caught:
+        check_scenario(recipe, sky, scenario)
+    stress = "is a stress test: a chip in orbit resets about once in three years"
+    assert [str(warning.message) for warning in caught] == [f"faults = '{rates}': {stress}"]
+    usual = small.recipe(tmp_path, "faults.outages_per_node_hour=4e-5")
+    check_scenario(usual, sky, scenario_of(usual, sky))
 
 
 def test_a_node_without_energy_is_named(tmp_path: Path):

@@ -33,6 +33,7 @@ def test_the_plan_is_written_and_read_back(tmp_path: Path):
     assert run.read_trace() == flight.trace
     assert sorted(p.name for p in run.plan.iterdir()) == [
         "contacts.parquet",
+        "faults.jsonl",
         "illumination.parquet",
         "opportunities.parquet",
         "summary.json",

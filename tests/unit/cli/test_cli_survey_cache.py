@@ -129,7 +129,14 @@ def test_every_input_of_a_survey_makes_another_key(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    ["schedule.policy=fixed_period", "power.array_m2=9.0", "seeds={init=3, data=4}", "inner.lr=1.0", "name=other"],
+    [
+        "schedule.policy=fixed_period",
+        "power.array_m2=9.0",
+        "seeds={init=3, data=4, clouds=5, faults=6}",
+        "inner.lr=1.0",
+        "name=other",
+        "faults.late_fraction=0.5",
+    ],
 )
 def test_who_trains_makes_no_other_key(tmp_path: Path, change: str) -> None:
     assert survey_key(small.recipe(tmp_path, change), "all") == survey_key(small.recipe(tmp_path), "all")
@@ -191,3 +198,8 @@ def test_two_processes_plan_the_same(tmp_path: Path, plans: Path) -> None:
     assert told[0][1] == ""
     assert kept(plans) == 1
     assert not list(plans.glob(".part-*"))
+
+
+def test_clouds_are_no_part_of_a_survey(tmp_path: Path) -> None:
+    cloudy = SITE.replace("}", ", cloud_fraction=0.5, cloudy_h=2.0}")
+    assert survey_key(small.recipe(tmp_path, cloudy), "all") == survey_key(small.recipe(tmp_path, SITE), "all")

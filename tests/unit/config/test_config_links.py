@@ -1,4 +1,4 @@
-"""The recipe's keys for links, sites and clouds, in the units and dataclasses of the layers that use them."""
+"""The recipe's keys for links and sites, in the units and dataclasses of the layers that use them."""
 
 from __future__ import annotations
 
@@ -20,14 +20,22 @@ FIELDS = f"links.fields_of_regard=[{LOOKING}]"
 SITES = """ground_sites=[
   {name="Oslo", latitude_deg=59.9, longitude_deg=10.7},
   {name="Hobart", latitude_deg=-42.9, longitude_deg=147.3, medium="radio", rate_gbps=3.0, uplink_gbps=0.5},
-  {name="Quito", latitude_deg=-0.2, longitude_deg=-78.5, mask_deg=30, cloud_fraction=0.6, cloudy_h=3.0},
+  {name="Quito", latitude_deg=-0.2, longitude_deg=-78.5, mask_deg=30},
 ]""".replace("\n", "")
 
 
 def test_usual_links(tmp_path: Path) -> None:
     links = build.link_spec(small.recipe(tmp_path))
     assert (links.sun_exclusion_deg, links.minimum_life_s, links.fields_of_regard) == (5.0, 60.0, ())
-    assert (links.rate_law, links.pairs, links.site_links, links.cloud_seed) == (None, (), {}, 0)
+    assert (links.rate_law, links.pairs, links.site_links) == (None, (), {})
+    assert links.terrestrial_bps is None
+
+
+def test_a_network_between_sites(tmp_path: Path) -> None:
+    assert build.link_spec(small.recipe(tmp_path, "links.terrestrial_gbps=2.5")).terrestrial_bps == 2.5e9
+    with pytest.raises(InputError) as caught:
+        small.recipe(tmp_path, "links.terrestrial_gbps=0")
+    assert str(caught.value) == "links.terrestrial_gbps = 0: must be greater than 0"
 
 
 def test_rates_by_photons_or_by_table(tmp_path: Path) -> None:
@@ -54,14 +62,11 @@ def test_fields_of_regard(tmp_path: Path) -> None:
 
 
 def test_sites_have_the_usual_mask_of_their_medium_the_recipes_or_their_own(tmp_path: Path) -> None:
-    sites = build.link_spec(small.recipe(tmp_path, SITES, "seeds.clouds=7"))
-    assert sites.cloud_seed == 7
+    sites = build.link_spec(small.recipe(tmp_path, SITES))
     assert sites.site_links == {
         "Oslo": SiteLinkSpec(mask_deg=20.0, down_bps=1.8e9, up_bps=1.8e9),
         "Hobart": SiteLinkSpec(medium="radio", mask_deg=10.0, down_bps=3e9, up_bps=0.5e9),
-        "Quito": SiteLinkSpec(
-            mask_deg=30.0, down_bps=1.8e9, up_bps=1.8e9, cloud_fraction=0.6, mean_cloudy_s=3 * 3600.0
-        ),
+        "Quito": SiteLinkSpec(mask_deg=30.0, down_bps=1.8e9, up_bps=1.8e9),
     }
     same = build.link_spec(small.recipe(tmp_path, SITES, "links.ground_mask_deg=15"))
     assert [own.mask_deg for own in same.site_links.values()] == [15.0, 15.0, 30.0]
@@ -110,14 +115,9 @@ def test_a_rate_by_table_and_by_photons_is_refused(tmp_path: Path) -> None:
             "wavelength_nm, loss_db, photons_per_bit",
         ),
         ("links.rate_table=[[5400, 0]]", "links.rate_table.0.1 = 0: must be greater than 0"),
-        ("seeds.clouds=-1", "seeds.clouds = -1: must be greater than or equal to 0"),
         (
             'ground_sites=[{name="O", latitude_deg=0, longitude_deg=0, medium="laser"}]',
             "ground_sites.0.medium = 'laser': must be 'optical' or 'radio'",
-        ),
-        (
-            'ground_sites=[{name="O", latitude_deg=0, longitude_deg=0, cloud_fraction=1}]',
-            "ground_sites.0.cloud_fraction = 1: must be less than 1",
         ),
         (
             "links.fields_of_regard=[{azimuth_deg=360, half_angle_deg=1}]",

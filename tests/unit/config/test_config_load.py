@@ -1,9 +1,11 @@
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from orbital_train.config.load import changed_keys, dump_recipe, load_recipe, with_values
+from orbital_train.config.load import changed_keys, dump_recipe, load_plan, load_recipe, with_values
+from orbital_train.config.recipe import Recipe, SkyRecipe
 from orbital_train.errors import InputError
 from tests import small
 
@@ -29,9 +31,9 @@ def test_a_default_gives_way_to_the_file_and_the_file_to_an_override(tmp_path: P
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
 def test_a_shipped_recipe_is_the_same_after_writing_it_out(path: Path, tmp_path: Path):
-    recipe = load_recipe(path)
+    recipe = load_plan(path)
     (tmp_path / "again.toml").write_text(dump_recipe(recipe), encoding="utf-8")
-    assert load_recipe(tmp_path / "again.toml") == recipe
+    assert load_plan(tmp_path / "again.toml") == recipe
 
 
 def test_recipes_ship():
@@ -71,7 +73,7 @@ def test_paths_are_taken_from_the_recipes_folder(tmp_path: Path):
         ("schedule.inner_stepz=5", "schedule.inner_stepz", 5, "unknown key; did you mean inner_steps?"),
         ("fleet.planez=3", "fleet.planez", 3, "unknown key; did you mean planes?"),
         ("modle.width=3", "modle", "a table", "unknown key; did you mean model?"),
-        ("seeds.fault=3", "seeds.fault", 3, "unknown key; accepted: init, data"),
+        ("seeds.weather=3", "seeds.weather", 3, "unknown key; accepted: init, data, clouds, faults"),
         ("compare.arms.link_aware.inner=1", "compare.arms.link_aware.inner", 1, "unknown key; did you mean inner_lr?"),
         ('ground_sites=[{nam="x"}]', "ground_sites.0.nam", "x", "unknown key; did you mean name?"),
         ("links.terminals=many", "links.terminals", "many", "must be a valid integer"),
@@ -165,6 +167,37 @@ def test_what_is_missing_is_named(tmp_path: Path):
     assert error.problem.startswith("is required: one of walker_delta,")
     error = refused(tmp_path, text=re.sub(r"\[power\][^\[]*", "", small.RECIPE))
     assert (error.key, error.problem) == ("power", "is required and missing")
+
+
+def test_a_sky_alone_can_be_planned_and_not_trained(tmp_path: Path):
+    path = small.write_recipe(tmp_path, small.SKY_RECIPE)
+    recipe = load_plan(path, ["links.terminals=3"])
+    assert type(recipe) is SkyRecipe
+    assert (recipe.fleet, recipe.links.terminals) == (small.recipe(tmp_path).fleet, 3)
+    assert type(load_plan(small.write_recipe(tmp_path))) is Recipe
+    error = refused(tmp_path, text=small.SKY_RECIPE)
+    told = "is required and missing; a recipe without it and the other tables of training is for `plan` alone"
+    assert (error.key, error.value, error.problem) == ("schedule", None, told)
+
+
+@pytest.mark.parametrize("load", [load_plan, load_recipe])
+@pytest.mark.parametrize(
+    ("override", "key", "problem"),
+    [
+        ("inner.lr=1.0", "power", "is required and missing"),  # a table of training makes it a whole recipe
+        ("workload.step_s=1.0", "power", "is required and missing"),
+        ("shedule.inner_steps=5", "shedule", "unknown key; did you mean schedule?"),
+        ("links.terminals=0", "links.terminals", "must be greater than or equal to 1"),
+    ],
+)
+def test_what_is_wrong_with_a_sky_is_named(
+    tmp_path: Path, load: Callable[..., object], override: str, key: str, problem: str
+):
+    path = small.write_recipe(tmp_path, small.SKY_RECIPE)
+    with pytest.raises(InputError) as caught:
+        load(path, [override])
+    assert caught.value.key == key
+    assert caught.value.problem.startswith(problem)
 
 
 def test_a_misspelt_key_is_named_before_the_key_that_is_missing_for_it(tmp_path: Path):

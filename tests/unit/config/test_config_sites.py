@@ -72,6 +72,10 @@ def test_a_recipe_that_is_written_out_has_the_rows_of_its_table(tmp_path: Path):
             TABLE.replace("terminals", "altitude_m"),
             "line 1: the column 'altitude_m' stands there more than once; accepted is one of each",
         ),
+        (
+            "name,latitude_deg,longitude_deg,medium,cloud_fraction\nOslo,60,10,radio,0.5\n",
+            "line 2: cloud_fraction = '0.5': clouds stop only optical sites; leave it out",
+        ),
         (TABLE.replace("15.41,,", ",,"), "line 3: longitude_deg is missing"),
         (TABLE.replace("78.23,15.41,,", "78.23"), "line 3: longitude_deg is missing"),
         (TABLE.replace(",390,2", ",390,2,7"), "line 2: has more fields than the header"),

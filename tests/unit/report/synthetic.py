@@ -22,8 +22,6 @@ from orbital_train.schedule.trace import (
     SyncStep,
     Trace,
     Transfer,
-    global_value,
-    local_value,
     snapshot_value,
 )
 from orbital_train.windows.ideal import ideal_contacts, ideal_light
@@ -127,9 +125,10 @@ def simulate(ring: Ring, plan: ContactPlan, sun: Illumination) -> Trace:
     accounts = [_account(plan.node_names[i], int(done[i]), us, battery, i) for i in range(n)]
     accounts.append(_account("gs", 0, {key: np.zeros(n + 1, dtype=int) for key in us}, [[]] * (n + 1), n))
     return Trace(
-        policy="blocking" if ring.blocking else "link_aware", fleet_nodes=tuple(range(n)),
-        budget_steps=ring.budget_steps, merged_steps=merged, end_us=end_us, step_us=int(STEP_S * 1e6),
-        tokens_per_step=TOKENS_PER_STEP, message_bits=MESSAGE_BITS, transfers=tuple(ring.transfers),
+        policy="blocking" if ring.blocking else "link_aware", fleet_nodes=tuple(range(n)), fragments=1,
+        versions=(version,), state_bits=MESSAGE_BITS, budget_steps=ring.budget_steps, merged_steps=merged,
+        end_us=end_us, step_us=int(STEP_S * 1e6), tokens_per_step=TOKENS_PER_STEP, message_bits=MESSAGE_BITS,
+        transfers=tuple(ring.transfers),
         ops=tuple(ring.ops), accounts=tuple(accounts),
     )  # fmt: skip
 
@@ -142,26 +141,25 @@ def synchronous(nodes: int, budget_steps: int, plan: ContactPlan) -> Trace:
     for i in range(budget_steps // (nodes * per_op)):
         end_us = t_us + int(per_op * STEP_S * 1e6)
         shared = {"start_us": t_us, "end_us": end_us}
-        sent = tuple(range(len(transfers), len(transfers) + nodes))
         for source in range(nodes):
             dest = (source + 1) % nodes
             contact = int(np.flatnonzero((plan.source == source) & (plan.dest == dest))[0])
             bits = per_op * 2 * MESSAGE_BITS * (nodes - 1) // nodes
             transfers.append(Transfer(contact=contact, source=source, dest=dest, **shared, owlt_us=0, bits=bits,
                                       value=f"gradients@{i}"))  # fmt: skip
-        ops.append(SyncStep(id=len(ops), reads=(global_value(0, i),), writes=(global_value(0, i + 1),), **shared,
-                            group=tuple(range(nodes)), first=i * per_op, n=per_op, tokens=per_op * nodes * 512,
-                            lr_progress=0.0, lr_progress_per_step=0.0, from_version=i, to_version=i + 1,
-                            transfers=sent))  # fmt: skip
+        ops.append(SyncStep(id=len(ops), **shared, group=tuple(range(nodes)), first=i * per_op, n=per_op,
+                            tokens=per_op * nodes * 512, lr_progress=0.0, lr_progress_per_step=0.0, from_version=i,
+                            to_version=i + 1))  # fmt: skip
         merged = (i + 1) * per_op * nodes
-        ops.append(Evaluate(id=len(ops), start_us=end_us, end_us=end_us, reads=(), writes=(), scope="global",
-                            version=i + 1, merged_steps=merged, merged_tokens=merged * TOKENS_PER_STEP))  # fmt: skip
+        ops.append(Evaluate(id=len(ops), start_us=end_us, end_us=end_us, scope="global", versions=(i + 1,),
+                            merged_steps=merged, merged_tokens=merged * TOKENS_PER_STEP))  # fmt: skip
         t_us = end_us
     us = {"training": np.full(nodes, t_us), "waiting": np.zeros(nodes, int), "no_energy": np.zeros(nodes, int)}
     return Trace(
-        policy="synchronous", fleet_nodes=tuple(range(nodes)), budget_steps=budget_steps, merged_steps=merged,
-        end_us=t_us, step_us=int(STEP_S * 1e6), tokens_per_step=TOKENS_PER_STEP, message_bits=MESSAGE_BITS,
-        transfers=tuple(transfers), ops=tuple(ops),
+        policy="synchronous", fleet_nodes=tuple(range(nodes)), fragments=1,
+        versions=(budget_steps // (nodes * per_op),), state_bits=MESSAGE_BITS, budget_steps=budget_steps,
+        merged_steps=merged, end_us=t_us, step_us=int(STEP_S * 1e6), tokens_per_step=TOKENS_PER_STEP,
+        message_bits=MESSAGE_BITS, transfers=tuple(transfers), ops=tuple(ops),
         accounts=tuple(_account(f"s{i:02d}", merged // nodes, us, [[]] * nodes, i) for i in range(nodes)),
     )  # fmt: skip
 
@@ -177,7 +175,7 @@ def write_run(path: Path, trace: Trace, plan: ContactPlan, sun: Illumination, ar
     cost = 1.0 if ideal else 1.03
     rows = [
         {
-            "event": "evaluate", "op": op.id, "version": op.version, "merged_steps": op.merged_steps,
+            "event": "evaluate", "op": op.id, "versions": op.versions, "merged_steps": op.merged_steps,
             "trained_tokens": op.merged_steps * TOKENS_PER_STEP, "sim_s": op.end_us / 1e6,
             "loss": round(cost * (1.5 + 2.6 / math.sqrt(1 + op.merged_steps / 40)) + 0.01 * seed, 6),
         }
@@ -245,9 +243,8 @@ def _piecewise(sun: Illumination, node: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _train(ring: Ring, node: int, k: int, first: int, state: int) -> None:
     ring.ops.append(Step(
-        id=len(ring.ops), start_us=int(k * STEP_S * 1e6), end_us=int((k + 1) * STEP_S * 1e6),
-        reads=(local_value(node, state),), writes=(local_value(node, state + 1),), node=node, first=int(first), n=1,
-        tokens=TOKENS_PER_STEP, lr_progress=0.0, lr_progress_per_step=0.0,
+        id=len(ring.ops), start_us=int(k * STEP_S * 1e6), end_us=int((k + 1) * STEP_S * 1e6), node=node,
+        state=int(state), first=int(first), n=1, tokens=TOKENS_PER_STEP, lr_progress=0.0, lr_progress_per_step=0.0,
     ))  # fmt: skip
 
 
@@ -256,7 +253,6 @@ def _merge(
 ) -> None:
     start_us = int(k * STEP_S * 1e6)
     end_us = start_us + int(MESSAGE_BITS / RATE_BPS * 1e6)
-    first = len(ring.transfers)
     snaps = [snapshot_value(i, 0, int(state[i])) for i in range(ring.nodes)]
     for c in rows.tolist():
         source = int(plan.source[c])
@@ -270,18 +266,18 @@ def _merge(
         for i in range(ring.nodes)
     )
     ring.ops.append(Merge(
-        id=len(ring.ops), start_us=start_us, end_us=end_us + 10_000, reads=tuple(snaps),
-        writes=(global_value(0, version),), transfers=tuple(range(first, len(ring.transfers))), scope="global", site=0,
+        id=len(ring.ops), start_us=start_us, end_us=end_us + 10_000, scope="global", site=0,
         holders=tuple(range(ring.nodes)), fragment=0, from_version=version - 1, to_version=version,
-        contributions=given, momentum="replicated", codec="fp32",
+        contributions=given, inputs=tuple(snaps), input_weights=tuple(c.weight for c in given), momentum="replicated",
+        codec="fp32",
     ))  # fmt: skip
 
 
 def _evaluate(ring: Ring, k: int, version: int, merged: int) -> Evaluate:
     t_us = ring.ops[-1].end_us if ring.ops else 0
     return Evaluate(
-        id=len(ring.ops), start_us=t_us, end_us=t_us, reads=(global_value(0, version),), writes=(), scope="global",
-        version=version, merged_steps=merged, merged_tokens=merged * TOKENS_PER_STEP,
+        id=len(ring.ops), start_us=t_us, end_us=t_us, scope="global", versions=(version,), merged_steps=merged,
+        merged_tokens=merged * TOKENS_PER_STEP,
     )  # fmt: skip
 
 
@@ -291,6 +287,7 @@ def _account(
     return NodeAccount(
         name=name, trains=name != "gs", steps=steps, steps_allowed=steps, steps_always_powered=steps,
         training_us=int(us["training"][i]), no_energy_us=int(us["no_energy"][i]), waiting_us=int(us["waiting"][i]),
+        down_us=0, restoring_us=0,
         harvested_wh=0.0, curtailed_wh=0.0, consumed_wh=0.0, battery_loss_wh=0.0, unserved_wh=0.0,
         battery_us=tuple(t for t, _ in battery[i]), battery_wh=tuple(e for _, e in battery[i]),
     )  # fmt: skip

@@ -88,6 +88,15 @@ def test_links_to_the_ground_have_a_colour_and_an_entry_of_their_own():
     assert "ground site" in handles
 
 
+def test_cables_between_ground_sites_are_not_drawn():
+    contacts = skies.links(14, [*ring_pairs(12), (12, 13)])
+    fig = drawn(contacts, skies.constellation(1, 12, sites=2))
+    assert segments(fig.axes[0]) == 12 * 24 + 90
+    entries = [text.get_text() for text in fig.legends[0].get_texts()]
+    assert "open link (12)" in entries
+    assert not any("to the ground" in entry for entry in entries)
+
+
 def test_an_ideal_world_says_so():
     contacts = ideal_contacts(tuple("abcd"), 5_000.0)
     fig = drawn(contacts, skies.constellation(1, 4, sites=0))

@@ -9,6 +9,7 @@ def shown(terminal: bool) -> str:
     console = Console(file=io.StringIO(), force_terminal=terminal, width=60)
     with stages(console) as note:
         note("propagating the fleet")
+        note.done(0.25)
         note("finding links")
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
@@ -16,7 +17,7 @@ def shown(terminal: bool) -> str:
 
 def test_a_terminal_shows_each_stage_and_its_time():
     text = shown(terminal=True)
-    assert "propagating the fleet" in text
+    assert "propagating the fleet (25%)" in text
     assert "finding links" in text
     assert "0:00:00" in text
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from orbital_train.schedule.power import PowerSpec
 from orbital_train.schedule.scenario import Scenario
+from orbital_train.schedule.trace import Trace, Transfer
 from orbital_train.schedule.workload import Workload
 from orbital_train.windows.plan import ContactPlan, Illumination, LinkKind
 
@@ -15,6 +16,16 @@ Window = tuple[int, int, float, float]  # node, node, start_s, end_s
 
 POWER = PowerSpec(array_m2=4.0, array_efficiency=0.3, battery_wh=300.0, idle_w=100.0, train_w=700.0, transmit_w=50.0)
 WORKLOAD = Workload(parameters=1e6, tokens_per_step=1000, bits_per_parameter=32.0, step_s=10.0)
+
+
+def ops(trace: Trace, kind: type) -> list:
+    """Operations of one kind."""
+    return list(trace.of_kind(kind))
+
+
+def sent(trace: Trace, value: str) -> list[Transfer]:
+    """What carries a value."""
+    return [transfer for transfer in trace.transfers if transfer.value == value]
 
 
 def contacts(nodes: int, windows: Sequence[Window], horizon_s: float, rate_bps: float, owlt_s: float) -> ContactPlan:
@@ -39,6 +50,36 @@ def contacts(nodes: int, windows: Sequence[Window], horizon_s: float, rate_bps: 
         rate_bps=np.full(n, rate_bps),
         owlt_s=np.full(n, owlt_s),
         kind=np.full(n, int(LinkKind.ISL)),
+    )
+
+
+def one_way(
+    rows: Sequence[Window],
+    nodes: int = 4,
+    *,
+    rate_bps: Sequence[float] | float = 1e6,
+    owlt_s: Sequence[float] | float = 0.0,
+    horizon_s: float = 1000.0,
+) -> ContactPlan:
+    """One-way contacts in the order of their starts, each on terminals of its own."""
+    assert list(rows) == sorted(rows, key=lambda row: row[2])
+    source, dest, start_s, end_s = (np.array(column) for column in zip(*rows, strict=True))
+    ids = np.arange(len(rows))
+    return ContactPlan(
+        node_names=tuple(f"n{i}" for i in range(nodes)),
+        horizon_s=horizon_s,
+        contact_id=ids,
+        link_id=ids,
+        source=source,
+        dest=dest,
+        source_terminal=ids,
+        dest_terminal=ids,
+        acquire_start_s=start_s.astype(float),
+        start_s=start_s.astype(float),
+        end_s=end_s.astype(float),
+        rate_bps=np.broadcast_to(rate_bps, len(rows)).astype(float),
+        owlt_s=np.broadcast_to(owlt_s, len(rows)).astype(float),
+        kind=np.full(len(rows), int(LinkKind.ISL)),
     )
 
 

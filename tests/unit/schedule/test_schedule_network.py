@@ -1,207 +1,66 @@
-"""Store and forward on contact plans that can be followed by hand. 1 Mbit at 1 Mbit/s takes a second."""
+"""What a network makes of a contact plan."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
-import pytest
 
-from orbital_train.schedule.network import Bookings, Network, Route, earliest_arrivals, latest_departures
+from orbital_train.schedule.network import Network
 from orbital_train.windows.plan import ContactPlan
-from tests.unit.schedule.scenarios import contacts
+from tests.unit.schedule.scenarios import one_way
 
 S = 1_000_000
-MBIT = 1_000_000
-Row = tuple[int, int, float, float]  # source, dest, start_s, end_s
 
 
-def plan(
-    rows: Sequence[Row],
-    nodes: int = 4,
-    *,
-    rate_bps: Sequence[float] | float = 1e6,
-    owlt_s: Sequence[float] | float = 0.0,
-    horizon_s: float = 1000.0,
-) -> ContactPlan:
-    """One-way contacts in the order of their starts."""
-    assert list(rows) == sorted(rows, key=lambda row: row[2])
-    base = contacts(nodes, [(0, 1, 0.0, 1.0)], horizon_s, 1e6, 0.0)
-    source, dest, start_s, end_s = (np.array(column) for column in zip(*rows, strict=True))
-    ids = np.arange(len(rows))
-    return replace(
-        base,
-        contact_id=ids,
-        link_id=ids,
-        source=source,
-        dest=dest,
-        source_terminal=ids,
-        dest_terminal=ids,
-        acquire_start_s=start_s.astype(float),
-        start_s=start_s.astype(float),
-        end_s=end_s.astype(float),
-        rate_bps=np.broadcast_to(rate_bps, len(rows)).astype(float),
-        owlt_s=np.broadcast_to(owlt_s, len(rows)).astype(float),
-        kind=np.zeros(len(rows), dtype=int),
-    )
+def test_windows_and_rates_are_rounded_inwards_and_light_up() -> None:
+    net = Network(one_way([(0, 1, 0.0000004, 1.0000019)], rate_bps=1e6 + 0.9, owlt_s=0.0000001, horizon_s=2.0000009))
+    assert net.horizon_us == 2 * S
+    assert net.out[0][1].windows_us() == [(1, S + 1, 1)]
+    assert net.segments.rate_bps == [1_000_000]
 
 
-def routes(the_plan: ContactPlan, ready_s: float = 0.0, bits: int = MBIT, source: int = 0) -> dict[int, Route]:
-    return earliest_arrivals(Network(the_plan), Bookings(), source, round(ready_s * S), bits)
+def test_what_carries_nothing_is_left_out() -> None:
+    rows = [(0, 1, 0.0000001, 0.0000019), (0, 1, 1.0, 900.0)]
+    net = Network(one_way(rows, rate_bps=[1e9, 0.9]))
+    assert (net.out, net.into) == ([{}] * 4, [{}] * 4)
+    empty = one_way([(0, 1, 0.0, 1.0)])
+    columns = {
+        f.name: getattr(empty, f.name)[:0] for f in fields(ContactPlan) if f.name not in ("node_names", "horizon_s")
+    }
+    assert Network(replace(empty, **columns)).out == [{}] * 4
 
 
-def taken(route: Route) -> list[tuple[int, float, float, float]]:
-    """(contact, start_s, end_s, arrival_s) of every hop."""
-    return [(hop.contact, hop.start_us / S, hop.end_us / S, hop.arrival_us / S) for hop in route]
+def test_every_pair_has_one_edge_with_a_dense_id() -> None:
+    net = Network(one_way([(2, 3, 0.0, 5.0), (0, 1, 0.0, 5.0), (1, 0, 2.0, 5.0), (0, 1, 7.0, 9.0), (0, 3, 8.0, 9.0)]))
+    edges = [edge for out in net.out for edge in out.values()]
+    assert [(e.id, e.source, e.dest) for e in edges] == [(0, 0, 1), (1, 0, 3), (2, 1, 0), (3, 2, 3)]
+    assert [e.windows_us() for e in edges[:2]] == [[(0, 5 * S, 0), (7 * S, 9 * S, 0)], [(8 * S, 9 * S, 0)]]
+    assert {(i, j) for j, into in enumerate(net.into) for i in into} == {(e.source, e.dest) for e in edges}
+    assert all(net.into[e.dest][e.source] is e for e in edges)
 
 
-def test_a_message_is_stored_until_the_next_contact_and_forwarded() -> None:
-    found = routes(plan([(0, 1, 10.0, 20.0), (1, 2, 100.0, 200.0), (2, 3, 150.0, 160.0)]))
-    assert taken(found[3]) == [(0, 10.0, 11.0, 11.0), (1, 100.0, 101.0, 101.0), (2, 150.0, 151.0, 151.0)]
-    assert taken(found[1]) == [(0, 10.0, 11.0, 11.0)]
+def test_of_overlapping_contacts_the_fastest_counts_at_each_moment() -> None:
+    rows = [(0, 1, 0.0, 50.0), (0, 1, 10.0, 20.0), (0, 1, 15.0, 70.0), (1, 0, 15.0, 70.0), (0, 1, 80.0, 90.0)]
+    net = Network(one_way(rows, rate_bps=[2e6, math.inf, 1e6, 1e6, 1e6]))
+    s = net.segments
+    assert net.out[0][1].windows_us() == [
+        (0, 10 * S, 0), (10 * S, 20 * S, 0), (20 * S, 50 * S, 0), (50 * S, 70 * S, 0), (80 * S, 90 * S, 0),
+    ]  # fmt: skip
+    assert s.contact == [0, 1, 0, 2, 4, 3]
+    assert s.rate_bps == [2_000_000, 0, 2_000_000, 1_000_000, 1_000_000, 1_000_000]
 
 
-def test_light_takes_its_time_on_every_hop() -> None:
-    found = routes(plan([(0, 1, 0.0, 50.0), (1, 2, 0.0, 50.0)], owlt_s=[0.25, 0.5]))
-    assert taken(found[2]) == [(0, 0.0, 1.0, 1.25), (1, 1.25, 2.25, 2.75)]
+def test_of_equally_fast_contacts_the_nearer_counts_and_then_the_first() -> None:
+    rows = [(0, 1, 0.0, 9.0), (0, 1, 2.0, 9.0), (0, 1, 2.0, 6.0), (0, 1, 3.0, 9.0)]
+    net = Network(one_way(rows, owlt_s=[0.2, 0.1, 0.1, 0.1]))
+    assert net.segments.contact == [0, 1]
+    assert net.out[0][1].windows_us() == [(0, 2 * S, 200_000), (2 * S, 9 * S, 100_000)]
 
 
-def test_a_message_that_is_received_too_late_for_a_contact_takes_the_next() -> None:
-    found = routes(plan([(0, 1, 0.0, 50.0), (1, 2, 0.0, 2.2), (1, 2, 30.0, 40.0)], owlt_s=0.25))
-    assert taken(found[2])[1] == (2, 30.0, 31.0, 31.25)
-
-
-def test_equal_arrivals_take_fewer_hops() -> None:
-    found = routes(plan([(0, 1, 0.0, 9.0), (0, 2, 1.0, 9.0), (1, 2, 1.0, 9.0)]))
-    assert taken(found[2]) == [(1, 1.0, 2.0, 2.0)]
-
-
-def test_a_longer_way_that_is_faster_is_taken() -> None:
-    found = routes(plan([(0, 1, 0.0, 9.0), (1, 2, 1.0, 9.0), (0, 2, 3.0, 9.0)]))
-    assert [hop.contact for hop in found[2]] == [0, 1]
-
-
-def test_the_same_pair_meets_again() -> None:
-    the_plan = plan([(0, 1, 0.0, 5.0), (0, 1, 50.0, 55.0), (0, 1, 90.0, 95.0)])
-    assert taken(routes(the_plan, ready_s=3.9)[1]) == [(0, 3.9, 4.9, 4.9)]
-    assert taken(routes(the_plan, ready_s=4.0)[1]) == [(0, 4.0, 5.0, 5.0)]
-    assert taken(routes(the_plan, ready_s=4.1)[1]) == [(1, 50.0, 51.0, 51.0)]
-    assert taken(routes(the_plan, ready_s=80.0)[1]) == [(2, 90.0, 91.0, 91.0)]
-
-
-def test_of_overlapping_contacts_the_one_that_arrives_first_is_taken() -> None:
-    the_plan = plan([(0, 1, 0.0, 90.0), (0, 1, 2.0, 90.0)], rate_bps=[1e5, 1e6])  # 10 s or 1 s
-    assert taken(routes(the_plan)[1]) == [(1, 2.0, 3.0, 3.0)]
-    the_plan = plan([(0, 1, 0.0, 90.0), (0, 1, 2.0, 90.0)], owlt_s=[9.0, 0.5])
-    assert taken(routes(the_plan)[1]) == [(1, 2.0, 3.0, 3.5)]
-
-
-def test_a_long_contact_is_found_behind_a_short_one_that_began_later() -> None:
-    found = routes(plan([(0, 1, 0.0, 500.0), (0, 1, 10.0, 20.0)]), ready_s=100.0)
-    assert taken(found[1]) == [(0, 100.0, 101.0, 101.0)]
-
-
-def test_a_message_that_fits_no_window_has_no_route() -> None:
-    the_plan = plan([(0, 1, 0.0, 5.0), (1, 2, 0.0, 50.0), (0, 1, 7.0, 9.9)])
-    assert 1 in routes(the_plan, bits=5 * MBIT)
-    assert routes(the_plan, bits=5 * MBIT + 1) == {}
-    assert routes(the_plan, ready_s=951.0) == {}
-
-
-def test_an_arrival_after_the_horizon_is_none() -> None:
-    the_plan = plan([(0, 1, 990.0, 1000.0)], owlt_s=0.5)
-    assert taken(routes(the_plan, ready_s=998.5)[1]) == [(0, 998.5, 999.5, 1000.0)]
-    assert routes(the_plan, ready_s=998.6) == {}
-
-
-def test_an_infinite_rate_takes_no_time() -> None:
-    the_plan = plan([(0, 1, 5.0, 50.0), (1, 2, 5.0, 50.0)], rate_bps=math.inf)
-    assert taken(routes(the_plan)[2]) == [(0, 5.0, 5.0, 5.0), (1, 5.0, 5.0, 5.0)]
-
-
-def test_messages_at_an_infinite_rate_are_not_in_each_others_way() -> None:
-    net, bookings = Network(plan([(0, 1, 5.0, 50.0)], rate_bps=math.inf)), Bookings()
-    for _ in range(3):
-        route = earliest_arrivals(net, bookings, 0, 0, MBIT)[1]
-        assert route[-1].arrival_us == 5 * S
-        bookings.add(route, 0)
-    bookings.add(route, 5 * S)
-    for _ in range(4):
-        bookings.remove(route)
-
-
-def test_a_second_message_queues_behind_the_first() -> None:
-    net, bookings = Network(plan([(0, 1, 0.0, 2.5), (0, 1, 60.0, 70.0)])), Bookings()
-    arrivals_us = []
-    for _ in range(3):
-        route = earliest_arrivals(net, bookings, 0, 0, MBIT)[1]
-        bookings.add(route, 0)
-        arrivals_us.append(route[-1].arrival_us)
-    assert arrivals_us == [1 * S, 2 * S, 61 * S]
-
-
-def test_a_second_message_takes_another_way() -> None:
-    net, bookings = Network(plan([(0, 1, 0.0, 1.5), (0, 2, 0.0, 9.0), (2, 1, 0.0, 9.0)])), Bookings()
-    bookings.add(earliest_arrivals(net, bookings, 0, 0, MBIT)[1], 0)
-    assert [hop.contact for hop in earliest_arrivals(net, bookings, 0, 0, MBIT)[1]] == [1, 2]
-
-
-def test_a_message_goes_into_a_gap_that_is_long_enough() -> None:
-    net, bookings = Network(plan([(0, 1, 0.0, 20.0)])), Bookings()
-    early = earliest_arrivals(net, bookings, 0, 2 * S, MBIT)[1]
-    bookings.add(early, 0)
-    bookings.add(earliest_arrivals(net, bookings, 0, 5 * S, MBIT)[1], 0)
-    assert taken(earliest_arrivals(net, bookings, 0, 0, 2 * MBIT)[1]) == [(0, 0.0, 2.0, 2.0)]
-    bookings.add(earliest_arrivals(net, bookings, 0, 0, 2 * MBIT)[1], 0)
-    assert taken(earliest_arrivals(net, bookings, 0, 0, 2 * MBIT)[1]) == [(0, 3.0, 5.0, 5.0)]
-    assert taken(earliest_arrivals(net, bookings, 0, 0, 3 * MBIT)[1]) == [(0, 6.0, 9.0, 9.0)]
-    bookings.remove(early)
-    assert taken(earliest_arrivals(net, bookings, 0, 0, 3 * MBIT)[1]) == [(0, 2.0, 5.0, 5.0)]
-
-
-def test_a_plan_that_is_tried_out_books_nothing() -> None:
-    net, bookings = Network(plan([(0, 1, 0.0, 20.0)])), Bookings()
-    route = earliest_arrivals(net, bookings, 0, 0, MBIT)[1]
-    bookings.fork().add(route, 0)
-    assert earliest_arrivals(net, bookings, 0, 0, MBIT)[1] == route
-
-
-def test_windows_are_rounded_inwards_and_light_up() -> None:
-    the_plan = plan([(0, 1, 0.0000004, 1.0000019)], owlt_s=0.0000001)
-    assert taken(routes(the_plan)[1]) == [(0, 0.000001, 1.000001, 1.000002)]
-    assert routes(the_plan, bits=MBIT + 1) == {}
-
-
-def test_latest_departures_by_hand() -> None:
-    net = Network(plan([(0, 1, 0.0, 30.0), (1, 3, 0.0, 20.0), (1, 3, 40.0, 50.0), (0, 3, 45.0, 48.0)], owlt_s=0.5))
-    late = latest_departures(net, Bookings(), 3, 100 * S, MBIT)
-    assert late == {3: 100 * S, 1: 49 * S, 0: 47 * S}
-    assert latest_departures(net, Bookings(), 3, 45 * S, MBIT) == {3: 45 * S, 1: 43_500_000, 0: 29 * S}
-    assert latest_departures(net, Bookings(), 3, 41 * S, MBIT)[0] == 17_500_000
-    assert latest_departures(net, Bookings(), 3, 1 * S, MBIT) == {3: 1 * S}
-
-
-def test_latest_departures_make_room_for_what_is_booked() -> None:
-    net, bookings = Network(plan([(0, 1, 0.0, 30.0)])), Bookings()
-    bookings.add(earliest_arrivals(net, bookings, 0, 9_500_000, MBIT)[1], 0)
-    assert latest_departures(net, bookings, 1, 10 * S, MBIT)[0] == 8_500_000
-    assert latest_departures(net, bookings, 1, 11 * S, MBIT)[0] == 8_500_000
-    assert latest_departures(net, bookings, 1, 12 * S, MBIT)[0] == 11 * S
-
-
-def test_of_overlapping_contacts_the_one_that_leaves_last_counts() -> None:
-    net = Network(plan([(0, 1, 0.0, 100.0), (0, 1, 10.0, 50.0)]))
-    assert latest_departures(net, Bookings(), 1, 90 * S, MBIT)[0] == 89 * S
-    net = Network(plan([(0, 1, 0.0, 100.0), (0, 1, 10.0, 100.0)], rate_bps=[1e6, 1e5]))
-    assert latest_departures(net, Bookings(), 1, 90 * S, MBIT)[0] == 89 * S
-
-
-@pytest.mark.parametrize("deadline_s", [5.0, 19.9, 20.0, 500.0])
-def test_at_an_infinite_rate_the_latest_departure_is_in_time(deadline_s: float) -> None:
-    net = Network(plan([(0, 1, 5.0, 20.0)], rate_bps=math.inf))
-    leave_us = latest_departures(net, Bookings(), 1, round(deadline_s * S), MBIT)[0]
-    assert leave_us == round(min(deadline_s, 20.0) * S)
-    assert earliest_arrivals(net, Bookings(), 0, leave_us, MBIT)[1][-1].arrival_us == leave_us
-    assert earliest_arrivals(net, Bookings(), 0, 20 * S + 1, MBIT) == {}
+def test_a_segment_knows_when_a_later_one_can_be_heard() -> None:
+    rows = [(0, 1, 0.0, 5.0), (0, 1, 5.0, 10.0), (0, 1, 10.0, 15.0), (0, 2, 15.0, 20.0)]
+    later_us = np.array(Network(one_way(rows, owlt_s=[9.0, 8.0, 0.5, 0.0])).segments.later_us)
+    assert later_us[:2].tolist() == [10_500_000, 10_500_000]
+    assert (later_us[2:] > 10**15).all()

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
-from orbital_train.schedule.network import Bookings, Network, earliest_arrivals
+from orbital_train.schedule.bookings import Bookings
+from orbital_train.schedule.network import Network
 from orbital_train.schedule.reach import find_reach
+from orbital_train.schedule.routes import earliest_arrivals
 from tests.unit.schedule.scenarios import contacts, ring
 
 OWLT_S = 0.01
@@ -18,8 +20,8 @@ def test_delays_from_the_start_and_at_worst():
     reach = find_reach(chain(), bits=int(2e9), period_s=50.0)
     assert (reach.sources, reach.starts) == ((0, 1, 2, 3), None)
     assert reach.first_s[0].tolist() == pytest.approx([0.0, 10 + 2 + OWLT_S, 40 + 2 + OWLT_S, np.inf])
-    # A message of 2 s that is ready right after 18 s misses the first contact, and waits for the one at 100 s.
-    assert reach.worst_s[0, 1] == pytest.approx(100 - 18 + 2 + OWLT_S, abs=2e-6)
+    # A message of 2 s that is ready right after 18 s misses the first contact with its end, which waits until 100 s.
+    assert reach.worst_s[0, 1] == pytest.approx(100 - 18 + OWLT_S, abs=2e-6)
     assert reach.worst_s[1, 2] == pytest.approx(40 + 2 + OWLT_S)
     assert reach.worst_s[2, 1] == pytest.approx(40 + 2 + OWLT_S)
 
@@ -46,9 +48,9 @@ def test_the_worst_start_is_found_exactly():
     for source in range(5):
         tried = np.zeros(5)
         for t_s in np.arange(0.0, 300.0, step_s):
-            routes = earliest_arrivals(network, Bookings(), source, int(t_s * 1e6), int(3e9))
-            for dest, route in routes.items():
-                tried[dest] = max(tried[dest], route[-1].arrival_us / 1e6 - t_s)
+            found = earliest_arrivals(network, Bookings(), {source: int(t_s * 1e6)}, int(3e9))
+            for dest, arrival_us in found.arrival_us.items():
+                tried[dest] = max(tried[dest], arrival_us / 1e6 - t_s)
         assert np.all(tried <= reach.worst_s[source] + 1e-6)
         assert np.all(reach.worst_s[source] < tried + step_s)
 

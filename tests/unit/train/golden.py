@@ -1,4 +1,4 @@
-"""The golden history of a two-parameter model under every operation. Written anew by
+"""Golden histories of a two-parameter model under every operation, whole and in two fragments. Written anew by
 
 python -m tests.unit.train.golden
 
@@ -17,9 +17,10 @@ from orbital_train.train.executor import Executor
 from orbital_train.train.gate import Gate
 from orbital_train.train.placement import place
 from orbital_train.train.transport import LocalTransport
-from tests.unit.train.traces import everything_trace, line_problem, tiny_spec
+from tests.unit.train.traces import everything_trace, line_problem, streaming_trace, tiny_spec
 
-PATH = Path(__file__).parents[2] / "golden" / "two_parameters.json"
+FOLDER = Path(__file__).parents[2] / "golden"
+TRACES = {FOLDER / "two_parameters.json": everything_trace, FOLDER / "two_fragments.json": streaming_trace}
 
 
 def history(trace: Trace) -> list[dict[str, list[float]]]:
@@ -43,10 +44,11 @@ def history(trace: Trace) -> list[dict[str, list[float]]]:
 
 
 def main() -> None:
-    """Write the golden file."""
+    """Write the golden files."""
     torch.set_num_threads(1)
-    lines = (json.dumps(row) for row in history(everything_trace()))
-    PATH.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
+    for path, trace in TRACES.items():
+        lines = (json.dumps(row) for row in history(trace()))
+        path.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from orbital_train.train.checkpoint import (
     write_shared,
 )
 from orbital_train.train.problem import Problem
-from tests.unit.train.traces import Group, everything_trace, tiny_problem, tiny_spec
+from tests.unit.train.traces import Group, everything_trace, streaming_trace, tiny_problem, tiny_spec
 
 SPEC, TRACE = tiny_spec(), everything_trace()
 
@@ -84,12 +84,40 @@ def test_what_is_alive_is_in_it(tmp_path: Path, group: Group) -> None:
     assert checkpoint is not None
     nodes = checkpoint.read_nodes((0, 7))
     replica = {"parameters", "exp_avg", "exp_avg_sq"}
-    assert set(nodes[0].tensors) == {*replica, "mark/snap/0/0@4"}
-    assert set(nodes[7].tensors) == {*replica, "mark/snap/7/0@5"}
-    assert nodes[0].meta == {"inner_steps": 3, "base_version": 0}
+    assert set(nodes[0].tensors) == {*replica, "mark/snap/0/0@1"}
+    assert set(nodes[7].tensors) == {*replica, "mark/snap/7/0@1"}
+    assert nodes[0].meta == {"inner_steps": 3, "rewarm_left": 0}
     shared = checkpoint.read_shared()
     assert {n.rpartition("/")[0] for n in shared.tensors} == {"global/0@0", "global/0@1", "sync"}
-    assert shared.meta == {"sync_inner_steps": 0}
+    assert shared.meta == {"sync/inner_steps": 0, "sync/rewarm_left": 0}
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_sums_and_fragments_are_in_it(tmp_path: Path, workers: int) -> None:
+    """Two workers, cut where a sum and a snapshot are under way and one fragment is a version ahead."""
+    trace, cut = streaming_trace(), 19
+    group = Group.of(trace, SPEC, gpt, 2)
+    group.run(SPEC, limit=cut)
+    write(group, tmp_path, cut)
+    checkpoint, _ = newest_whole(tmp_path)
+    assert checkpoint is not None
+    nodes, shared = checkpoint.read_nodes(trace.fleet_nodes), checkpoint.read_shared()
+    replica = {"parameters", "exp_avg", "exp_avg_sq"}
+    assert {node: set(saved.tensors) - replica for node, saved in nodes.items()} == {
+        0: set(),
+        2: {"sum/2/1@0", "mark/snap/2/0@1", "mark/snap/2/1@2"},
+        3: {"snap/3/1@2", "mark/snap/3/0@1"},
+        7: {"mark/snap/7/1@1"},
+    }
+    assert nodes[3].tensors["snap/3/1@2"].dtype == torch.bfloat16
+    assert {n.rpartition("/")[0] for n in shared.tensors} == {"global/0@0", "global/0@1", "global/1@0"}
+
+    resumed, never_stopped = Group.of(trace, SPEC, gpt, workers), Group.of(trace, SPEC, gpt, 1)
+    for executor in resumed.executors:
+        executor.load(cut, nodes, shared)
+    resumed.run(SPEC)
+    never_stopped.run(SPEC)
+    assert {e.digest() for e in resumed.executors} == {never_stopped.executors[0].digest()}
 
 
 def broken_after(damage: str, path: Path) -> None:

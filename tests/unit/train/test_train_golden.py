@@ -1,16 +1,17 @@
-"""The golden parameter history; see ``golden.py`` for the command that writes it anew."""
+"""The golden parameter histories; see ``golden.py`` for the command that writes them anew."""
 
 import json
+from pathlib import Path
 
 import pytest
 
-from tests.unit.train.golden import PATH, history
-from tests.unit.train.traces import everything_trace
+from tests.unit.train.golden import TRACES, history
 
 
-def test_history_of_two_parameters() -> None:
+@pytest.mark.parametrize("path", TRACES, ids=lambda path: path.stem)
+def test_history_of_two_parameters(path: Path) -> None:
     """To 1e-5 of a parameter of order one: the last bit may differ between instruction sets."""
-    found, golden = history(everything_trace()), json.loads(PATH.read_text(encoding="utf-8"))
+    found, golden = history(TRACES[path]()), json.loads(path.read_text(encoding="utf-8"))
     assert [sorted(row) for row in found] == [sorted(row) for row in golden]
     for op_id, (now, then) in enumerate(zip(found, golden, strict=True)):
         for name, parameters in then.items():

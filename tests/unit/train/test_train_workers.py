@@ -1,86 +1,107 @@
 """The same bits on any number of workers, with and without interruptions."""
 
+from dataclasses import dataclass
 from functools import partial
 
 import pytest
 import torch
 
+from orbital_train.schedule.trace import Trace
 from orbital_train.train.executor import Row
+from orbital_train.train.liveness import peak_versions
 from orbital_train.train.problem import Problem
 from orbital_train.train.run import run_local
 from orbital_train.train.spec import TrainSpec
-from tests.unit.train.traces import Group, everything_trace, line_problem, rounds_trace, tiny_problem, tiny_spec
+from tests.unit.train.traces import (
+    Group,
+    everything_trace,
+    line_problem,
+    rounds_trace,
+    streaming_trace,
+    tiny_problem,
+    tiny_spec,
+)
 
 SPEC = tiny_spec()
 TRACE = everything_trace()
+TRACES = {"everything": TRACE, "streaming": streaming_trace()}
 
 
 def gpt() -> Problem:
     return tiny_problem(SPEC, TRACE.fleet_nodes)
 
 
-@pytest.fixture(scope="module")
-def whole() -> tuple[str, list[Row]]:
-    """One worker, never stopped."""
-    result = run_local(TRACE, SPEC, gpt())
-    return result.digest, list(result.rows)
+@dataclass(frozen=True)
+class Whole:
+    """A trace as one worker executes it that is never stopped."""
+
+    trace: Trace
+    digest: str
+    rows: list[Row]
+
+
+@pytest.fixture(scope="module", params=TRACES)
+def whole(request: pytest.FixtureRequest) -> Whole:
+    trace = TRACES[request.param]
+    result = run_local(trace, SPEC, gpt())
+    return Whole(trace, result.digest, list(result.rows))
 
 
 @pytest.mark.parametrize("workers", [2, 3, 4])
-def test_number_of_workers_changes_no_bit(workers: int, whole: tuple[str, list[Row]]) -> None:
-    group = Group.of(TRACE, SPEC, gpt, workers)
+def test_number_of_workers_changes_no_bit(workers: int, whole: Whole) -> None:
+    group = Group.of(whole.trace, SPEC, gpt, workers)
     group.run(SPEC)
-    assert [e.digest() for e in group.executors] == [whole[0]] * workers
-    assert group.all_rows() == whole[1]
+    assert [e.digest() for e in group.executors] == [whole.digest] * workers
+    assert group.all_rows() == whole.rows
 
 
 def test_workers_take_turns_at_evaluation() -> None:
     group = Group.of(TRACE, SPEC, gpt, 2)
     group.run(SPEC)
-    evaluations = [[row["version"] for row in rows if row["event"] == "evaluate"] for rows in group.rows]
-    assert evaluations == [[0, 2], [1, 5]]
+    evaluations = [[row["versions"] for row in rows if row["event"] == "evaluate"] for rows in group.rows]
+    assert evaluations == [[[0], [2]], [[1], [5]]]
 
 
-def test_resumed_at_every_cut_with_any_workers(whole: tuple[str, list[Row]]) -> None:
+def test_resumed_at_every_cut_with_any_workers(whole: Whole) -> None:
     """Two workers are cut before every operation in turn; one and four workers each go on from there."""
-    cut_group = Group.of(TRACE, SPEC, gpt, 2)
-    for cut in range(len(TRACE.ops) + 1):
+    cut_group = Group.of(whole.trace, SPEC, gpt, 2)
+    for cut in range(len(whole.trace.ops) + 1):
         cut_group.run(SPEC, limit=cut)
         nodes, shared = cut_group.saved()
         for workers in (1, 4):
-            resumed = Group.of(TRACE, SPEC, gpt, workers)
+            resumed = Group.of(whole.trace, SPEC, gpt, workers)
             for executor in resumed.executors:
                 executor.load(cut, nodes, shared)
             resumed.run(SPEC)
-            assert {e.digest() for e in resumed.executors} == {whole[0]}, f"cut at {cut}, {workers} workers"
-            before = [row for row in whole[1] if row["op"] < cut]
-            assert before + resumed.all_rows() == whole[1]
+            assert {e.digest() for e in resumed.executors} == {whole.digest}, f"cut at {cut}, {workers} workers"
+            before = [row for row in whole.rows if row["op"] < cut]
+            assert before + resumed.all_rows() == whole.rows
 
 
-def test_saved_state_shares_no_memory_with_the_run(whole: tuple[str, list[Row]]) -> None:
-    group = Group.of(TRACE, SPEC, gpt, 1)
+def test_saved_state_shares_no_memory_with_the_run(whole: Whole) -> None:
+    group = Group.of(whole.trace, SPEC, gpt, 1)
     group.run(SPEC, limit=9)
     nodes, shared = group.saved()
     group.run(SPEC)
-    resumed = Group.of(TRACE, SPEC, gpt, 1)
+    resumed = Group.of(whole.trace, SPEC, gpt, 1)
     resumed.executors[0].load(9, nodes, shared)
     resumed.run(SPEC)
-    assert resumed.executors[0].digest() == whole[0] == group.executors[0].digest()
+    assert resumed.executors[0].digest() == whole.digest == group.executors[0].digest()
 
 
-def test_a_survivor_goes_back_to_a_cut(whole: tuple[str, list[Row]]) -> None:
+def test_a_survivor_goes_back_to_a_cut(whole: Whole) -> None:
     """Executors that ran on when another worker was lost load the same state as its replacement."""
-    group = Group.of(TRACE, SPEC, gpt, 2)
+    group = Group.of(whole.trace, SPEC, gpt, 2)
     group.run(SPEC, limit=21)
     nodes, shared = group.saved()
-    group.run(SPEC, limit=len(TRACE.ops) - 2)
+    group.run(SPEC, limit=len(whole.trace.ops) - 2)
     for rows in group.rows:
         rows.clear()
     for executor in group.executors:
         executor.load(21, nodes, shared)
     group.run(SPEC)
-    assert {e.digest() for e in group.executors} == {whole[0]}
-    assert group.all_rows() == [row for row in whole[1] if row["op"] >= 21]
+    assert {e.digest() for e in group.executors} == {whole.digest}
+    assert group.all_rows() == [row for row in whole.rows if row["op"] >= 21]
 
 
 def test_only_live_values_are_held() -> None:
@@ -97,6 +118,23 @@ def test_only_live_values_are_held() -> None:
         "global/0@5/parameters",
     ]
     assert all(set(saved.tensors) == {"parameters", "exp_avg", "exp_avg_sq"} for saved in nodes.values())
+
+
+def test_only_live_fragments_and_sums_are_held() -> None:
+    """As many versions as are counted for the memory estimate, and nothing is left in the end."""
+    trace = TRACES["streaming"]
+    group, peak, sums = Group.of(trace, SPEC, gpt, 2), 0, set()
+    for cut in range(len(trace.ops) + 1):
+        group.run(SPEC, limit=cut)
+        nodes, shared = group.saved()
+        names = [name.partition("@")[0] for name in shared.tensors if name.endswith("/momentum")]
+        peak = max(peak, *(names.count(f"global/{fragment}") for fragment in (0, 1)))
+        sums |= {(node, name) for node, saved in nodes.items() for name in saved.tensors if name.startswith("sum/")}
+    assert peak == peak_versions(trace)
+    assert sums == {(3, "sum/3/0@0"), (2, "sum/0/0@0"), (2, "sum/2/1@0"), (0, "sum/0/0@1"), (0, "sum/2/1@1")}
+    assert {name.rpartition("/")[0] for name in shared.tensors} == {"global/0@2", "global/1@3"}
+    left = {name for saved in nodes.values() for name in saved.tensors}
+    assert left == {"parameters", "exp_avg", "exp_avg_sq"}
 
 
 def test_bytes_sent_are_one_partial_sum_and_one_result_a_merge() -> None:

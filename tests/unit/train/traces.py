@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from orbital_train.schedule.trace import (
     Adopt,
     AdoptMode,
+    Combine,
     Contribution,
     Evaluate,
     Merge,
@@ -20,8 +21,8 @@ from orbital_train.schedule.trace import (
     Step,
     SyncStep,
     Trace,
-    global_value,
     snapshot_value,
+    sum_value,
 )
 from orbital_train.train.data import Batch, Corpus
 from orbital_train.train.device import configure
@@ -36,13 +37,17 @@ from orbital_train.train.transport import ThreadTransport, thread_group
 
 @dataclass
 class TraceBuilder:
-    """Collects operations; ``steps`` are batch indices used so far, by node."""
+    """Collects operations, and remembers what later ones refer to."""
 
     nodes: tuple[int, ...]
     budget_steps: int = 100
+    fragments: int = 1
     ops: list[Op] = field(default_factory=list)
-    first: dict[int, int] = field(default_factory=dict)
-    merged: int = 0
+    first: dict[int, int] = field(default_factory=dict)  # batch indices used so far, by node
+    state: dict[int, int] = field(default_factory=dict)  # of the replica, by node
+    adopted: dict[tuple[int, int], int] = field(default_factory=dict)  # version, by node and fragment
+    sums: dict[tuple[int, int], int] = field(default_factory=dict)  # formed so far, by site and fragment
+    holds: dict[str, dict[str, float]] = field(default_factory=dict)  # snapshots in a value, with their weights
 
     def step(self, node: int, n: int) -> None:
         first = self.first.get(node, 0)
@@ -50,6 +55,7 @@ class TraceBuilder:
         self._add(
             Step,
             node=node,
+            state=self._next_state(node),
             first=first,
             n=n,
             tokens=n,
@@ -72,69 +78,133 @@ class TraceBuilder:
             to_version=from_version + 1,
         )
 
-    def snapshot(self, node: int, base: int, codec: str = "fp32") -> str:
-        name = snapshot_value(node, 0, len(self.ops))
-        self._add(Snapshot, writes=(name,), node=node, fragment=0, base_version=base, steps=1, tokens=1, codec=codec)
+    def snapshot(self, node: int, base: int, codec: str = "fp32", fragment: int = 0) -> str:
+        state = self.state.get(node, 0)
+        name = snapshot_value(node, fragment, state)
+        self.holds[name] = {name: 1.0}
+        self._add(
+            Snapshot, node=node, state=state, fragment=fragment, base_version=base, steps=1, tokens=1, codec=codec
+        )
         return name
 
-    def merge(self, from_version: int, weights: dict[str, float], staleness: int = 0) -> None:
+    def combine(self, site: int, weights: dict[str, float], codec: str = "fp32", fragment: int = 0) -> str:
+        number = self.sums.get((site, fragment), 0)
+        self.sums[site, fragment] = number + 1
+        name = sum_value(site, fragment, number)
+        self.holds[name] = self._held(weights)
+        inputs, values = tuple(weights), tuple(weights.values())
+        self._add(
+            Combine, site=site, number=number, fragment=fragment, inputs=inputs, weights=values, codec=codec
+        )  # fmt: skip
+        return name
+
+    def merge(
+        self,
+        from_version: int,
+        weights: dict[str, float],
+        staleness: int = 0,
+        codec: str = "fp32",
+        fragment: int = 0,
+    ) -> None:
         contributions = tuple(
             Contribution(snapshot=name, node=int(name.split("/")[1]), steps=1, weight=weight, staleness=staleness)
-            for name, weight in weights.items()
+            for name, weight in self._held(weights).items()
         )
         self._add(
             Merge,
-            writes=(global_value(0, from_version + 1),),
             scope="global",
             site=self.nodes[0],
             holders=self.nodes,
-            fragment=0,
+            fragment=fragment,
             from_version=from_version,
             to_version=from_version + 1,
             contributions=contributions,
+            inputs=tuple(weights),
+            input_weights=tuple(weights.values()),
             momentum="replicated",
-            codec="fp32",
+            codec=codec,
         )
 
     def adopt(
-        self, node: int, version: int, mode: AdoptMode = "replace", since: str | None = None, alpha: float = 1.0
+        self,
+        node: int,
+        version: int,
+        mode: AdoptMode = "replace",
+        since: str | None = None,
+        alpha: float = 1.0,
+        fragment: int = 0,
     ) -> None:
-        self._add(Adopt, node=node, fragment=0, version=version, since_snapshot=since, mode=mode, alpha=alpha)
+        base_version = self.adopted.get((node, fragment), 0)
+        self.adopted[node, fragment] = version
+        self._add(
+            Adopt,
+            node=node,
+            state=self._next_state(node),
+            fragment=fragment,
+            base_version=base_version,
+            version=version,
+            since_snapshot=since,
+            mode=mode,
+            alpha=alpha,
+        )
 
-    def evaluate(self, version: int, merged_steps: int = 0) -> None:
-        self._add(Evaluate, scope="global", version=version, merged_steps=merged_steps, merged_tokens=merged_steps)
+    def evaluate(self, *versions: int, merged_steps: int = 0) -> None:
+        """``versions`` of all fragments."""
+        self._add(Evaluate, scope="global", versions=versions, merged_steps=merged_steps, merged_tokens=merged_steps)
 
     def trace(self) -> Trace:
         return Trace(
             policy="by hand",
             fleet_nodes=self.nodes,
+            fragments=self.fragments,
+            versions=self._newest(),
             budget_steps=self.budget_steps,
             merged_steps=0,
             end_us=len(self.ops),
             step_us=1,
             tokens_per_step=1,
             message_bits=1,
+            state_bits=1,
             transfers=(),
             ops=tuple(self.ops),
             accounts=(),
         )
 
-    def _add(self, kind: type[Op], writes: tuple[str, ...] = (), **fields: object) -> None:
+    def _newest(self) -> tuple[int, ...]:
+        """The last version of each fragment."""
+        last = [0] * self.fragments
+        for op in self.ops:
+            if isinstance(op, SyncStep | Merge):
+                last[op.fragment if isinstance(op, Merge) else 0] = op.to_version
+        return tuple(last)
+
+    def _held(self, weights: dict[str, float]) -> dict[str, float]:
+        return {name: inner * weight for value, weight in weights.items() for name, inner in self.holds[value].items()}
+
+    def _next_state(self, node: int) -> int:
+        state = self.state.get(node, 0)
+        self.state[node] = state + 1
+        return state
+
+    def _add(self, kind: type[Op], **fields: object) -> None:
         op_id = len(self.ops)
-        self.ops.append(kind(id=op_id, start_us=op_id, end_us=op_id + 1, reads=(), writes=writes, **fields))
+        self.ops.append(kind(id=op_id, start_us=op_id, end_us=op_id + 1, **fields))
 
 
-def rounds_trace(nodes: tuple[int, ...], rounds: int, steps: int, mode: AdoptMode = "replace") -> Trace:
-    """Blocking rounds: all nodes step, send, merge with equal weights and adopt."""
-    build = TraceBuilder(nodes=nodes, budget_steps=rounds * steps)
+def rounds_trace(
+    nodes: tuple[int, ...], rounds: int, steps: int, mode: AdoptMode = "replace", fragments: int = 1
+) -> Trace:
+    """Blocking rounds: all nodes step, send all fragments, merge with equal weights and adopt."""
+    build = TraceBuilder(nodes=nodes, budget_steps=rounds * steps, fragments=fragments)
     for version in range(rounds):
         for node in nodes:
             build.step(node, steps)
-        names = [build.snapshot(node, version) for node in nodes]
-        build.merge(version, dict.fromkeys(names, 1 / len(nodes)))
-        for node, name in zip(nodes, names, strict=True):
-            build.adopt(node, version + 1, mode, name if mode == "keep" else None)
-        build.evaluate(version + 1, (version + 1) * steps * len(nodes))
+        for fragment in range(fragments):
+            names = [build.snapshot(node, version, fragment=fragment) for node in nodes]
+            build.merge(version, dict.fromkeys(names, 1 / len(nodes)), fragment=fragment)
+            for node, name in zip(nodes, names, strict=True):
+                build.adopt(node, version + 1, mode, name if mode == "keep" else None, fragment=fragment)
+        build.evaluate(*[version + 1] * fragments, merged_steps=(version + 1) * steps * len(nodes))
     return build.trace()
 
 
@@ -155,7 +225,7 @@ def everything_trace() -> Trace:
     build.step(7, 1)
     build.adopt(0, 1, "keep", a)
     build.adopt(7, 1, "keep", c)
-    build.evaluate(1, 5)
+    build.evaluate(1, merged_steps=5)
     build.step(3, 1)
     build.adopt(3, 1, "keep")  # the version overtakes its own snapshot, which is still under way
     build.step(3, 1)
@@ -166,7 +236,7 @@ def everything_trace() -> Trace:
     build.adopt(3, 2, "keep", late)
     build.adopt(2, 2)
     build.adopt(0, 2, "blend", alpha=0.25)
-    build.evaluate(2, 9)
+    build.evaluate(2, merged_steps=9)
     build.sync_step(2, 2)
     for node in build.nodes:
         build.adopt(node, 3, "keep" if node == 7 else "replace")
@@ -174,7 +244,51 @@ def everything_trace() -> Trace:
     names = [build.snapshot(node, 3) for node in build.nodes]
     build.sync_step(1, 3, group=(2, 7))
     build.merge(4, {name: 0.1 * (k + 1) for k, name in enumerate(names)})
-    build.evaluate(5, 20)
+    build.evaluate(5, merged_steps=20)
+    return build.trace()
+
+
+def streaming_trace() -> Trace:
+    """Two fragments whose rounds overlap; sums of snapshots and of sums, rounded on the way, one of weight zero and one
+    that is never merged; keep, blend and replace; a merge of nothing."""
+    build = TraceBuilder(nodes=(0, 2, 3, 7), budget_steps=20, fragments=2)
+    build.evaluate(0, 0)
+    for node in build.nodes:
+        build.step(node, 1 + node % 3)
+    a, b, c, d = (build.snapshot(node, 0, "bf16") for node in build.nodes)
+    far = build.combine(3, {c: 2.0, d: 3.0}, "bf16")
+    build.step(2, 1)
+    x, y = (build.snapshot(node, 0, "bf16", fragment=1) for node in (2, 7))
+    near = build.combine(0, {far: 1.0, b: 1.0}, "bf16")
+    build.step(7, 1)
+    pair = build.combine(2, {x: 1.0, y: 2.0}, fragment=1)
+    build.merge(0, {near: 0.125, a: 0.25}, codec="bf16")
+    build.step(3, 2)
+    z = build.snapshot(3, 0, "bf16", fragment=1)
+    build.adopt(2, 1, "keep", b)  # its snapshot of the other fragment is under way
+    build.adopt(7, 1, "blend", alpha=0.5)
+    build.adopt(3, 1, "keep", c)
+    build.step(7, 1)
+    late = build.snapshot(7, 1)
+    build.merge(0, {pair: 0.25, z: 0.25}, fragment=1)
+    build.evaluate(1, 1, merged_steps=6)
+    build.adopt(2, 1, "keep", x, fragment=1)
+    build.adopt(7, 1, "keep", y, fragment=1)  # its snapshot of the first fragment is under way
+    build.adopt(0, 1, "keep", fragment=1)
+    build.step(0, 1)
+    build.merge(1, {}, fragment=1)
+    w = build.snapshot(0, 0)
+    nothing = build.combine(0, {w: 0.0})
+    build.combine(3, {build.snapshot(2, 1): 1.0, build.snapshot(3, 1): 1.0})
+    build.merge(1, {late: 1.0, nothing: 1.0}, staleness=1)
+    build.adopt(7, 2, "keep", late)
+    build.adopt(0, 2)
+    build.adopt(2, 2, "keep", fragment=1)
+    build.step(2, 1)
+    build.step(7, 1)
+    s, t = (build.snapshot(node, 2, fragment=1) for node in (0, 2))
+    build.merge(2, {build.combine(2, {s: 1.0, t: 1.0}, fragment=1): 0.5}, codec="bf16", fragment=1)
+    build.evaluate(2, 3, merged_steps=12)
     return build.trace()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from orbital_train.errors import InputError
 from orbital_train.windows import columns
-from orbital_train.windows.columns import Columns, Types, read_columns, write_columns, write_parts
+from orbital_train.windows.columns import Columns, Types, read_columns, rows_from_the_last, write_columns, write_parts
 
 TYPES: Types = {"node": np.int64, "t_s": np.float64}
 SOME: Columns = {"node": np.array([3, 1, 2]), "t_s": np.array([0.1 + 0.2, np.inf, -0.0])}
@@ -120,3 +120,12 @@ def test_what_breaks_off_leaves_the_old_file_and_nothing_else(file: Path) -> Non
         write_parts(file, "tests", breaking(), TYPES)
     assert file.read_bytes() == before
     assert [path.name for path in file.parent.iterdir()] == ["some.parquet"]
+
+
+def test_parts_are_read_from_the_last_row_to_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns, "_ROWS", 2)
+    parts: list[Columns] = [{"node": np.arange(n, n + 3), "t_s": np.arange(3.0)} for n in (0, 3)]
+    write_parts(tmp_path / "parts", "tests", parts, TYPES)
+    found = list(rows_from_the_last(tmp_path / "parts", ("node",)))
+    assert [rows["node"].tolist() for rows in found] == [[5], [4, 3], [2], [1, 0]]
+    assert {name for rows in found for name in rows} == {"node"}

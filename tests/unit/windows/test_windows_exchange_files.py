@@ -46,6 +46,12 @@ def test_what_the_texts_do_not_carry_gets_the_stated_values() -> None:
     assert plan.kind.tolist() == [LinkKind.ISL] * 3 + [LinkKind.GROUND, LinkKind.ISL]
 
 
+def test_a_contact_between_two_sites_lies_on_the_ground() -> None:
+    rows = [Listed(f"line {k}", *row, 0, 9, 1e9, 1.0) for k, row in enumerate([(1, 2), (2, 3), (3, 4), (4, 3)])]
+    plan = listed_plan(Path("p.ion"), rows, NODES, 2, 100.0)
+    assert plan.kind.tolist() == [LinkKind.ISL, LinkKind.GROUND, LinkKind.TERRESTRIAL, LinkKind.TERRESTRIAL]
+
+
 def test_contacts_are_cut_to_the_horizon() -> None:
     plan = listed((1, 2, -10, 5), (2, 1, 90, 120), (1, 3, 100, 120), (3, 1, -9, 0), (3, 3, 0, 9))
     assert plan.source.tolist() == [0, 1]

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orbital_train.windows.intervals import merged, of_tracks, renamed, repeated, spans, subtract
+from orbital_train.windows.intervals import merged, of_tracks, renamed, spans, subtract
 from orbital_train.windows.search import Windows
 
 
@@ -58,10 +58,9 @@ def test_spans_are_ragged_ranges() -> None:
     assert (row.tolist(), k.tolist()) == ([0, 0, 2, 2, 2], [3, 4, 7, 8, 9])
 
 
-def test_tracks_are_picked_renamed_repeated_and_merged() -> None:
+def test_tracks_are_picked_renamed_and_merged() -> None:
     of = windows((0, 0, 1), (2, 5, 6), (2, 8, 9))
     assert rows(of_tracks(of, np.array([2, 1, 2]))) == [(0, 5, 6), (0, 8, 9), (2, 5, 6), (2, 8, 9)]
     assert rows(renamed(of, np.array([7, 0, 3]))) == [(3, 5, 6), (3, 8, 9), (7, 0, 1)]
-    assert rows(repeated(np.array([1.0]), np.array([2.0]), np.array([4, 6]))) == [(4, 1, 2), (6, 1, 2)]
     assert rows(merged([windows((3, 0, 1)), of])) == [(0, 0, 1), (2, 5, 6), (2, 8, 9), (3, 0, 1)]
     assert len(merged([])) == 0

@@ -7,7 +7,6 @@ import pytest
 
 from orbital_train.orbit.ephemeris import Ephemeris, GroundSite, Sgp4Ephemeris, SiteEphemeris, joined
 from orbital_train.orbit.fleet import Fleet, WalkerSpec, build_fleet
-from orbital_train.windows.clouds import cloudy_spells
 from orbital_train.windows.links import LinkSpec, Opportunities
 from orbital_train.windows.sites import SiteLinkSpec
 from tests.sampled import contact_plan, opportunities
@@ -16,7 +15,6 @@ START = datetime(2026, 3, 20, tzinfo=UTC)
 SITES = (GroundSite("madrid", 40.43, -4.25), GroundSite("kiruna", 67.86, 20.2), GroundSite("quito", -0.2, -78.5))
 HORIZON_S = 2 * 86400.0
 RADIO = SiteLinkSpec(medium="radio", mask_deg=10.0, down_bps=3e9, up_bps=1e8)
-CLOUDY = SiteLinkSpec(mask_deg=20.0, down_bps=1e10, up_bps=1e10, cloud_fraction=0.4, mean_cloudy_s=7200.0)
 
 
 def fleet() -> Fleet:
@@ -67,40 +65,3 @@ def test_ground_relay_has_ground_links_only() -> None:
     plan = contact_plan(fleet(), nodes(), SITES, link_spec(), 40_000.0)
     assert len(plan) > 50
     assert ((plan.source >= 16) != (plan.dest >= 16)).all()
-
-
-def test_clouds_cut_passes_of_their_own_site_only() -> None:
-    clear, cloudy = found(link_spec()), found(link_spec(madrid=CLOUDY))
-    spells = cloudy_spells("madrid", 0.4, 7200.0, 0, HORIZON_S)
-    assert len(cloudy) != len(clear)
-
-    def rows(of: Opportunities, site: int) -> list[tuple[int, float, float]]:
-        own = of.b == site
-        return list(zip(of.a[own].tolist(), of.start_s[own].tolist(), of.end_s[own].tolist(), strict=True))
-
-    assert rows(cloudy, 17) == rows(clear, 17)
-    assert rows(cloudy, 18) == rows(clear, 18)
-    expected = 0.0
-    for _, start_s, end_s in rows(clear, 16):
-        dark_s = np.maximum(np.minimum(spells[1], end_s) - np.maximum(spells[0], start_s), 0.0).sum()
-        expected += end_s - start_s - dark_s
-    left = rows(cloudy, 16)
-    assert sum(end_s - start_s for _, start_s, end_s in left) == pytest.approx(expected, abs=1e-3)
-    for _, start_s, end_s in left:
-        assert not ((spells[0] < end_s - 1e-6) & (spells[1] > start_s + 1e-6)).any()
-
-
-def test_another_site_changes_no_clouds() -> None:
-    own = {"madrid": CLOUDY, "quito": CLOUDY}
-    alone = found(link_spec(**own), SITES[:1])
-    among = found(link_spec(**own), (SITES[2], SITES[0]))
-    assert alone.start_s[alone.b == 16].tolist() == among.start_s[among.b == 17].tolist()
-
-
-def test_acquisition_is_paid_again_after_a_cloud() -> None:
-    spec = link_spec(**{site.name: CLOUDY for site in SITES})
-    plan = contact_plan(fleet(), nodes(), SITES, spec, HORIZON_S)
-    _, ends_s = cloudy_spells("kiruna", 0.4, 7200.0, 0, HORIZON_S)
-    after = np.isin(plan.acquire_start_s, ends_s) & (plan.dest == 17)
-    assert after.any()
-    assert (plan.start_s[after] - plan.acquire_start_s[after]) == pytest.approx(30.0)

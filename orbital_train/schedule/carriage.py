@@ -1,0 +1,309 @@
+"""How messages travel in a simulation: outer gradients to their sites, results to the nodes, and again where they fail.
+
+A message is in the care of the node that sends it until its receiver has acknowledged it. One that was lost is missed
+when the acknowledgement does not come, a light time after it should have arrived: then it is sent again, by another way
+where there is one; the link that failed is left alone for a while.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from orbital_train.schedule import known
+from orbital_train.schedule.copies import Gathering, OuterGradient, Parcel
+from orbital_train.schedule.known import Key
+from orbital_train.schedule.network import Hop
+from orbital_train.schedule.routes import earliest_arrivals
+from orbital_train.schedule.trace import result_value, state_value
+from orbital_train.schedule.world import ARRIVE, CATCH_UP, LEAVE, MISSED, RESULT, RETRY, SNAPSHOT, World
+
+PATIENCE_US = 60_000_000  # before a link that failed, or a node that could not be reached, is tried again
+LONGEST_PATIENCE_US = 3_600_000_000  # with a link that fails again and again: it doubles each time
+
+
+class Carriage(World):
+    """Gatherings and deliveries."""
+
+    # -- gatherings ---
+
+    def _send(self, key: Key, node: int, fragment: int, site: int) -> None:
+        legs: tuple[Hop, ...] | None = ()
+        if node != site:
+            legs = earliest_arrivals(
+                self.network, self.bookings, {node: self.now_us}, self.fragment_bits, (site,), self.down
+            ).route(site)
+        gathering = self._open(known.Gather(key, fragment, site, ((node, self.now_us),), legs or ()))
+        self._take_snapshot(node, gathering)
+
+    def _gather(self, plan: known.Gather) -> None:
+        gathering = self._open(plan)
+        for node, at_us in plan.snapshots:
+            self._push(at_us, SNAPSHOT, node, gathering)
+
+    def _open(self, plan: known.Gather) -> Gathering:
+        assert plan.key not in self._gatherings, "a key names one gathering at a time"
+        coming = {node for node, _ in plan.snapshots}
+        gathering = Gathering(plan.key, plan.fragment, plan.site, plan.legs, coming)
+        self._gatherings[plan.key] = gathering
+        self._set_out(gathering, plan.legs)
+        return gathering
+
+    def _set_out(self, gathering: Gathering, legs: Sequence[Hop]) -> None:
+        self._book(legs)
+        for order, hop in enumerate(legs):
+            gathering.leaving[hop.source] = gathering.leaving.get(hop.source, 0) + 1
+            self._push(hop.start_us, LEAVE, order, (gathering, hop))
+
+    def _cancel(self, key: Key) -> None:
+        gathering = self._gatherings.pop(key)
+        assert not gathering.begun, "what was taken is on its way"
+        gathering.open, gathering.cancelled = False, True
+        self._unbook(gathering.legs)
+
+    def _discard(self, key: Key) -> None:
+        """Refuse what has not been merged of a gathering, wherever it is."""
+        gathering = self._gatherings.pop(key)
+        gathering.open = False
+        for gradient in gathering.taken:
+            copy = self._copies[gradient.node][gathering.fragment]
+            if copy.under_way is gradient:
+                copy.under_way = None
+
+    def _take_snapshot(self, node: int, gathering: Gathering) -> None:
+        """Take the outer gradient of a node; it leaves with the node's next leg."""
+        if not gathering.open or self._is_out(node):
+            return
+        fragment = gathering.fragment
+        state, copy = self._at_now(node), self._copies[node][fragment]
+        if copy.under_way is not None or copy.merged_in is not None:
+            assert copy.under_way is None or self.scenario.faults, "it has one outer gradient of a fragment under way"
+            assert self.scenario.faults, "the progress in its last outer gradient must be adopted first"
+            return  # the result that holds it was lost on its way
+        self._record_steps(node)
+        steps = state.steps - copy.merged_steps
+        value = self._recorder.snapshot(node, self.now_us, fragment, copy.base_version, steps)
+        copy.under_way = OuterGradient(value, node, fragment, copy.base_version, state.steps, steps)
+        gathering.begun = True
+        gathering.taken.append(copy.under_way)
+        self._tell(known.SnapshotTaken(node, fragment))
+        self._arrive(node, gathering, Parcel(value, (copy.under_way,)))
+
+    def _leave(self, gathering: Gathering, hop: Hop) -> None:
+        """Send all that a node has of a gathering along its leg, added up."""
+        if gathering.cancelled:
+            return
+        gathering.leaving[hop.source] -= 1
+        parcels = gathering.at.pop(hop.source, []) if gathering.open else []
+        if not parcels:
+            self._unbook((hop,))
+            return
+        parcel = self._added_up(hop.source, gathering.fragment, parcels)
+        if self._pass_on(hop, parcel.value):
+            self._push(hop.arrival_us, ARRIVE, hop.dest, (gathering, parcel))
+        else:
+            self._push(_missed_us(hop), MISSED, hop.source, (hop, self._lives[hop.source], gathering, parcel))
+
+    def _added_up(self, node: int, fragment: int, parcels: list[Parcel]) -> Parcel:
+        """One parcel of all."""
+        if len(parcels) == 1:
+            return parcels[0]
+        holds = tuple(gradient for p in parcels for gradient in p.holds)
+        weights = tuple(self._weight(p.holds[0]) if len(p.holds) == 1 else 1.0 for p in parcels)
+        inputs = tuple(p.value for p in parcels)
+        return Parcel(self._recorder.combine(self.now_us, node, fragment, inputs, weights), holds)
+
+    def _arrive(self, node: int, gathering: Gathering, parcel: Parcel) -> None:
+        if not gathering.open:
+            return
+        gathering.at.setdefault(node, []).append(parcel)
+        if node == gathering.site:
+            gathering.coming.difference_update(gradient.node for gradient in parcel.holds)
+            if not gathering.coming:
+                self._tell(known.Gathered(gathering.key))
+        elif not gathering.leaving.get(node):
+            self._forward(node, gathering)  # it comes after all that it should have gone along with
+
+    def _miss(self, hop: Hop, life: int, gathering: Gathering | None, parcel: Parcel | None) -> None:
+        """An acknowledgement has not come. What it was for is sent again, unless the sender has lost it since."""
+        self._leave_alone(hop)
+        if gathering is not None and parcel is not None:
+            self._retry(hop.source, life, gathering, parcel)
+
+    def _leave_alone(self, hop: Hop) -> None:
+        """Do not use a link for a while on which a message was lost that was sent since it was last left alone."""
+        ends = frozenset({hop.source, hop.dest})
+        last_us, since_us = self._patience_us.get(ends, (PATIENCE_US // 2, 0))
+        if hop.start_us < since_us:
+            return
+        patience_us = min(2 * last_us, LONGEST_PATIENCE_US)
+        self._patience_us[ends] = patience_us, self.now_us
+        for a, b in ((hop.source, hop.dest), (hop.dest, hop.source)):
+            if b in self.network.out[a]:
+                self.bookings.block(self.network.out[a][b], self.now_us, self.now_us + patience_us)
+
+    def _retry(self, node: int, life: int, gathering: Gathering, parcel: Parcel) -> None:
+        if gathering.open and life == self._lives[node]:
+            gathering.at.setdefault(node, []).append(parcel)
+            if not gathering.leaving.get(node):
+                self._forward(node, gathering)
+
+    def _forward(self, node: int, gathering: Gathering) -> None:
+        """Send what a node has of a gathering to the site by the way that is best now."""
+        found = earliest_arrivals(
+            self.network, self.bookings, {node: self.now_us}, self.fragment_bits, (gathering.site,), self.down
+        )
+        route = found.route(gathering.site)
+        if route:
+            self._set_out(gathering, route)
+        elif self.now_us + PATIENCE_US < self.horizon_us:
+            for parcel in gathering.at.pop(node):
+                self._push(self.now_us + PATIENCE_US, RETRY, node, (self._lives[node], gathering, parcel))
+
+    def _weight(self, gradient: OuterGradient) -> float:
+        """Of an outer gradient in a sum, not normalised; one without any step has no weight."""
+        return float(gradient.steps if self.policy.weights == "tokens" else min(1, gradient.steps))
+
+    # -- deliveries ---
+
+    def _spread_update(self, site: int, fragment: int, version: int) -> None:
+        """Send the averaged outer gradient to all holders; each has the version when it has all before."""
+        up = [node for node in self.holders if node not in self.down] if self.down else self.holders
+        self._deliver(fragment, version, {site: self.now_us}, up, whole=False)
+
+    def _spread_state(self, site: int, fragment: int, version: int, nodes: Iterable[int]) -> None:
+        """Send the version's parameters to nodes that do not hold the global model."""
+        others = tuple(node for node in nodes if node not in self._holding)
+        if others:
+            self._deliver(fragment, version, {site: self.now_us}, others, whole=True)
+
+    def _deliver(
+        self, fragment: int, version: int, sources: dict[int, int], nodes: Sequence[int], *, whole: bool
+    ) -> None:
+        """Send a version, or what makes it of the one before, along the tree of earliest arrivals."""
+        made, before = (
+            self._versions[fragment][version],
+            self._versions[fragment][self._versions[fragment][version].parent],
+        )
+        bits = self.scenario.workload.fragment_state_bits if whole else self.fragment_bits
+        value = (state_value if whole else result_value)(fragment, version)
+        arrival_us, lost = self._send_to(sources, nodes, bits, value)
+        for node in nodes:
+            if node in arrival_us and (whole or node in before.complete_us):
+                made.complete_us[node] = max(arrival_us[node], 0 if whole else before.complete_us[node])
+            if node in arrival_us and node not in lost:
+                made.coming += 1
+                self._push(arrival_us[node], RESULT, node, (fragment, version, whole, self._lives[node]))
+            elif self.scenario.faults:
+                self._ask(node, fragment, lost.get(node, self.now_us + PATIENCE_US))
+
+    def _send_to(
+        self, sources: dict[int, int], nodes: Sequence[int], bits: int, value: str
+    ) -> tuple[dict[int, int], dict[int, int]]:
+        """Send a value; when it should arrive at each node that can be reached, and when its loss is missed."""
+        if set(nodes) <= sources.keys():
+            return {node: sources[node] for node in nodes}, {}
+        found = earliest_arrivals(
+            self.network, self.bookings, sources, bits, avoid=self.down.difference(self._unready, nodes)
+        )
+        hops = _branches(found.hop_into, nodes)
+        self._book(hops)
+        lost: dict[int, int] = {}
+        for hop in hops:
+            if hop.source in lost:
+                lost[hop.dest] = lost[hop.source]
+                self._unbook((hop,))
+            elif not self._pass_on(hop, value):
+                lost[hop.dest] = _missed_us(hop)
+                self._push(lost[hop.dest], MISSED, hop.source, (hop, 0, None, None))
+        return found.arrival_us, lost
+
+    def _pass_on(self, hop: Hop, value: str) -> bool:
+        """Send a message over one hop; whether it gets there."""
+        cut_us = self._faults.cut_us(hop)
+        stops_us = cut_us if cut_us is not None and self._faults.is_down(hop.source, cut_us) else None
+        self._recorder.sent(hop, value, lost=cut_us is not None, until_us=stops_us)
+        if cut_us is None:
+            self._patience_us.pop(frozenset({hop.source, hop.dest}), None)
+        return cut_us is None
+
+    def _receive(self, node: int, fragment: int, version: int, whole: bool, life: int) -> None:
+        made = self._versions[fragment][version]
+        made.coming -= 1
+        if life != self._lives[node]:
+            return  # it was on its way to a node that has failed and come back since
+        if whole:
+            made.has_us[node] = self.now_us
+        else:
+            made.update_us[node] = self.now_us
+            self._apply_updates(node, fragment, version)
+        if node in self._copies:
+            self._adopt_newest(node, fragment)
+
+    def _apply_updates(self, node: int, fragment: int, since: int) -> None:
+        """Make every version from one on of which a holder now has all that it needs."""
+        versions = self._versions[fragment]
+        for made in versions[since:]:
+            if node in made.update_us and node in versions[made.parent].has_us:
+                made.has_us.setdefault(node, self.now_us)
+
+    def _ask(self, node: int, fragment: int, at_us: int) -> None:
+        """Let a node ask for what it misses, once."""
+        if node in self._copies and not self._copies[node][fragment].catching_up:
+            self._copies[node][fragment].catching_up = True
+            self._push(max(at_us, self.now_us), CATCH_UP, node, fragment)
+
+    def _catch_up(self, node: int, fragment: int) -> None:
+        """Send a node the versions that it misses, from whoever has them."""
+        copy, versions = self._copies[node][fragment], self._versions[fragment]
+        copy.catching_up = False
+        if self._is_out(node):
+            return  # it asks again when it is back
+        whole = node not in self._holding
+        for version in self._missing(node, fragment):
+            having = versions[version].has_us if whole else versions[version].update_us
+            sources = {i: self.now_us for i in having if not self._is_out(i)}
+            if not having:
+                self._start_anew(node)
+                return
+            if sources:
+                self._deliver(fragment, version, sources, (node,), whole=whole)
+            else:
+                self._ask(node, fragment, self.now_us + PATIENCE_US)
+
+    def _missing(self, node: int, fragment: int) -> list[int]:
+        """Versions that a node needs and was not sent, oldest first; only the newest where it holds no model."""
+        copy, version = self._copies[node][fragment], self._heads[fragment]
+        if node not in self._holding:
+            waits = copy.merged_in is not None and copy.applied < copy.merged_in
+            return [version] if waits else []
+        chain = []
+        while version > copy.applied:
+            if node not in self._versions[fragment][version].update_us:
+                chain.append(version)
+            version = self._versions[fragment][version].parent
+        return chain[::-1]
+
+    def _adopt_newest(self, node: int, fragment: int) -> None:
+        raise NotImplementedError
+
+    def _start_anew(self, node: int) -> None:
+        raise NotImplementedError
+
+
+def _missed_us(hop: Hop) -> int:
+    """When the sender of a lost message misses the acknowledgement."""
+    return hop.arrival_us + (hop.arrival_us - hop.end_us)
+
+
+def _branches(hop_into: dict[int, Hop], nodes: Sequence[int]) -> list[Hop]:
+    """The hops of a tree that lead to these nodes, by start; a hop comes after the one that it goes on from."""
+    seen: set[int] = set()
+    hops: list[Hop] = []
+    for node in nodes:
+        path: list[Hop] = []
+        while node in hop_into and node not in seen:
+            seen.add(node)
+            path.append(hop_into[node])
+            node = hop_into[node].source
+        hops += reversed(path)
+    return sorted(hops, key=lambda hop: hop.start_us)

@@ -1,0 +1,124 @@
+"""Lookups in a fault plan: whether a node is down at a moment, and whether a message gets through."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Hashable, Iterable
+from typing import TypeVar
+
+import numpy as np
+
+from orbital_train.schedule.faults import FaultPlan
+from orbital_train.schedule.network import Hop, Piece
+from orbital_train.windows.plan import ContactPlan
+
+NEVER_US = 1 << 62  # after everything
+
+K = TypeVar("K", bound=Hashable)
+
+
+class FaultTimes:
+    """The faults of a plan by node and by link, for the contacts of a scenario. Immutable."""
+
+    def __init__(self, plan: FaultPlan, contacts: ContactPlan) -> None:
+        outages = [(o.node, o.start_us, NEVER_US if o.end_us is None else o.end_us, o) for o in plan.outages]
+        self._down = _stretches((node, start, end) for node, start, end, _ in outages)
+        self._losing = _stretches((node, start, end) for node, start, end, o in outages if o.loses_state)
+        self._link = _stretches(((o.a, o.b), o.start_us, o.end_us) for o in plan.link_outages if o.b is not None)
+        self._links_of = _stretches((o.a, o.start_us, o.end_us) for o in plan.link_outages if o.b is None)
+        self._owlt_us = np.ceil(contacts.owlt_s * 1e6).astype(np.int64)
+        self._factors = _factors(plan)
+
+    def is_down(self, node: int, at_us: int) -> bool:
+        """Whether a node is down at a moment; not at the moment in which its outage ends."""
+        down = self._down.get(node)
+        return down is not None and down.first_us(at_us, at_us + 1) is not None
+
+    def factors(self, node: int) -> tuple[tuple[int, float], ...]:
+        """How many times as long a node's steps take, as (since_us, factor) by time; once before the first."""
+        return self._factors.get(node, ())
+
+    def cut_us(self, hop: Hop) -> int | None:
+        """The first moment at which something of a message is lost; None if it gets through.
+
+        It is lost where its source is down or its link is out while a part is sent, ``[start_us, end_us)``, or its
+        destination is down while a part is heard: one light time later, rounded up to a microsecond, the moment of
+        arrival included. A part that takes no time counts at its moment. A message in several parts is also lost where
+        either end loses its state between the first and the last of them; a node that is down between parts and keeps
+        its state goes on with the next. What is under way when its link or its source fails is still heard.
+        """
+        source, dest = hop.source, hop.dest
+        link = (source, dest) if source < dest else (dest, source)
+        sending = (self._down.get(source), self._link.get(link), self._links_of.get(source), self._links_of.get(dest))
+        failing = [stretches for stretches in sending if stretches is not None]
+        down = self._down.get(dest)
+        if not failing and down is None:
+            return None
+        moments = [
+            stretches.first_us(piece.start_us, max(piece.end_us, piece.start_us + 1))
+            for stretches in failing
+            for piece in hop.pieces
+        ]
+        if down is not None:
+            heard = [self._heard_us(piece) for piece in hop.pieces]
+            moments += [down.first_us(start_us, end_us + 1) for start_us, end_us in heard]
+        moments += self._losses_between(hop)
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def _losses_between(self, hop: Hop) -> list[int | None]:
+        """When either end loses what it holds of a message that is not through yet."""
+        first, last = hop.pieces[0], hop.pieces[-1]
+        losing, gathering = self._losing.get(hop.source), self._losing.get(hop.dest)
+        at_source = losing.first_us(first.start_us, last.start_us) if losing else None
+        at_dest = gathering.first_us(self._heard_us(first)[0], self._heard_us(last)[0]) if gathering else None
+        return [at_source, at_dest]
+
+    def _heard_us(self, piece: Piece) -> tuple[int, int]:
+        owlt_us = int(self._owlt_us[piece.contact])
+        return piece.start_us + owlt_us, piece.end_us + owlt_us
+
+
+class _Stretches:
+    """Stretches of time by start; they do not overlap."""
+
+    def __init__(self, stretches: Iterable[tuple[int, int]]) -> None:
+        self._starts_us: list[int] = []
+        self._ends_us: list[int] = []
+        for start_us, end_us in stretches:
+            if self._ends_us and start_us <= self._ends_us[-1]:
+                self._ends_us[-1] = max(self._ends_us[-1], end_us)
+            else:
+                self._starts_us.append(start_us)
+                self._ends_us.append(end_us)
+
+    def first_us(self, from_us: int, to_us: int) -> int | None:
+        """The first moment of ``[from_us, to_us)`` that is in any of them."""
+        k = bisect_right(self._ends_us, from_us)
+        if k < len(self._ends_us) and self._starts_us[k] < to_us:
+            return max(self._starts_us[k], from_us)
+        return None
+
+
+def _stretches(rows: Iterable[tuple[K, int, int]]) -> dict[K, _Stretches]:
+    """(what, start, end), by start, to the stretches of each; what overlaps or touches becomes one."""
+    own: dict[K, list[tuple[int, int]]] = defaultdict(list)
+    for what, start_us, end_us in rows:
+        own[what].append((start_us, end_us))
+    return {what: _Stretches(stretches) for what, stretches in own.items()}
+
+
+def _factors(plan: FaultPlan) -> dict[int, tuple[tuple[int, float], ...]]:
+    """At every start and end of a slow-down, the largest factor that holds from then on; repeated ones are left out."""
+    of_node = defaultdict(list)
+    for slow in plan.slow_downs:
+        of_node[slow.node].append(slow)
+    factors = {}
+    for node, own in of_node.items():
+        changes: list[tuple[int, float]] = []
+        for at_us in sorted({edge for slow in own for edge in (slow.start_us, slow.end_us)}):
+            factor = max((s.factor for s in own if s.start_us <= at_us < s.end_us), default=1.0)
+            if factor != (changes[-1][1] if changes else 1.0):
+                changes.append((at_us, factor))
+        factors[node] = tuple(changes)
+    return factors

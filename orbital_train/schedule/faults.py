@@ -1,0 +1,163 @@
+"""The fault plan: what fails when. A simulation is given all of it, a policy only what it can have heard of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outage:
+    """A node is down in ``[start_us, end_us)``: it neither trains nor sends nor hears.
+
+    Causes: ``reset``; ``loss``, for ever; ``late``, from 0 on: the node joins when it ends; ``listed`` in the recipe.
+    """
+
+    node: int
+    start_us: int
+    end_us: int | None  # None: for ever
+    loses_state: bool  # what is in its on-board store is lost too
+    cause: str
+
+    def __post_init__(self) -> None:
+        assert 0 <= self.start_us < _end(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkOutage:
+    """Two nodes cannot send to each other in ``[start_us, end_us)``, in either direction.
+
+    Causes: ``link``; ``acquisition``, one that was missed; ``cloud`` over a ground site; ``listed`` in the recipe.
+    """
+
+    a: int
+    b: int | None  # None: all links of ``a``
+    start_us: int
+    end_us: int
+    cause: str
+
+    def __post_init__(self) -> None:
+        assert 0 <= self.start_us < self.end_us
+        assert self.a != self.b
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlowDown:
+    """Inner steps of a node take ``factor`` times as long in ``[start_us, end_us)``, as of a chip that is too hot."""
+
+    node: int
+    start_us: int
+    end_us: int
+    factor: float
+
+    def __post_init__(self) -> None:
+        assert 0 <= self.start_us < self.end_us
+        assert self.factor >= 1
+
+
+Fault = Outage | LinkOutage | SlowDown
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultPlan:
+    """All faults of a scenario, by start; plans of the same faults are equal, in whatever order these were given.
+
+    Outages of a node that overlap or touch become one, with the cause of the first. Where only the later one loses the
+    node's state they become two that touch, so that the state is lost when that one begins and not before. So a fault
+    that is added later changes nothing of the plan before its start. Other faults may overlap: a link is out while any
+    of its outages says so, and the largest of a node's factors counts.
+    """
+
+    outages: tuple[Outage, ...] = ()
+    link_outages: tuple[LinkOutage, ...] = ()
+    slow_downs: tuple[SlowDown, ...] = ()
+
+    def __post_init__(self) -> None:
+        links = sorted({_by_lower_node(o) for o in self.link_outages}, key=_link_order)
+        slow = sorted(set(self.slow_downs), key=lambda s: (s.start_us, s.node, s.end_us, s.factor))
+        object.__setattr__(self, "outages", _disjoint(self.outages))
+        object.__setattr__(self, "link_outages", tuple(links))
+        object.__setattr__(self, "slow_downs", tuple(slow))
+
+    def __bool__(self) -> bool:
+        """Whether anything fails."""
+        return bool(self.outages or self.link_outages or self.slow_downs)
+
+    def with_fault(self, fault: Fault) -> FaultPlan:
+        """The same plan and one more fault."""
+        match fault:
+            case Outage():
+                return replace(self, outages=(*self.outages, fault))
+            case LinkOutage():
+                return replace(self, link_outages=(*self.link_outages, fault))
+            case SlowDown():
+                return replace(self, slow_downs=(*self.slow_downs, fault))
+
+    def text(self) -> str:
+        """JSON lines: a header, then one fault a line. Same plan, same text."""
+        rows: list[dict[str, Any]] = [{"faults": 1}]
+        rows += [{"outage": vars(outage)} for outage in self.outages]
+        rows += [{"link_outage": vars(outage)} for outage in self.link_outages]
+        rows += [{"slow_down": vars(slow_down)} for slow_down in self.slow_downs]
+        return "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
+
+    def digest(self) -> str:
+        """SHA-256 of :meth:`text`."""
+        return hashlib.sha256(self.text().encode()).hexdigest()
+
+    def write(self, path: Path) -> None:
+        """Write :meth:`text`; exact."""
+        path.write_text(self.text(), encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> FaultPlan:
+        """Read what :meth:`write` wrote."""
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[1:]]
+        return cls(
+            outages=tuple(Outage(**row["outage"]) for row in rows if "outage" in row),
+            link_outages=tuple(LinkOutage(**row["link_outage"]) for row in rows if "link_outage" in row),
+            slow_downs=tuple(SlowDown(**row["slow_down"]) for row in rows if "slow_down" in row),
+        )
+
+
+def _end(outage: Outage) -> float:
+    return math.inf if outage.end_us is None else outage.end_us
+
+
+def _by_lower_node(outage: LinkOutage) -> LinkOutage:
+    if outage.b is None or outage.a < outage.b:
+        return outage
+    return replace(outage, a=outage.b, b=outage.a)
+
+
+def _link_order(outage: LinkOutage) -> tuple[int, int, int, int, str]:
+    return outage.start_us, outage.a, -1 if outage.b is None else outage.b, outage.end_us, outage.cause
+
+
+def _disjoint(outages: Iterable[Outage]) -> tuple[Outage, ...]:
+    """Outages by start, none of a node within another."""
+    of_node: dict[int, list[Outage]] = defaultdict(list)
+    for outage in sorted(outages, key=lambda o: (o.start_us, not o.loses_state, o.cause, _end(o))):
+        own = of_node[outage.node]
+        if own and outage.start_us <= _end(own[-1]):
+            own[-1:] = _joined(own[-1], outage)
+        else:
+            own.append(outage)
+    return tuple(sorted((o for own in of_node.values() for o in own), key=lambda o: (o.start_us, o.node)))
+
+
+def _joined(first: Outage, later: Outage) -> list[Outage]:
+    """Two outages of a node that overlap or touch."""
+    end_us = max(first, later, key=_end).end_us
+    if first.loses_state or not later.loses_state:
+        return [replace(first, end_us=end_us)]
+    return [replace(first, end_us=later.start_us), replace(later, end_us=end_us)]
+
+
+NO_FAULTS = FaultPlan()

@@ -1,0 +1,46 @@
+"""Plans for bringing many outer gradients to one site as one: sums are formed wherever messages meet.
+
+A tree of latest departures towards the site is a plan of that kind: whatever reaches a node by its own latest departure
+goes on in the node's one message. Each contact of the tree therefore carries one message, however many contribute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from orbital_train.schedule.network import Hop
+from orbital_train.schedule.routes import Departures
+
+
+def gather_by(
+    departures: Departures, site: int, deadline_us: int, nodes: Iterable[int]
+) -> tuple[tuple[tuple[int, int], ...], tuple[Hop, ...]]:
+    """When each of these nodes takes its outer gradient, and the legs by which the sum gets to the site in time.
+
+    Args:
+        departures: latest departures for arrival at ``site`` by ``deadline_us``.
+        site: where the outer gradients meet.
+        deadline_us: when; the site's own is taken then.
+        nodes: whose; all can leave in time.
+    """
+    snapshots, legs = [], {}
+    for node in nodes:
+        snapshots.append((node, deadline_us if node == site else departures.leave_us[node]))
+        while node != site and node not in legs:
+            legs[node] = departures.hop_from[node]
+            node = legs[node].dest
+    depth: dict[int, int] = {site: 0}
+    for node in legs:
+        _depth(node, legs, depth)
+    # Messages that take no time leave at the same moment: those from farther away go first.
+    order = sorted(legs, key=lambda node: (legs[node].start_us, -depth[node], node))
+    return tuple(snapshots), tuple(legs[node] for node in order)
+
+
+def _depth(node: int, legs: dict[int, Hop], depth: dict[int, int]) -> None:
+    """Note how many legs a node is from the site."""
+    path = []
+    while node not in depth:
+        path.append(node)
+        node = legs[node].dest
+    depth |= {earlier: below for below, earlier in enumerate(reversed(path), start=depth[node] + 1)}

@@ -1,0 +1,213 @@
+"""How nodes fail and come back in a simulation, and when others hear of it.
+
+A node that fails stops, and forgets what it was about to pass on. Its on-board store has what it had at its last
+snapshot, adoption or block of steps. If the store is kept, the node goes on from it when it is back. If not, it asks
+for the model: the request goes out to all, and the nearest node that has the model sends it. Its inner optimizer then
+starts anew.
+
+Others notice that a node is silent when they have a link to it open, after a light time and a little patience, and pass
+the news on to the site of the newest version, where decisions are taken. The same holds when it is back. News takes
+light time and waits for contacts, but needs no volume.
+"""
+
+from __future__ import annotations
+
+from orbital_train.schedule import known
+from orbital_train.schedule.carriage import PATIENCE_US, Carriage
+from orbital_train.schedule.copies import Gathering
+from orbital_train.schedule.faults import Outage
+from orbital_train.schedule.routes import earliest_arrivals
+from orbital_train.schedule.trace import restored_value
+from orbital_train.schedule.world import DOWN, NEWS, PACE, RESTORED, UP
+
+SILENCE_US = 1_000_000  # of a node on an open link, before it is taken to be down
+NEWS_BITS = 1
+
+
+class Outages(Carriage):
+    """Failures, restorations and news."""
+
+    def _expect_faults(self) -> None:
+        """Note when everything of the fault plan happens."""
+        for outage in self.scenario.faults.outages:
+            self._push(outage.start_us, DOWN, outage.node, outage)
+            if outage.end_us is not None:
+                self._push(outage.end_us, UP, outage.node, outage)
+        for node in self.training_nodes:
+            for at_us, factor in self._faults.factors(node):
+                self._push(at_us, PACE, node, factor)
+
+    def _fail(self, node: int, outage: Outage) -> None:
+        """A node goes down."""
+        state = self._at_now(node)
+        heard_us = 0 if self.now_us == 0 else self._heard_us(node, silent=True)
+        if node not in self._believed and heard_us > self.now_us:
+            self._believed[node] = state.fork()
+        self._lives[node] += 1
+        self._unready.discard(node)
+        self._commands[node] += 1
+        hit = [gathering for gathering in self._gatherings.values() if gathering.at.pop(node, None)]
+        if node in self._copies:
+            unsaved = self._record_to_failure(node) if not state.out else 0
+            self._recorder.lose(node, self.now_us, outage, unsaved)
+            for copy in self._copies[node]:
+                copy.forget(unsaved)
+        state.put_out("down")
+        if outage.loses_state:
+            for versions in self._versions:
+                for version in versions:
+                    version.has_us.pop(node, None)
+                    version.update_us.pop(node, None)
+        self._push(heard_us, NEWS, node, (self._lives[node], True, hit))
+
+    def _record_to_failure(self, node: int) -> int:
+        """Record the steps up to now; how many of the last are in no store."""
+        in_progress = self._nodes[node].run_start_us >= 0
+        self._record_steps(node)
+        return self._recorder.unsaved_steps(node) if in_progress else 0
+
+    def _come_back(self, node: int, outage: Outage) -> None:
+        """A node is up again."""
+        if self._faults.is_down(node, self.now_us):
+            return  # another outage begins
+        if not outage.loses_state or node not in self._copies:
+            if node in self._copies:
+                self._recorder.restore_own(node, self.now_us)
+            self._be_back(node)
+            return
+        self._start_anew(node)
+
+    def _start_anew(self, node: int) -> None:
+        """Let a node wait for the whole model, without what it has."""
+        self._at_now(node).put_out("restoring")
+        self._commands[node] += 1
+        self._ask_for_model(node, self._lives[node])
+
+    def _ask_for_model(self, node: int, life: int) -> None:
+        """Let the nearest node that has the model send it."""
+        if life != self._lives[node]:
+            return
+        asked = earliest_arrivals(self.network, self.bookings, {node: self.now_us}, NEWS_BITS).arrival_us
+        ready_us = {i: t for i, t in asked.items() if i != node and self._has_model(i)}
+        bits = self.scenario.workload.restore_bits(node in self._holding)
+        route = (
+            earliest_arrivals(self.network, self.bookings, ready_us, bits, (node,)).route(node) if ready_us else None
+        )
+        again_us = self.now_us + PATIENCE_US
+        if not route:
+            self._push(again_us, RESTORED, node, (life, -1, ()))
+            return
+        source = route[0].source
+        versions = tuple(self._version_at(source, fragment) for fragment in range(self.fragments))
+        self._book(route)
+        value = restored_value(node, life)
+        if all(self._pass_on(hop, value) for hop in route):
+            self._push(route[-1].arrival_us, RESTORED, node, (life, source, versions))
+        else:
+            self._push(route[-1].arrival_us + PATIENCE_US, RESTORED, node, (life, -1, ()))
+
+    def _has_model(self, node: int) -> bool:
+        """Whether a node could give a version of the global model to another."""
+        return not self._is_out(node) and all(
+            node in versions[0].has_us or any(node in version.has_us for version in versions)
+            for versions in self._versions
+        )
+
+    def _version_at(self, node: int, fragment: int) -> int:
+        """The newest version that a node can give to another."""
+        if node in self._copies:
+            return self._copies[node][fragment].applied
+        versions = self._versions[fragment]
+        return max(v for v in range(len(versions)) if node in versions[v].has_us)
+
+    def _restore(self, node: int, life: int, source: int, versions: tuple[int, ...]) -> None:
+        """The model has come, or has to be asked for again."""
+        if life != self._lives[node]:
+            return
+        if source < 0:
+            self._ask_for_model(node, life)
+            return
+        state = self._at_now(node)
+        self._recorder.restore(node, self.now_us, source, versions, life)
+        for copy, version, made in zip(self._copies[node], versions, self._versions, strict=True):
+            copy.base_version = copy.applied = version
+            copy.base_steps = copy.merged_steps = state.steps
+            copy.under_way = copy.merged = copy.merged_in = None
+            made[version].has_us[node] = made[version].complete_us[node] = self.now_us
+        self._be_back(node)
+
+    def _be_back(self, node: int) -> None:
+        self._at_now(node).put_out("")
+        self._commands[node] += 1
+        self._predict(node)
+        for fragment in range(self.fragments):
+            if node in self._copies:
+                copy = self._copies[node][fragment]
+                copy.catching_up = False
+                self._ask(node, fragment, self.now_us)
+        self._push(self._heard_us(node, silent=False), NEWS, node, (self._lives[node], False, []))
+
+    # -- news ---
+
+    def _heard_us(self, node: int, *, silent: bool) -> int:
+        """When the news that a node is silent, or back, is where decisions are taken; after the horizon if never."""
+        seats = {self._seat} if self._seat != node and not self._is_out(self._seat) else self._others(node)
+        if not seats:
+            return self.now_us
+        ready_us = {node: self.now_us}
+        if silent:
+            ready_us = {i: t for i, t in self._neighbours_us(node).items() if not self._is_out(i)}
+        found = earliest_arrivals(self.network, self._free, ready_us, NEWS_BITS, seats, (node,) if silent else ())
+        return min((found.arrival_us[i] for i in seats if i in found.arrival_us), default=self.horizon_us + 1)
+
+    def _others(self, node: int) -> set[int]:
+        return {i for i in self.training_nodes if i != node and not self._is_out(i)}
+
+    def _neighbours_us(self, node: int) -> dict[int, int]:
+        """When each node that has a link to this one notices its silence."""
+        noticed = {}
+        for dest, edge in self.network.out[node].items():
+            open_us = next((max(a, self.now_us) + owlt for a, b, owlt in edge.windows_us() if b > self.now_us), None)
+            if open_us is not None:
+                noticed[dest] = open_us + SILENCE_US
+        return noticed
+
+    def _change_pace(self, node: int, factor: float) -> None:
+        """Steps of a node take longer, or as long as usual again; others hear of it later."""
+        state = self._at_now(node)
+        self._believed.setdefault(node, state.fork())
+        self._commands[node] += 1
+        state.set_pace(factor)
+        self._predict(node)
+        self._push(self._heard_us(node, silent=False), NEWS, node, (self._lives[node], None, []))
+
+    def _hear(self, node: int, life: int, silent: bool | None, hit: list[Gathering]) -> None:
+        """What happened to a node is known from now on."""
+        if life == self._lives[node] and silent is None and not self._is_out(node):
+            self._believed.pop(node, None)
+        elif life == self._lives[node] and silent == self._is_out(node):
+            self._believed.pop(node, None)
+            if silent:
+                self.down |= {node}
+                self._give_up_lost_versions()
+                self._tell(known.NodeDown(node))
+            elif node in self.down:
+                self.down -= {node}
+                self._tell(known.NodeBack(node))
+        for gathering in hit:
+            if gathering.open:
+                self._tell(known.Lost(gathering.key))
+
+    def _give_up_lost_versions(self) -> None:
+        """A version that nobody has any more is as if it had never been made."""
+        for fragment, versions in enumerate(self._versions):
+            while (head := self._heads[fragment]) and not versions[head].has_us and not versions[head].coming:
+                for gradient in versions[head].gradients:
+                    copy = self._copies[gradient.node][fragment]
+                    if copy.merged is gradient:
+                        copy.merged = copy.merged_in = None
+                        copy.merged_steps -= gradient.steps
+                self._heads[fragment] = versions[head].parent
+            real = versions[self._heads[fragment]]
+            if real.made_us:
+                real.complete_us = {i: t for i, t in real.complete_us.items() if t > self.now_us or i in real.has_us}

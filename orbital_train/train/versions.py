@@ -1,0 +1,60 @@
+"""The global model: all live versions of its fragments, of which every worker holds the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from orbital_train.schedule.trace import global_value
+from orbital_train.train.flat import Layout
+from orbital_train.train.outer import GlobalState, initial_state
+
+
+class Versions:
+    """States of fragments by fragment and version, from version 0 of all on. Suffix P: all parameters."""
+
+    def __init__(self, layout: Layout, initial_P: Tensor) -> None:
+        self._layout, self._device = layout, initial_P.device
+        self._states = {
+            global_value(fragment, 0): initial_state(layout.take(initial_P, fragment).clone())
+            for fragment in range(len(layout.fragments))
+        }
+
+    def get(self, fragment: int, version: int) -> GlobalState:
+        """One version of a fragment."""
+        return self._states[global_value(fragment, version)]
+
+    def put(self, fragment: int, version: int, state: GlobalState) -> None:
+        """Hold a new version of a fragment."""
+        self._states[global_value(fragment, version)] = state
+
+    def drop(self, name: str) -> None:
+        """Forget a version, by the name of its value."""
+        del self._states[name]
+
+    def whole_P(self, versions: tuple[int, ...]) -> Tensor:
+        """Parameters of the model that these versions of its fragments make up; of one fragment, its own vector."""
+        if len(versions) == 1:
+            return self.get(0, versions[0]).parameters_F
+        whole_P = torch.empty(self._layout.size, device=self._device)
+        for fragment, version in enumerate(versions):
+            self._layout.put(whole_P, fragment, self.get(fragment, version).parameters_F)
+        return whole_P
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that :meth:`load` needs, by name; it shares memory with the run."""
+        parameters = {f"{name}/parameters": state.parameters_F for name, state in self._states.items()}
+        return parameters | {f"{name}/momentum": state.momentum_F for name, state in self._states.items()}
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Become exactly what was saved; other tensors are left alone."""
+        names = {name.rpartition("/")[0] for name in tensors if name.startswith("global/")}
+        self._states = {
+            name: GlobalState(
+                parameters_F=tensors[f"{name}/parameters"].to(self._device, copy=True),
+                momentum_F=tensors[f"{name}/momentum"].to(self._device, copy=True),
+            )
+            for name in names
+        }
