@@ -132,7 +132,7 @@ class Outages(Carriage):
             copy.base_version = copy.applied = version
             copy.base_steps = copy.merged_steps = state.steps
             copy.under_way = copy.merged = copy.merged_in = None
-            made[version].has_us[node] = self.now_us
+            made[version].has_us[node] = made[version].complete_us[node] = self.now_us
         self._be_back(node)
 
     def _be_back(self, node: int) -> None:

@@ -9,13 +9,13 @@ from typing import Any
 from orbital_train.schedule import known, world
 from orbital_train.schedule.copies import OuterGradient, Parcel, Version
 from orbital_train.schedule.known import Decision, Event, Key, NodeView, Policy
-from orbital_train.schedule.outages import Outages
 from orbital_train.schedule.scenario import Scenario
+from orbital_train.schedule.staging import Staging
 from orbital_train.schedule.trace import Contribution, Trace
 from orbital_train.schedule.world import ADOPT, BUDGET, WAKE
 
 
-class Simulation(Outages):
+class Simulation(Staging):
     """Asks the policy, does what it decides, and implements :class:`~orbital_train.schedule.known.View` for it."""
 
     def __init__(self, scenario: Scenario, policy: Policy[Any]) -> None:
@@ -35,6 +35,7 @@ class Simulation(Outages):
         self._recorder.evaluate(0, self._newest(), 0)
         self._memory = self.policy.start()
         self._expect_faults()
+        self._stage()
         self._tell(known.Started())
         self._watch_budget()
         while self._queue and not self._finished:
@@ -44,7 +45,10 @@ class Simulation(Outages):
             self.now_us = at_us
             self._handle(kind, order, detail)
             self._watch_budget()
-        end_us = self.now_us if self._finished else self.horizon_us
+        if not self._finished:
+            self.now_us = self.horizon_us
+        self._bring_down()
+        end_us = self.now_us
         for i, state in enumerate(self._nodes):
             state.advance(end_us)
             if i in self._copies:
@@ -92,6 +96,8 @@ class Simulation(Outages):
                 self._come_back(node, detail)
             case world.RESTORED:
                 self._restore(node, *detail)
+            case world.STAGED:
+                self._be_staged(node, *detail)
             case world.NEWS:
                 self._hear(node, *detail)
             case world.PACE:

@@ -5,20 +5,26 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
+from collections.abc import Iterable
 
 import numpy as np
 
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.trace import (
+    FIRST_MODEL,
     Adopt,
     Combine,
+    Deliver,
     Merge,
     Restore,
     Snapshot,
+    Stage,
     Step,
     SyncStep,
     Trace,
     Transfer,
+    data_value,
+    final_value,
     global_value,
     local_value,
     restored_value,
@@ -50,6 +56,7 @@ def validate(trace: Trace, scenario: Scenario) -> None:
     _terminals(scenario)
     _merges(trace)
     _adoptions(trace)
+    _staging(trace, scenario)
     _energy(trace, scenario)
 
 
@@ -128,9 +135,9 @@ class _Places:
                 self._carried[transfer.value].append(transfer)
         self._known: dict[str, dict[int, int]] = {}
 
-    def write(self, value: str, node: int, at_us: int, bits: int | None = None) -> None:
+    def write(self, value: str, nodes: Iterable[int], at_us: int, bits: int | None = None) -> None:
         """A value is there from now on, and goes where its transfers take it."""
-        since_us, whole = {node: at_us}, bits or self._bits[value.startswith("state/")]
+        since_us, whole = dict.fromkeys(nodes, at_us), bits or self._bits[value.startswith("state/")]
         hops: dict[tuple[int, int], list[Transfer]] = defaultdict(list)
         for transfer in self._carried.get(value, ()):
             hops[transfer.source, transfer.dest].append(transfer)
@@ -151,16 +158,17 @@ class _Places:
 def _first_arrival_us(parts: list[Transfer], whole: int, where: str) -> int | None:
     """When a message is first whole at the end of a hop; None if the run ended, or its sender, before that.
 
-    It may be sent again, whole again: its receiver may have failed and forgotten it.
+    It may be sent again, for others or because its receiver has failed and forgotten it: the parts of one sending
+    stand together.
     """
-    sent, heard_us = 0, 0
-    first_us: int | None = None
-    for part in sorted(parts, key=lambda t: t.start_us):
+    sent, heard_us, arrivals_us = 0, 0, []
+    for part in parts:
         sent, heard_us = sent + part.bits, max(heard_us, part.arrival_us)
         _require(sent <= whole, f"{where} goes more than there is of it")
         if sent == whole:
-            first_us, sent = heard_us if first_us is None else first_us, 0
-    return first_us
+            arrivals_us.append(heard_us)
+            sent = heard_us = 0
+    return min(arrivals_us, default=None)
 
 
 def _parents(trace: Trace) -> dict[tuple[int, int], int]:
@@ -196,7 +204,7 @@ def _merges(trace: Trace) -> None:
     for op in trace.ops:
         if isinstance(op, Snapshot):
             snapshots[op.value], holds[op.value] = op, {op.value: 1.0}
-            places.write(op.value, op.node, op.end_us)
+            places.write(op.value, (op.node,), op.end_us)
         elif isinstance(op, Combine | Merge):
             weights = op.weights if isinstance(op, Combine) else op.input_weights
             for value in op.inputs:
@@ -208,7 +216,7 @@ def _merges(trace: Trace) -> None:
             whole = {s: w * x for v, w in zip(op.inputs, weights, strict=True) for s, x in holds[v].items()}
             if isinstance(op, Combine):
                 holds[op.value] = whole
-                places.write(op.value, op.site, op.end_us)
+                places.write(op.value, (op.site,), op.end_us)
             else:
                 _contributions(op, snapshots, whole, parents)
                 merged_steps += sum(c.steps for c in op.contributions) if op.id in kept else 0
@@ -255,7 +263,7 @@ def _adoptions(trace: Trace) -> None:
             if op.site in op.holders:
                 require_all(op.site, op.fragment, op.from_version, op.start_us)
             for name in (result_value, state_value):
-                places.write(name(op.fragment, op.to_version), op.site, op.end_us)
+                places.write(name(op.fragment, op.to_version), (op.site,), op.end_us)
         elif isinstance(op, Adopt):
             last = adopted[op.node, op.fragment]
             where = f"operation {op.id}: node {op.node}"
@@ -272,12 +280,32 @@ def _adoptions(trace: Trace) -> None:
                 adopted[op.node, fragment] = has[op.node, fragment] = version
 
 
+def _staging(trace: Trace, scenario: Scenario) -> None:
+    """Who begins has been sent model and data; a model that is said to have come down has."""
+    spec, places = scenario.staging, _Places(trace)
+    if spec is None:
+        return
+    places.write(FIRST_MODEL, spec.sources, 0, trace.state_bits)
+    begun = {op.node: op.end_us for op in trace.of_kind(Stage)}
+    for node, at_us in begun.items():
+        places.require(FIRST_MODEL, node, at_us)
+        if spec.data_bits:
+            places.write(data_value(node), spec.sources, 0, spec.data_bits)
+            places.require(data_value(node), node, at_us)
+    for op in trace.of_kind(Step):
+        late = op.node not in spec.sources and op.start_us < begun.get(op.node, trace.end_us)
+        _require(not late, f"operation {op.id}: node {op.node} trains before it has model and data")
+    for op in trace.of_kind(Deliver):
+        places.write(final_value(op.versions), (op.source,), op.start_us, trace.state_bits)
+        places.require(final_value(op.versions), op.site, op.end_us)
+
+
 def _restored(trace: Trace, op: Restore, places: _Places) -> None:
     """The whole model came from the node that it is said to have come from."""
     value = restored_value(op.node, op.life)
     sent = [t for t in trace.transfers if t.value == value and not t.lost]
     left_us = min((t.start_us for t in sent if t.source == op.source), default=trace.end_us)
-    places.write(value, op.source, left_us, sum(t.bits for t in sent if t.source == op.source))
+    places.write(value, (op.source,), left_us, sum(t.bits for t in sent if t.source == op.source))
     places.require(value, op.node, op.start_us)
 
 

@@ -18,9 +18,25 @@ from orbital_train.schedule.scenario import Scenario
 # Order of events at the same microsecond. The budget comes first: it may undo steps that have just ended. Then what
 # fails and comes back; versions come before what is to be merged into them; and what arrives comes before what leaves,
 # so that it can go along.
-BUDGET, DOWN, PACE, UP, RESTORED, NEWS, RESULT, ARRIVE, ADOPT, MISSED, RETRY, CATCH_UP, GOAL, SNAPSHOT, LEAVE, WAKE = (
-    range(16)
-)
+(
+    BUDGET,
+    DOWN,
+    PACE,
+    UP,
+    RESTORED,
+    STAGED,
+    NEWS,
+    RESULT,
+    ARRIVE,
+    ADOPT,
+    MISSED,
+    RETRY,
+    CATCH_UP,
+    GOAL,
+    SNAPSHOT,
+    LEAVE,
+    WAKE,
+) = range(17)
 
 
 class World:
