@@ -134,10 +134,23 @@ class _Places:
             if not transfer.lost:
                 self._carried[transfer.value].append(transfer)
         self._known: dict[str, dict[int, int]] = {}
+        self._restored: dict[str, dict[int, int]] = defaultdict(dict)  # who can also send a version's parameters
+        for op in trace.of_kind(Restore):
+            for fragment, version in enumerate(op.versions):
+                self._restored[state_value(fragment, version)].setdefault(op.node, op.end_us)
 
     def write(self, value: str, nodes: Iterable[int], at_us: int, bits: int | None = None) -> None:
         """A value is there from now on, and goes where its transfers take it."""
-        since_us, whole = dict.fromkeys(nodes, at_us), bits or self._bits[value.startswith("state/")]
+        self._spread(value, dict.fromkeys(nodes, at_us), bits or self._bits[False])
+
+    def write_version(self, merge: Merge) -> None:
+        """What others need of a version: its update, and its parameters, which whoever has applied that has too."""
+        result, state = (name(merge.fragment, merge.to_version) for name in (result_value, state_value))
+        self.write(result, (merge.site,), merge.end_us)
+        holders = {i: at_us for i, at_us in self._known[result].items() if i in merge.holders or i == merge.site}
+        self._spread(state, self._restored.get(state, {}) | holders, self._bits[True])
+
+    def _spread(self, value: str, since_us: dict[int, int], whole: int) -> None:
         hops: dict[tuple[int, int], list[Transfer]] = defaultdict(list)
         for transfer in self._carried.get(value, ()):
             hops[transfer.source, transfer.dest].append(transfer)
@@ -198,7 +211,7 @@ def _merges(trace: Trace) -> None:
     """What is merged arrived where it is merged, by way of sums or not, and counts once and for what it is."""
     snapshots: dict[str, Snapshot] = {}
     holds: dict[str, dict[str, float]] = {}  # snapshots in a value, with their weights
-    used: set[str] = set()
+    merged: set[str] = set()
     places, kept, merged_steps = _Places(trace), _kept_merges(trace), 0
     parents = _parents(trace)
     for op in trace.ops:
@@ -209,17 +222,20 @@ def _merges(trace: Trace) -> None:
             weights = op.weights if isinstance(op, Combine) else op.input_weights
             for value in op.inputs:
                 _require(value in holds, f"operation {op.id} adds {value}, which is no outer gradient")
-                _require(value not in used, f"operation {op.id} uses {value} again")
-                if op.id in kept:
-                    used.add(value)
                 places.require(value, op.site, op.start_us)
             whole = {s: w * x for v, w in zip(op.inputs, weights, strict=True) for s, x in holds[v].items()}
+            once = len(whole) == sum(len(holds[value]) for value in op.inputs)
+            _require(once, f"operation {op.id} adds an outer gradient twice")
             if isinstance(op, Combine):
                 holds[op.value] = whole
                 places.write(op.value, (op.site,), op.end_us)
-            else:
-                _contributions(op, snapshots, whole, parents)
-                merged_steps += sum(c.steps for c in op.contributions) if op.id in kept else 0
+                continue
+            _contributions(op, snapshots, whole, parents)
+            if op.id in kept:
+                again = merged & {c.snapshot for c in op.contributions}
+                _require(not again, f"operation {op.id} merges {', '.join(sorted(again))} again")
+                merged |= {c.snapshot for c in op.contributions}
+                merged_steps += sum(c.steps for c in op.contributions)
     if not any(True for _ in trace.of_kind(SyncStep)):
         _require(merged_steps // trace.fragments == trace.merged_steps, "merged steps do not add up")
 
@@ -262,8 +278,7 @@ def _adoptions(trace: Trace) -> None:
         if isinstance(op, Merge):
             if op.site in op.holders:
                 require_all(op.site, op.fragment, op.from_version, op.start_us)
-            for name in (result_value, state_value):
-                places.write(name(op.fragment, op.to_version), (op.site,), op.end_us)
+            places.write_version(op)
         elif isinstance(op, Adopt):
             last = adopted[op.node, op.fragment]
             where = f"operation {op.id}: node {op.node}"
