@@ -278,20 +278,11 @@ def test_a_sum_and_an_outer_gradient_are_merged_with_their_own_weights() -> None
     assert made.input_weights == pytest.approx((12 / 31, 1 / 31))
 
 
-def test_a_part_can_be_merged_before_the_rest_has_come() -> None:
-    """The rest comes later to the same gathering, which then is gathered, and is one version older."""
-    plan = gather({1: 100.0, 2: 200.0}, leg(1, 0, 100.0), leg(2, 1, 200.0), leg(1, 0, 210.0))
-    trace = run(Scripted(at_s={0.0: [plan], 150.0: [merge()]}, on={Gathered(KEY): [merge()]}))
-    assert [m.start_us for m in ops(trace, Merge)] == [150 * S, 211 * S]
-    assert contributions(trace, 0) == [(1, 10, 0)]
-    # Node 2 had the first version before its outer gradient was taken.
-    assert contributions(trace, 1) == [(2, 20, 0)]
-
-
-def test_what_left_before_a_part_was_merged_is_older_than_that() -> None:
+def test_what_has_not_come_when_a_part_is_merged_is_refused_and_offered_again() -> None:
     plan = gather({1: 100.0, 2: 140.0}, leg(1, 0, 100.0), leg(2, 1, 140.0), leg(1, 0, 210.0))
-    trace = run(Scripted(at_s={0.0: [plan], 150.0: [merge()]}, on={Gathered(KEY): [merge()]}))
-    assert [contributions(trace, k) for k in (0, 1)] == [[(1, 10, 0)], [(2, 14, 1)]]
+    again = {300.0: [Send((2,), 2, 0, 0)]}
+    trace = run(Scripted(at_s={0.0: [plan], 150.0: [merge()], **again}, on={Gathered((2,)): [merge((2,))]}))
+    assert [contributions(trace, k) for k in (0, 1)] == [[(1, 10, 0)], [(2, 30, 0)]]
 
 
 def test_whether_all_has_come_is_known_to_the_policy() -> None:

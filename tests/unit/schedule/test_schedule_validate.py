@@ -170,7 +170,7 @@ BROKEN: dict[str, tuple[Callable[[], Trace], str]] = {
     "a result of which a part is sent twice": (
         lambda: with_more(result_to(1), with_transfer(result_to(1), bits=31_999_999), start_us=result_to(1).end_us,
                           end_us=result_to(1).end_us + 1, bits=2),
-        "result/0@1: more of it than there is from node 0 to node 1",
+        "result/0@1: from node 0 to node 1 goes more than there is of it",
     ),
     "weights that do not add up": (lambda: weights(0.5, 0.25, 0.24), "weights add up to 0.99"),
     "weights that are all zero": (lambda: weights(0.0, 0.0, 0.0), "weights add up to 0"),
@@ -293,7 +293,7 @@ def test_a_terminal_used_by_acquisition_while_it_still_carries_data_is_refused()
     start_s, end_s = np.where(link_id == 0, 0.0, 500.0), np.where(link_id == 0, 450.0, 20_000.0)
     free = shared_terminal(start_s=start_s, end_s=end_s, acquire_start_s=np.where(link_id == 0, 0.0, 450.0))
     busy = shared_terminal(start_s=start_s, end_s=end_s, acquire_start_s=np.where(link_id == 0, 0.0, 449.0))
-    early = replace(TRACE, ops=(), transfers=(), merged_steps=0)
+    early = replace(TRACE, ops=(), transfers=(), merged_steps=0, versions=(0,))
     validate(early, free)
     with pytest.raises(TraceError, match="a terminal is used twice"):
         validate(early, busy)
