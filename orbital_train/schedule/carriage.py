@@ -142,7 +142,9 @@ class Carriage(World):
                 self.bookings.block(self.network.out[a][b], self.now_us, self.now_us + patience_us)
 
     def _retry(self, node: int, life: int, gathering: Gathering, parcel: Parcel) -> None:
-        if gathering.open and life == self._lives[node]:
+        if gathering.open and life != self._lives[node]:
+            self._tell(known.Lost(gathering.key))
+        elif gathering.open:
             gathering.at.setdefault(node, []).append(parcel)
             if not gathering.leaving.get(node):
                 self._forward(node, gathering)
@@ -191,7 +193,7 @@ class Carriage(World):
             if node in arrival_us and (whole or node in before.complete_us):
                 made.complete_us[node] = max(arrival_us[node], 0 if whole else before.complete_us[node])
             if node in arrival_us and node not in lost:
-                made.coming += 1
+                made.coming += not whole
                 self._push(arrival_us[node], RESULT, node, (fragment, version, whole, self._lives[node]))
             elif self.scenario.faults:
                 self._ask(node, fragment, lost.get(node, self.now_us + PATIENCE_US))
@@ -228,7 +230,7 @@ class Carriage(World):
 
     def _receive(self, node: int, fragment: int, version: int, whole: bool, life: int) -> None:
         made = self._versions[fragment][version]
-        made.coming -= 1
+        made.coming -= not whole
         if life != self._lives[node]:
             return  # it was on its way to a node that has failed and come back since
         if whole:

@@ -264,10 +264,15 @@ class View(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
-    """How nodes take a result: at their first step boundary after it has come."""
+    """How nodes take a result: at their first step boundary after it has come.
+
+    A node that trains takes one that holds a contribution of its own no sooner than ``after_steps`` inner steps after
+    the contribution's snapshot.
+    """
 
     mode: AdoptMode = "keep"
     alpha: float = 1.0  # of ``blend``
+    after_steps: int = 0
 
 
 MemoryT = TypeVar("MemoryT")

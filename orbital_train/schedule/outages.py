@@ -89,6 +89,9 @@ class Outages(Carriage):
             return
         asked = earliest_arrivals(self.network, self.bookings, {node: self.now_us}, NEWS_BITS).arrival_us
         ready_us = {i: t for i, t in asked.items() if i != node and self._has_model(i)}
+        if self.policy.home and node in self._holding:  # nobody can bring it up to date later
+            newest = max((self._age_of_model(i) for i in ready_us), default=0)
+            ready_us = {i: t for i, t in ready_us.items() if self._age_of_model(i) == newest}
         bits = self.scenario.workload.restore_bits(node in self._holding)
         route = (
             earliest_arrivals(self.network, self.bookings, ready_us, bits, (node,)).route(node) if ready_us else None
@@ -113,6 +116,10 @@ class Outages(Carriage):
             for versions in self._versions
         )
 
+    def _age_of_model(self, node: int) -> int:
+        """How many versions of all fragments went into what a node can give to another."""
+        return sum(self._version_at(node, fragment) for fragment in range(self.fragments))
+
     def _version_at(self, node: int, fragment: int) -> int:
         """The newest version that a node can give to another."""
         if node in self._copies:
@@ -134,6 +141,7 @@ class Outages(Carriage):
             copy.base_steps = copy.merged_steps = state.steps
             copy.under_way = copy.merged = copy.merged_in = None
             made[version].has_us[node] = made[version].complete_us[node] = self.now_us
+        self._give_up_lost_versions()
         self._be_back(node)
 
     def _be_back(self, node: int) -> None:
@@ -199,9 +207,12 @@ class Outages(Carriage):
                 self._tell(known.Lost(gathering.key))
 
     def _give_up_lost_versions(self) -> None:
-        """A version that nobody has any more is as if it had never been made."""
+        """A version that nobody has any more is as if it had never been made.
+
+        Where homes hold the model, nor is one that none of them has, once one of them has an older one.
+        """
         for fragment, versions in enumerate(self._versions):
-            while (head := self._heads[fragment]) and not versions[head].has_us and not versions[head].coming:
+            while (head := self._heads[fragment]) and not versions[head].coming and self._is_lost(fragment, head):
                 for gradient in versions[head].gradients:
                     copy = self._copies[gradient.node][fragment]
                     if copy.merged is gradient:
@@ -211,3 +222,11 @@ class Outages(Carriage):
             real = versions[self._heads[fragment]]
             if real.made_us:
                 real.complete_us = {i: t for i, t in real.complete_us.items() if t > self.now_us or i in real.has_us}
+
+    def _is_lost(self, fragment: int, version: int) -> bool:
+        """Whether nobody has a version; with homes, whether only others have, and a home has an older one."""
+        versions = self._versions[fragment]
+        having = versions[version].has_us.keys()
+        if not self.policy.home or not having or not self._holding.isdisjoint(having):
+            return not having
+        return not all(self._holding.isdisjoint(older.has_us) for older in versions[:version])

@@ -214,12 +214,14 @@ class Simulation(Staging):
         version = copy.applied
         if version == copy.base_version or self._is_out(node):
             return  # it was adopted before, or the node has failed
-        boundary_us = self._at_now(node).boundary_us()
-        if boundary_us > self.now_us:  # it is within another step than was foreseen
-            self._push(boundary_us, ADOPT, node, fragment)
+        since = copy.merged if copy.merged_in is not None and copy.merged_in <= version else None
+        due_us = self._due_us(node, since)
+        if due_us is None:
+            return
+        if due_us > self.now_us:  # it is within another step than was foreseen
+            self._push(due_us, ADOPT, node, fragment)
             return
         self._record_steps(node)
-        since = copy.merged if copy.merged_in is not None and copy.merged_in <= version else None
         self._recorder.adopt(
             node, self.now_us, fragment, copy.base_version, version, since.value if since else None, how
         )
@@ -229,6 +231,13 @@ class Simulation(Staging):
             copy.merged_steps = copy.base_steps = self._nodes[node].steps
         copy.base_version = version
         self._tell(known.Adopted(node, fragment, version))
+
+    def _due_us(self, node: int, since: OuterGradient | None) -> int | None:
+        """When a node may adopt what holds an outer gradient of its own; None if not before the horizon."""
+        state, after_steps = self._at_now(node), self.policy.adoption.after_steps
+        if since is None or not state.wanted or state.steps >= since.total_steps + after_steps:
+            return state.boundary_us()
+        return state.time_of_steps_us(since.total_steps + after_steps, self.horizon_us)
 
     def _newest(self) -> tuple[int, ...]:
         return tuple(self._heads)

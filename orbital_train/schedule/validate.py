@@ -134,10 +134,23 @@ class _Places:
             if not transfer.lost:
                 self._carried[transfer.value].append(transfer)
         self._known: dict[str, dict[int, int]] = {}
+        self._restored: dict[str, dict[int, int]] = defaultdict(dict)  # who can also send a version's parameters
+        for op in trace.of_kind(Restore):
+            for fragment, version in enumerate(op.versions):
+                self._restored[state_value(fragment, version)].setdefault(op.node, op.end_us)
 
     def write(self, value: str, nodes: Iterable[int], at_us: int, bits: int | None = None) -> None:
         """A value is there from now on, and goes where its transfers take it."""
-        since_us, whole = dict.fromkeys(nodes, at_us), bits or self._bits[value.startswith("state/")]
+        self._spread(value, dict.fromkeys(nodes, at_us), bits or self._bits[False])
+
+    def write_version(self, merge: Merge) -> None:
+        """What others need of a version: its update, and its parameters, which whoever has applied that has too."""
+        result, state = (name(merge.fragment, merge.to_version) for name in (result_value, state_value))
+        self.write(result, (merge.site,), merge.end_us)
+        holders = {i: at_us for i, at_us in self._known[result].items() if i in merge.holders or i == merge.site}
+        self._spread(state, self._restored.get(state, {}) | holders, self._bits[True])
+
+    def _spread(self, value: str, since_us: dict[int, int], whole: int) -> None:
         hops: dict[tuple[int, int], list[Transfer]] = defaultdict(list)
         for transfer in self._carried.get(value, ()):
             hops[transfer.source, transfer.dest].append(transfer)
@@ -265,8 +278,7 @@ def _adoptions(trace: Trace) -> None:
         if isinstance(op, Merge):
             if op.site in op.holders:
                 require_all(op.site, op.fragment, op.from_version, op.start_us)
-            for name in (result_value, state_value):
-                places.write(name(op.fragment, op.to_version), (op.site,), op.end_us)
+            places.write_version(op)
         elif isinstance(op, Adopt):
             last = adopted[op.node, op.fragment]
             where = f"operation {op.id}: node {op.node}"
