@@ -374,7 +374,7 @@ class Schedule(Table):
     inner_steps: Steps = 30
     """H of a node between two contributions. ``link_aware``: the fewest steps of a contribution. ``streaming``: between
     two of the same fragment. ``asynchronous``: of the fastest node."""
-    fragments: Small | None = None
+    fragments: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """``link_aware`` and ``streaming``: parts of the model that are synchronised by themselves, each an equal share of
     the message. 1 for ``link_aware`` if not given, 4 for ``streaming`` (no more than ``inner_steps``)."""
     weights: Literal["tokens", "uniform"] = "tokens"
@@ -393,11 +393,11 @@ class Schedule(Table):
     """``fixed_period``: wait for every node, or for ``timeout_s``."""
     timeout_s: Annotated[float, Field(ge=0.0, le=31_557_600.0)] = 600.0
     """``fixed_period`` that skips, and ``streaming``: from a round's first contribution to its merge, at most."""
-    overlap_steps: Annotated[int, Field(ge=0, le=10**12)] = 5
+    overlap_steps: Annotated[int, Field(ge=0, le=1_000_000)] = 5
     """``streaming``: tau; a result is adopted so many inner steps after its snapshot, or later if it comes later."""
     alpha: PositiveFraction = 0.5
     """``streaming``: weight of a result that is adopted; the node's own parameters weigh the rest."""
-    quorum: Count | None = None
+    quorum: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """``quorum``: K, contributions that a merge waits for; half of the fleet, rounded up, if not given."""
     grace: Annotated[float, Field(ge=0.0, le=1_000.0)] = 0.5
     """``quorum``: how long a merge waits for more, as a share of the usual time from the first to the K-th."""
@@ -544,7 +544,7 @@ class Inner(Table):
     lr: LearningRate = 4e-3
     min_lr_fraction: Fraction = 0.1
     warmup_fraction: Fraction = 0.05
-    rewarm_steps: Annotated[int, Field(ge=0, le=10**12)] = 5
+    rewarm_steps: Annotated[int, Field(ge=0, le=1_000_000)] = 5
     """Over these first steps the learning rate of a node rises again that lost its state and began anew."""
     beta1: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
     beta2: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99

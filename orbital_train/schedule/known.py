@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from orbital_train.schedule.bookings import Bookings
 from orbital_train.schedule.network import Hop, Network
@@ -203,8 +203,7 @@ Decision = Train | Hold | Send | Gather | Cancel | MergeNow | Discard | Wake | F
 # -- the view ---
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NodeView:
+class NodeView(NamedTuple):
     """One training node, and its copy of one fragment, as they are known now."""
 
     node: int
