@@ -109,42 +109,46 @@ def merging_table(rows: Sequence[Row]) -> Table:
         rows,
         {
             "tokens\nan hour": lambda row: fmt.count(row.measures.merged_tokens_per_h),
-            "goodput": lambda row: fmt.percent(row.measures.goodput),
-            "of the\nbound": lambda row: _known(row.bound_share, fmt.percent),
-            "ceiling": lambda row: _known(row.ceiling, fmt.times),
-            "duty": lambda row: fmt.percent(row.measures.duty),
+            "good-\nput %": lambda row: _percent(row.measures.goodput),
+            "of the\nbound %": lambda row: _known(row.bound_share, _percent),
+            "ceil-\ning": lambda row: _known(row.ceiling, fmt.times),
+            "duty\n%": lambda row: _percent(row.measures.duty),
             "merges": lambda row: f"{row.measures.merges:,}",
             "steps\neach": lambda row: _known(row.measures.mean_inner_steps, lambda mean: f"{mean:.1f}"),
-            "staleness": lambda row: _staleness(row.measures),
+            "staleness\nmean, max": lambda row: _staleness(row.measures),
         },
     )
 
 
 def spending_table(rows: Sequence[Row]) -> Table:
-    """Where time, bytes and steps went."""
+    """Where bytes, time and steps went."""
     return _table(
         rows,
         {
             "sent": lambda row: fmt.data_bytes(row.measures.link_bytes),
             "lost": lambda row: f"{row.measures.lost_transfers:,}",
-            "trains": lambda row: fmt.percent(row.measures.training_fraction),
-            "waits": lambda row: fmt.percent(row.measures.waiting_fraction),
-            "no\nenergy": lambda row: fmt.percent(row.measures.no_energy_fraction),
-            "down": lambda row: fmt.percent(row.measures.down_fraction),
-            "restores": lambda row: fmt.percent(row.measures.restoring_fraction),
-            "steps lost\nto faults": lambda row: f"{row.measures.fault_lost_steps:,}",
+            "trains\n%": lambda row: _percent(row.measures.training_fraction),
+            "waits\n%": lambda row: _percent(row.measures.waiting_fraction),
+            "no\nenergy %": lambda row: _percent(row.measures.no_energy_fraction),
+            "down\n%": lambda row: _percent(row.measures.down_fraction),
+            "re-\nstores %": lambda row: _percent(row.measures.restoring_fraction),
+            "steps\nlost": lambda row: f"{row.measures.fault_lost_steps:,}",
         },
     )
 
 
 def _table(rows: Sequence[Row], columns: dict[str, Callable[[Row], str]]) -> Table:
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 0, 0, 1))
     table.add_column("policy", no_wrap=True)
     for heading in columns:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(row.label, *(cell(row) for cell in columns.values()))
     return table
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
 
 
 def _known(value: float | None, text: Callable[[float], str]) -> str:
