@@ -24,7 +24,7 @@ from orbital_train.cli.run_directory import (
 )
 from orbital_train.cli.survey import Survey
 from orbital_train.cli.training import StopFlag, check_corpus, check_work, estimate_line, stop_flag, train_on
-from orbital_train.cluster.group import Workers, worker_group
+from orbital_train.cluster.group import Group, worker_group
 from orbital_train.cluster.session import ray_session
 from orbital_train.config.load import with_values
 from orbital_train.config.recipe import ArmName, BaselineName, Recipe
@@ -105,7 +105,7 @@ def compare(recipe: Recipe, against: Sequence[BaselineName], out: Path, *, resum
                     _run(workers, arm, flights[arm.name], out / arm.folder, flag, console)
 
 
-def _run(workers: Workers, arm: Arm, flight: Flight, path: Path, flag: StopFlag, console: Console) -> None:
+def _run(workers: Group, arm: Arm, flight: Flight, path: Path, flag: StopFlag, console: Console) -> None:
     begun = RunDirectory(path).trace.exists()
     if path.exists() and not begun:
         shutil.rmtree(path)  # its plan was being written when the comparison was ended

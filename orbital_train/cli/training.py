@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from types import FrameType
@@ -18,6 +19,7 @@ from types import FrameType
 import numpy as np
 import psutil
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 
 from orbital_train.cli.folder_cache import file_sha256
@@ -29,8 +31,9 @@ from orbital_train.cli.run_directory import (
     recipe_sha256,
     write_json,
 )
-from orbital_train.cluster.driver import CheckpointRule, Progress, RunResult, drive, write_model
-from orbital_train.cluster.group import Workers, worker_group
+from orbital_train.cluster.cuts import CheckpointRule
+from orbital_train.cluster.driver import Driver, Progress, RunResult, write_model
+from orbital_train.cluster.group import Group, worker_group
 from orbital_train.cluster.metrics_log import MetricsLog
 from orbital_train.cluster.session import ray_session
 from orbital_train.cluster.worker import Job
@@ -95,7 +98,7 @@ def stop_flag() -> Iterator[StopFlag]:
 
 
 @contextmanager
-def workers_for(cluster: Cluster) -> Iterator[Workers]:
+def workers_for(cluster: Cluster) -> Iterator[Group]:
     """A Ray cluster and a group of workers on it."""
     with ray_session(cluster.address, cluster.workers * cluster.threads_per_worker), worker_group(cluster) as workers:
         yield workers
@@ -129,7 +132,7 @@ def train(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> None:
 
 
 def train_on(
-    workers: Workers, recipe: Recipe, run: RunDirectory, *, arm: str, flag: StopFlag, console: Console, title: str = ""
+    workers: Group, recipe: Recipe, run: RunDirectory, *, arm: str, flag: StopFlag, console: Console, title: str = ""
 ) -> None:
     """Train the trace of a run directory, from its last whole checkpoint if there is one, and write its summary.
 
@@ -142,6 +145,7 @@ def train_on(
     rule = CheckpointRule(
         folder=run.checkpoints,
         every_s=recipe.cluster.checkpoint_every_s,
+        copy_every_s=recipe.cluster.copy_every_s,
         keep=recipe.cluster.keep_checkpoints,
         recipe_sha256=recipe_sha256(recipe),
         trace_sha256=file_sha256(run.trace),
@@ -154,19 +158,27 @@ def train_on(
         closing(MetricsLog(run.metrics, kept_bytes)) as metrics,
         display.RunProgress(f"{recipe.name}: {title or arm}", console) as shown,
     ):
-        result = drive(
-            workers,
-            job,
+        result = Driver(
+            group=workers,
+            job=job,
             metrics=metrics,
             rule=rule,
             stop_asked=flag.asked,
             show=lambda p: shown.update(**vars(watch.display(p))),
-        )
+            tell=lambda line: _log(run, line, console),
+        ).run()
     if not result.finished:
         assert flag.signal_number is not None
         raise Stopped(flag.signal_number, run.path)
     write_model(workers, run.model)
     write_json(run.summary, summary(recipe, arm, run, trace, result, saved))
+
+
+def _log(run: RunDirectory, line: str, console: Console) -> None:
+    """Tell people, and whoever reads the run directory later."""
+    with run.log.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": line}) + "\n")
+    console.print(line, highlight=False, soft_wrap=True)
 
 
 def _last_checkpoint(run: RunDirectory, rule: CheckpointRule) -> checkpoint.Checkpoint | None:
@@ -196,8 +208,8 @@ class Watch:
         self._contacts = ContactPlan.read(run.plan / "contacts.parquet")
         self._light = Illumination.read(run.plan / "illumination.parquet")
         self._trace = trace
-        self._total = sum(a.steps for a in trace.accounts)
-        self._before = _steps_below(trace, position)
+        self._steps = _steps_below(trace)
+        self._before = int(self._steps[position])
         self._begin_s = time.monotonic()
 
     def display(self, progress: Progress) -> display.Progress:
@@ -205,6 +217,7 @@ class Watch:
         ops = self._trace.ops
         sim_s = ops[min(progress.position, len(ops) - 1)].end_us / 1e6
         elapsed_s = max(1e-9, time.monotonic() - self._begin_s)
+        done = int(self._steps[progress.position])
         nodes = self._trace.fleet_nodes
         open_now = (self._contacts.start_s <= sim_s) & (sim_s < self._contacts.end_s)
         return display.Progress(
@@ -214,9 +227,9 @@ class Watch:
             nodes=len(nodes),
             open_links=int(np.unique(self._contacts.link_id[open_now]).size),
             loss=progress.loss,
-            steps_per_s=progress.steps_done / elapsed_s,
-            done_steps=self._before + progress.steps_done,
-            total_steps=self._total,
+            steps_per_s=max(0, done - self._before) / elapsed_s,
+            done_steps=done,
+            total_steps=int(self._steps[-1]),
         )
 
     def _is_sunlit(self, node: int, sim_s: float) -> bool:
@@ -224,14 +237,13 @@ class Watch:
         return bool(self._light.fraction[node][min(k, self._light.fraction[node].size - 1)] > 0.5)
 
 
-def _steps_below(trace: Trace, position: int) -> int:
-    steps = 0
-    for op in trace.ops[:position]:
-        if isinstance(op, Step):
-            steps += op.n
-        elif isinstance(op, SyncStep):
-            steps += op.n * len(op.group)
-    return steps
+def _steps_below(trace: Trace) -> NDArray[np.int64]:
+    """Inner steps of the operations before each position."""
+    steps = [
+        op.n * (len(op.group) if isinstance(op, SyncStep) else 1) if isinstance(op, Step | SyncStep) else 0
+        for op in trace.ops
+    ]
+    return np.concatenate([[0], np.cumsum(steps, dtype=np.int64)])
 
 
 def check_corpus(recipe: Recipe) -> int:
@@ -371,6 +383,7 @@ def summary(
         "tokens_per_step_trained": recipe.inner.batch_size * recipe.model.context,
         "message_bytes": trace.message_bits / 8,
         "real_bytes": result.real_bytes,
+        "recoveries": [asdict(recovery) for recovery in result.recoveries],
         **figures,
         "tuned": {"inner_lr": recipe.inner.lr, "outer_lr": recipe.outer.lr},
         "assumptions": list(recipe.assumptions),

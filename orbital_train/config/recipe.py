@@ -584,7 +584,11 @@ class Cluster(Table):
     deterministic: bool = True
     address: str | None = None
     """Of a running Ray cluster, as host:port, or ``auto``; none: one is started on this machine for the run."""
+    copy_every_s: Annotated[float, Field(gt=0.0, le=31_557_600.0)] = 10.0
+    """Time between copies of the run's state in memory, from which it goes on when a worker is lost. It may be longer:
+    copying takes a hundredth of the time at most."""
     checkpoint_every_s: Annotated[float, Field(gt=0.0, le=31_557_600.0)] = 60.0
+    """Time between checkpoints on the disk, from which ``--resume`` goes on."""
     keep_checkpoints: Small = 2
 
 
