@@ -28,6 +28,7 @@ from orbital_train.cluster.patience import Patience
 from orbital_train.cluster.worker import Job, Outcome, Poll
 from orbital_train.errors import InputError
 from orbital_train.train import checkpoint
+from orbital_train.train.transport import PeerLost
 
 Ref = ObjectRef[Any]
 
@@ -305,7 +306,7 @@ class Driver:
         known_s = self._failure[1] if self.phase is Phase.RECOVERING else time.monotonic()
         problem = cause_of(error)
         self._failure = (problem, known_s)
-        wrong = isinstance(error, RayTaskError) and not isinstance(error.cause, RayError)
+        wrong = isinstance(error, RayTaskError) and not isinstance(error.cause, RayError | PeerLost)
         decision = self.policy.on(Failure(problem=problem, position=self._furthest, is_input=wrong))
         if isinstance(decision, GiveUp):
             raise WorkerLost(f"{decision.why}; {self._cuts.way_on()}") from None
