@@ -4,8 +4,8 @@ Everything is interpolated from positions alone, by the polynomial through eight
 they are not the derivative of its positions (off by 0.03 m/s in low circular orbit, by 2 m/s at e = 0.7), so a Hermite
 polynomial through both is off by up to 14 m between points 60 s apart, and never gives the same link windows twice.
 The polynomial is good to 0.1 mm over 60 s in low orbit and to 5 mm at perigee of e = 0.7. Over 120 s it would be 4 mm
-and 1 m, but grids on which it is off by more than a centimetre are made finer. Edges are therefore refined on it instead
-of by propagating again.
+and 1 m, but grids on which it is off by more than about a centimetre are made finer. Edges are therefore refined on it
+instead of by propagating again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _POINTS = 8
 # Powers of the place among eight points, counted in steps from their middle, to the weights of the points.
 _MIDDLE = (_POINTS - 1) / 2
 _WEIGHTS: FloatArray = np.linalg.inv(np.vander(np.arange(_POINTS) - _MIDDLE, increasing=True))
-# In the middle of eight points the polynomial is off by this part of the eighth difference: (1/2 · 3/2 · 5/2 · 7/2)² / 8!
+# Part of the eighth difference by which the polynomial is off amid its points: (1/2 · 3/2 · 5/2 · 7/2)² / 8!
 _ERROR_PART = np.prod(np.arange(1.0, _POINTS, 2.0) / 2.0) ** 2 / math.factorial(_POINTS)
 _LARGEST_ERROR_M = 0.01
 
@@ -60,7 +60,7 @@ class StateGrid:
 def sample(ephemeris: Ephemeris, horizon_s: float, step_s: float) -> StateGrid:
     """States from 0 to the horizon, both included, at even times no further apart than the step.
 
-    The times are closer where a node would pass its perigee too fast for what lies between them to be known to a
+    The times are closer where a node would pass its perigee too fast for what lies between them to be known to about a
     centimetre. Velocities are the derivative of the positions (see above).
     """
     steps = max(_POINTS, int(np.ceil(horizon_s / step_s)))
