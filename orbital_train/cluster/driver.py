@@ -93,10 +93,10 @@ def drive(
     )
 
 
-def write_model(workers: Workers, path: Path) -> None:
-    """Let worker 0 write the final global model of the job that it has done."""
+def write_model(workers: Workers, folder: Path) -> None:
+    """Let worker 0 write the final global model of the job that it has done into a folder."""
     with told(lambda: "--resume writes the model"):
-        ray.get(workers[0].write_model.remote(path.resolve()))
+        ray.get(workers[0].write_model.remote(folder.resolve()))
 
 
 def _watch(
