@@ -22,9 +22,13 @@ Builder = Callable[..., Any]
 BUILT_IN: dict[str, dict[str, str]] = {
     "model": {
         "gpt": "orbital_train.train.models.gpt:gpt",
+        "llama": "orbital_train.train.models.llama:llama",
+        "mlp": "orbital_train.train.models.mlp:mlp",
+        "cnn": "orbital_train.train.models.cnn:cnn",
     },
     "data": {
         "text": "orbital_train.train.data.text:text",
+        "digits": "orbital_train.train.data.digits:digits",
     },
 }
 ENTRY_POINTS: dict[str, str] = {"model": "orbital_train.models", "data": "orbital_train.data"}

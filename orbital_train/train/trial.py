@@ -60,8 +60,8 @@ def _try_out(spec: TrainSpec, timed: bool) -> Trial:
     data = build_data(spec, (0,))
     parameters = sum(p.numel() for p in sketch(spec, data).parameters())
     _check_memory(spec, parameters)
+    _check_batches(spec, data)
     problem = problem_of(build_model(spec, data), data, "cpu")
-    _check_batches(spec, problem)
     activation_bytes = _activation_bytes(spec, problem)
     return Trial(
         parameters=parameters,
@@ -86,13 +86,14 @@ def _check_memory(spec: TrainSpec, parameters: int) -> None:
         raise InputError("model", shown(spec.model), problem)
 
 
-def _check_batches(spec: TrainSpec, problem: Problem) -> None:
-    if not problem.validation:
+def _check_batches(spec: TrainSpec, data: Data) -> None:
+    validation = data.validation()
+    if not validation:
         raise InputError("data.kind", spec.data.kind, "has no validation batches")
-    for batch in (problem.batch(0, 0), problem.validation[0]):
+    for batch in (data.batch(0, 0), validation[0]):
         if not all(isinstance(part, Tensor) for part in batch):
             raise InputError("data.kind", spec.data.kind, "must give batches that are tuples of tensors")
-    if not all(map(torch.equal, problem.batch(0, 1), problem.batch(0, 1))):
+    if not all(map(torch.equal, data.batch(0, 1), data.batch(0, 1))):
         told = "gives another batch when asked again: it must be a pure function of the seed, the node and the step"
         raise InputError("data.kind", spec.data.kind, told)
 

@@ -39,7 +39,13 @@ class TextTable(Tokens):
     """Of the corpus's text."""
 
 
+class DigitsTable(Divided):
+    """Images of handwritten digits, of scikit-learn."""
+
+    kind: Literal["digits"]
+
+
 Data = Annotated[
-    Annotated[TextTable, Tag("text")] | Annotated[Other, Tag(OTHER)],
+    Annotated[TextTable, Tag("text")] | Annotated[DigitsTable, Tag("digits")] | Annotated[Other, Tag(OTHER)],
     Discriminator(tag_of("data", "text")),
 ]
