@@ -151,6 +151,23 @@ def report(
 
 
 @app.command()
+def sample(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A finished run.")],
+    prompt: Annotated[str, typer.Option("--prompt", help="How the text begins.")],
+    tokens: Annotated[int, typer.Option("--tokens", help="How many more.")] = 200,
+    temperature: Annotated[float, typer.Option("--temperature", help="0 takes the likeliest token.")] = 0.8,
+    seed: Annotated[int, typer.Option("--seed", help="Of the draws.")] = 0,
+    import_: ImportOption = None,
+) -> None:
+    """Let the trained model of a run continue a text."""
+    with _told(None):
+        from orbital_train.cli.sample import continue_text
+
+        imports = _imports(import_)
+        print(continue_text(run_dir, prompt, tokens=tokens, temperature=temperature, seed=seed, imports=imports))
+
+
+@app.command()
 def recipes() -> None:
     """List the recipes that ship."""
     from orbital_train.cli.tables import recipe_lines
