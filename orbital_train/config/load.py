@@ -144,7 +144,11 @@ _PATHS = (
     (None, "ground_site_file"),
     ("fleet", "path"),
     ("links", "plan"),
+    ("model", "folder"),
     ("data", "corpus"),
+    ("data", "folder"),
+    ("data", "path"),
+    ("data", "tokenizer"),
     ("compare", "tuning"),
 )
 

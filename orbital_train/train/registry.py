@@ -25,9 +25,12 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "llama": "orbital_train.train.models.llama:llama",
         "mlp": "orbital_train.train.models.mlp:mlp",
         "cnn": "orbital_train.train.models.cnn:cnn",
+        "hf": "orbital_train.train.models.hf:hf",
     },
     "data": {
         "text": "orbital_train.train.data.text:text",
+        "shards": "orbital_train.train.data.shards:shards",
+        "hf": "orbital_train.train.data.hf:hf",
         "digits": "orbital_train.train.data.digits:digits",
     },
 }

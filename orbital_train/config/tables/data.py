@@ -39,6 +39,35 @@ class TextTable(Tokens):
     """Of the corpus's text."""
 
 
+class ShardsTable(Tokens):
+    """Files of tokens, which are mapped into memory."""
+
+    kind: Literal["shards"]
+    path: str
+    """A ``.bin`` or ``.npy`` file, or a pattern (``*``) for several, relative to the recipe's folder."""
+    dtype: Literal["uint16", "uint32"] = "uint16"
+    """Of ``.bin`` files, which are raw and little-endian."""
+    vocabulary_size: Annotated[int, Field(ge=1, le=2**32)] | None = None
+    """That of the tokenizer if not given."""
+    tokenizer: str | None = None
+    """``tokenizer.json`` of Hugging Face's ``tokenizers``, relative to the recipe's folder; for ``sample``."""
+
+
+class HFDataTable(Tokens):
+    """Texts in a data set of Hugging Face's ``datasets``, which are tokenized and held in memory."""
+
+    kind: Literal["hf"]
+    folder: str
+    """As ``save_to_disk`` writes it, relative to the recipe's folder. Nothing is fetched."""
+    part: str | None = None
+    """Of a data set of several, as ``train``."""
+    column: str = "text"
+    tokenizer: str
+    """``tokenizer.json`` of Hugging Face's ``tokenizers``, relative to the recipe's folder."""
+    end_token: str | None = None
+    """After every row, as ``<eos>``; nothing if not given."""
+
+
 class DigitsTable(Divided):
     """Images of handwritten digits, of scikit-learn."""
 
@@ -46,6 +75,10 @@ class DigitsTable(Divided):
 
 
 Data = Annotated[
-    Annotated[TextTable, Tag("text")] | Annotated[DigitsTable, Tag("digits")] | Annotated[Other, Tag(OTHER)],
+    Annotated[TextTable, Tag("text")]
+    | Annotated[ShardsTable, Tag("shards")]
+    | Annotated[HFDataTable, Tag("hf")]
+    | Annotated[DigitsTable, Tag("digits")]
+    | Annotated[Other, Tag(OTHER)],
     Discriminator(tag_of("data", "text")),
 ]

@@ -75,11 +75,22 @@ class CNNTable(Table):
     """Of its stages, each of which halves the image."""
 
 
+class HFTable(Table):
+    """A causal language model of Hugging Face's ``transformers``; all its parameters are trained, without dropout."""
+
+    kind: Literal["hf"]
+    folder: str
+    """As ``save_pretrained`` writes it, relative to the recipe's folder. Nothing is fetched."""
+    weights: Literal["pretrained", "random"] = "pretrained"
+    """``random``: only the model's shape is taken, from ``config.json``."""
+
+
 Model = Annotated[
     Annotated[GPTTable, Tag("gpt")]
     | Annotated[LlamaTable, Tag("llama")]
     | Annotated[MLPTable, Tag("mlp")]
     | Annotated[CNNTable, Tag("cnn")]
+    | Annotated[HFTable, Tag("hf")]
     | Annotated[Other, Tag(OTHER)],
     Discriminator(tag_of("model", "gpt")),
 ]

@@ -18,10 +18,10 @@ LINE, POINTS = f'model={{kind="{OWN}:Line"}}', f'data={{kind="{OWN}:Points"}}'
     [
         (
             ["model.kind=lama"],
-            "model.kind = 'lama': must be one of gpt, llama, mlp, cnn, or package.module:function"
+            "model.kind = 'lama': must be one of gpt, llama, mlp, cnn, hf, or package.module:function"
             " with --import package.module",
         ),
-        (["model.kind=3"], "model.kind = '3': must be one of gpt, llama, mlp, cnn, or package.module:function"),
+        (["model.kind=3"], "model.kind = '3': must be one of gpt, llama, mlp, cnn, hf, or package.module:function"),
         (["data=3"], "data = 3: must be a table"),
         (["model.layer=3"], "model.layer = 3: unknown key; did you mean layers?"),
         (

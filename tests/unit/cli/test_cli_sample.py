@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForCausalLM, Gemma3TextConfig
 
 from orbital_train.cli.planning import fly
 from orbital_train.cli.run_directory import RunDirectory, open_run
@@ -18,6 +20,7 @@ from orbital_train.train.problem import build_problem
 from tests import small
 from tests.unit.cli.command import refused, run
 from tests.unit.train import own
+from tests.unit.train.words import write_tokenizer
 
 ROUNDS = ("schedule.policy=fixed_period", "schedule.budget_steps=120")
 TEXT_MODELS = ['{kind="gpt", layers=1, heads=2, width=16, context=16}', '{kind="llama", layers=1, width=16}']
@@ -50,6 +53,29 @@ def test_the_model_of_a_run_has_its_last_loss_and_continues_texts(tmp_path: Path
     assert len(first) == len("light ") + 40 + 1
     assert first.startswith("light ")
     assert set(first) <= set(small.CORPUS)
+
+
+def test_a_gemma_on_shards_continues_words(tmp_path: Path):
+    """The folder of a run is one that ``transformers`` loads: 256 parameters of embeddings, 768 of attention, 1,536 of
+    the gated layer, 96 of norms."""
+    config = Gemma3TextConfig(
+        vocab_size=16, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=8,
+    )  # fmt: skip
+    config.save_pretrained(tmp_path / "gemma")
+    write_tokenizer(tmp_path / "tokenizer.json")
+    (np.arange(3000) % 9 + 1).astype(np.uint16).tofile(tmp_path / "words.bin")
+    model = 'model={kind="hf", folder="gemma", weights="random"}'
+    data = 'data={kind="shards", path="words.bin", tokenizer="tokenizer.json", context=8, validation_batches=2}'
+    directory, recipe, loss = finished(tmp_path, model, data)
+    assert AutoModelForCausalLM.from_pretrained(directory.path).num_parameters() == 2656
+    problem = build_problem(train_spec(recipe), (0,), "cpu")
+    read_model(problem.module, directory.path)
+    with torch.no_grad():
+        losses = [problem.module(*batch).item() for batch in problem.validation]
+    assert sum(losses) / len(losses) == pytest.approx(loss, rel=1e-6)
+    said = run("sample", directory.path, "--prompt", "light fades", "--tokens", "3", "--temperature", "0")
+    assert said.stdout == "light fades links open close\n"
 
 
 def test_samples_that_cannot_be(tmp_path: Path):
