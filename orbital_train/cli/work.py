@@ -24,7 +24,7 @@ from orbital_train.train.trial import Trial, shown, sketch, try_out
 Imports = tuple[str, ...]  # modules whose functions a recipe may name
 
 
-def check_problem(recipe: Recipe, imports: Imports) -> Trial:
+def check_problem(recipe: Recipe, imports: Imports = ()) -> Trial:
     """Try the recipe's model and data, one shard of it, on this machine.
 
     Raises:
@@ -34,7 +34,7 @@ def check_problem(recipe: Recipe, imports: Imports) -> Trial:
     return try_out(spec, timed=_is_local_cpu(recipe, spec))
 
 
-def check_work(recipe: Recipe, trace: Trace, imports: Imports) -> None:
+def check_work(recipe: Recipe, trace: Trace, imports: Imports = ()) -> None:
     """What a worker would find only once it is started.
 
     Raises:
@@ -49,7 +49,7 @@ def check_work(recipe: Recipe, trace: Trace, imports: Imports) -> None:
     Layout.of(sketch(spec, data), trace.fragments)
 
 
-def estimate_line(recipe: Recipe, trace: Trace, imports: Imports) -> str:
+def estimate_line(recipe: Recipe, trace: Trace, imports: Imports = ()) -> str:
     """What the run will need, before any worker starts.
 
     Raises:

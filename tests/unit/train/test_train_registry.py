@@ -49,7 +49,7 @@ def test_an_entry_point_of_an_installed_package(installed: None) -> None:
     assert call("model", named, found("star"), None) == 7
     assert is_known("model", "star")
     assert not is_known("data", "star")
-    assert "cnn, star, or package.module:function" in accepted("model").replace("hf, ", "")
+    assert "cnn, hf, star, or package.module:function" in accepted("model")
 
 
 def test_code_of_ones_own_is_imported_only_when_it_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +76,7 @@ def test_paths_that_do_not_resolve(kind: str, line: str) -> None:
 
 
 def test_a_name_that_nobody_has() -> None:
-    assert told("magic", what="data").startswith("data.kind = 'magic': must be one of text, digits")
+    assert told("magic", what="data").startswith("data.kind = 'magic': must be one of text, shards, hf, digits, or ")
 
 
 def test_what_looks_like_an_import_path() -> None:
