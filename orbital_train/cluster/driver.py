@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -312,15 +313,15 @@ class Driver:
             raise WorkerLost(f"{decision.why}; {self._cuts.way_on()}") from None
 
 
-def write_model(group: Group, path: Any) -> None:
-    """Let a worker write the final global model of the job that they have done; all have the same.
+def write_model(group: Group, folder: Path) -> None:
+    """Let a worker write the final global model of the job that they have done into a folder; all have the same.
 
     Raises:
         WorkerLost: all are dead.
     """
     for worker in group.workers:
         try:
-            ray.get(worker.write_model.remote(path.resolve()))
+            ray.get(worker.write_model.remote(folder.resolve()))
             return
         except RayActorError:
             continue

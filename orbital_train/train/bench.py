@@ -8,15 +8,15 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from orbital_train.train.data import Batch
 from orbital_train.train.flat import Layout
+from orbital_train.train.protocol import Batch
 
 
 class Bench:
     """The module of a worker, bound to the parameters of one replica at a time. Suffix P: all parameters.
 
     Args:
-        module: ``module(x, y)`` gives the mean loss of a batch; every parameter takes part in it.
+        module: ``module(*batch)`` gives the mean loss of a batch.
         layout: of the module.
         dtype: of the forward and backward pass. Parameters and gradients are float32.
     """

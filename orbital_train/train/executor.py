@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from orbital_train.schedule.trace import (
     Adopt,
@@ -120,6 +120,11 @@ class Executor:
     def parameters(self) -> dict[str, Tensor]:
         """The named tensors of the final global model, once the trace is done."""
         return self.layout.views(self._versions.whole_P(self._final))
+
+    def final_module(self) -> nn.Module:
+        """The module with the final global model, once the trace is done."""
+        self._bench.bind(self._versions.whole_P(self._final))
+        return self._problem.module
 
     def digest(self) -> str:
         """SHA-256 of the final global model: the raw little-endian float32 of its tensors in the layout's order."""

@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelSpec:
-    """A small GPT; the vocabulary comes from the corpus."""
+class Named:
+    """A model or a data set: the name of the function that builds it, and its arguments; no code is run to read it."""
 
-    layers: int
-    heads: int
-    width: int
-    context: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataSpec:
-    """A corpus and how it is divided.
-
-    ``corpus`` is a known name or the path of a UTF-8 text file; ``sha256`` is that of its text, and nothing else is
-    accepted in its place. The last ``validation_fraction`` of the text, by position, is held out.
-    """
-
-    corpus: str
-    sha256: str
-    validation_fraction: float = 0.1
-    shards: Literal["contiguous", "interleaved"] = "interleaved"
-    validation_batches: int = 20  # of the training batch size, the same ones at every evaluation
+    kind: str  # built in, of an entry point, or package.module:function
+    arguments: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,14 +42,15 @@ class OuterSpec:
 class TrainSpec:
     """Everything that the executor needs beside the trace. Seeds are kept apart so that arms can be paired."""
 
-    model: ModelSpec
-    data: DataSpec
+    model: Named
+    data: Named
     inner: InnerSpec
     outer: OuterSpec
-    batch_size: int  # sequences per node and inner step
+    batch_size: int  # examples, as sequences, per node and inner step
     init_seed: int
     data_seed: int
     dtype: Literal["float32", "bfloat16"] = "float32"  # of the forward and backward pass; parameters stay float32
     deterministic: bool = True
     threads_per_worker: int = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    imports: tuple[str, ...] = ()  # modules of which a function may be named as model or data

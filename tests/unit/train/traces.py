@@ -26,13 +26,14 @@ from orbital_train.schedule.trace import (
     snapshot_value,
     sum_value,
 )
-from orbital_train.train.data import Batch, Corpus
+from orbital_train.train.data.text import Corpus, TextData
 from orbital_train.train.device import configure
 from orbital_train.train.executor import Executor, Row
 from orbital_train.train.gate import Gate
 from orbital_train.train.placement import place
-from orbital_train.train.problem import Problem, text_problem
-from orbital_train.train.spec import DataSpec, InnerSpec, ModelSpec, OuterSpec, TrainSpec
+from orbital_train.train.problem import Problem, build_model, problem_of
+from orbital_train.train.protocol import Batch
+from orbital_train.train.spec import InnerSpec, Named, OuterSpec, TrainSpec
 from orbital_train.train.state import Saved
 from orbital_train.train.transport import ThreadTransport, thread_group
 
@@ -369,8 +370,8 @@ def failures_trace() -> Trace:
 def tiny_spec(**changes: object) -> TrainSpec:
     """A GPT of a few hundred parameters."""
     fields: dict[str, object] = {
-        "model": ModelSpec(layers=1, heads=2, width=8, context=8),
-        "data": DataSpec(corpus="", sha256="", validation_batches=2),
+        "model": Named(kind="gpt", arguments={"layers": 1, "heads": 2, "width": 8, "context": 8}),
+        "data": Named(kind="text"),
         "inner": InnerSpec(lr=1e-2),
         "outer": OuterSpec(),
         "batch_size": 2,
@@ -387,8 +388,11 @@ def tiny_corpus() -> Corpus:
     return Corpus(tokens_N=((k * k + 3 * k) % 11).to(torch.uint8), vocabulary="abcdefghijk")
 
 
-def tiny_problem(spec: TrainSpec, nodes: tuple[int, ...]) -> Problem:
-    return text_problem(spec, tiny_corpus(), nodes, "cpu")
+def tiny_problem(spec: TrainSpec, nodes: tuple[int, ...], device: str = "cpu") -> Problem:
+    data = TextData(
+        tiny_corpus(), nodes=nodes, batch_size=spec.batch_size, seed=spec.data_seed, context=8, validation_batches=2
+    )
+    return problem_of(build_model(spec, data), data, device)
 
 
 class Line(nn.Module):
