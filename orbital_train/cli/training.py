@@ -48,10 +48,11 @@ from orbital_train.train.device import Device, choose_device
 from orbital_train.train.flat import Layout
 from orbital_train.train.liveness import peak_states, peak_versions
 from orbital_train.train.model import GPT
+from orbital_train.train.optimizers import check_optimizer
 from orbital_train.train.placement import place
 from orbital_train.train.problem import text_problem
 from orbital_train.train.run import measure_step_s
-from orbital_train.train.spec import InnerSpec, OuterSpec, TrainSpec
+from orbital_train.train.spec import OuterSpec, TrainSpec
 from orbital_train.windows.plan import ContactPlan, Illumination
 
 
@@ -248,12 +249,13 @@ def check_work(recipe: Recipe, trace: Trace) -> None:
 
     Raises:
         InputError: there are more workers than training nodes, the corpus is too short for them, the model has fewer
-            tensors than fragments, or this machine has not the device.
+            tensors than fragments, there is no such optimizer, or this machine has not the device.
     """
     if recipe.cluster.address is None:
         choose_device(recipe.cluster.device)
     place(trace.fleet_nodes, recipe.cluster.workers)
     spec = build.train_spec(recipe)
+    check_optimizer(spec.inner)
     corpus = load_corpus(spec.data.corpus, spec.data.sha256)
     TextData(corpus, spec.data, trace.fleet_nodes, spec.batch_size, spec.model.context, spec.data_seed)
     with torch.device("meta"):
@@ -273,9 +275,10 @@ def estimate_line(recipe: Recipe, trace: Trace) -> str:
     each = estimate.worker_bytes(
         spec.model,
         vocabulary,
-        spec.batch_size,
+        spec.batch_size // spec.inner.micro_batches,
         nodes=nodes,
         versions=versions,
+        version_vectors=estimate.version_vectors(spec.outer),
         states=min(states, nodes),
         synchronous=synchronous,
     )
@@ -284,6 +287,7 @@ def estimate_line(recipe: Recipe, trace: Trace) -> str:
         vocabulary,
         nodes=len(trace.fleet_nodes),
         versions=versions,
+        version_vectors=estimate.version_vectors(spec.outer),
         states=states,
         synchronous=synchronous,
     )
@@ -333,7 +337,7 @@ def _wall_s(recipe: Recipe, trace: Trace, steps: int) -> float | None:
 
 def _same_work(spec: TrainSpec) -> TrainSpec:
     """The spec without what does not change the time of a step, in which the arms of a comparison differ."""
-    inner = InnerSpec(lr=1e-3, clip_norm=spec.inner.clip_norm)
+    inner = replace(spec.inner, lr=1e-3, schedule="constant", warmup_fraction=0.0)
     return replace(spec, inner=inner, outer=OuterSpec(), init_seed=0, data_seed=0)
 
 
@@ -344,13 +348,26 @@ def _step_s(spec: TrainSpec) -> float:
     return measure_step_s(spec, text_problem(spec, corpus, (0,), "cpu"))
 
 
+def _refused(metrics: Path, trace: Trace) -> list[str]:
+    """Which nodes were stopped, and how many contributions refused, since numbers were not finite."""
+    rows = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+    stops = [row for row in rows if row["event"] == "stop"]
+    notes = [
+        f"{trace.accounts[row['node']].name} was stopped in its inner step {row['step']}, at"
+        f" {fmt.duration(row['sim_s'])} of simulated time: {row['problem']}"
+        for row in stops
+    ]
+    refused = sum(row["event"] == "refuse" for row in rows)
+    return [*notes, f"{refused} contributions were refused: not finite"] if refused else notes
+
+
 def summary(
     recipe: Recipe, arm: str, run: RunDirectory, trace: Trace, result: RunResult, saved: checkpoint.Checkpoint | None
 ) -> dict[str, object]:
     """``summary.json``: what came of a run."""
     figures = asdict(measure(trace))
     plan = json.loads(run.plan_summary.read_text(encoding="utf-8"))
-    notes = list(plan["notes"])
+    notes = [*plan["notes"], *_refused(run.metrics, trace)]
     if saved:
         notes.append(f"resumed at operation {saved.manifest.cut}: wall time and real bytes are those since then")
     return {

@@ -296,10 +296,17 @@ def train_spec(recipe: Recipe) -> TrainSpec:
     """What is trained.
 
     Raises:
-        InputError: the width is not a multiple of the heads.
+        InputError: the width is not a multiple of the heads, the batch is not one of the micro-batches, or the policy
+            does not bring contributions apart, as they are to be merged.
     """
     if recipe.model.width % recipe.model.heads:
         raise InputError("model.width", recipe.model.width, f"must be a multiple of the {recipe.model.heads} heads")
+    if recipe.inner.batch_size % recipe.inner.micro_batches:
+        problem = f"must divide the batch of {recipe.inner.batch_size} evenly"
+        raise InputError("inner.micro_batches", recipe.inner.micro_batches, problem)
+    if recipe.outer.merging != "mean" and POLICIES[recipe.schedule.policy].sums:
+        problem = f"needs every contribution by itself, and {recipe.schedule.policy} adds them up on their way"
+        raise InputError("outer.merging", recipe.outer.merging, f"{problem}; accepted: mean, or another policy")
     inner = recipe.inner.model_dump(exclude={"batch_size", "dtype"})
     return TrainSpec(
         model=ModelSpec(**recipe.model.model_dump()),

@@ -97,4 +97,3 @@ def robust_average(vectors_KF: Tensor, spec: OuterSpec, averaged: int) -> Tensor
     ordered_KF, k = vectors_KF[:, :averaged].sort(dim=0).values, len(vectors_KF)
     cut = (k - 1) // 2 if spec.merging == "median" else math.floor(spec.trim_fraction * k)
     return torch.cat([ordered_KF[cut : k - cut].mean(dim=0), vectors_KF[0, averaged:]])
-

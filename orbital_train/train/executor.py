@@ -243,7 +243,10 @@ class Executor:
                 buffers.copy_(before)
                 self._bench.bind(replica.parameters_P)
                 loss = self._bench.gradient(self._problem.batch(node, step))
-                vector, refused_G = torch.cat([self._bench.gradient_P, buffers, loss.view(1)]), loss.new_zeros(len(group))
+                vector, refused_G = (
+                    torch.cat([self._bench.gradient_P, buffers, loss.view(1)]),
+                    loss.new_zeros(len(group)),
+                )
                 finite = torch.isfinite(vector).all()
                 refused_G[k] = ~finite
                 contributions[node] = torch.cat([torch.where(finite, vector, 0.0), refused_G])

@@ -56,7 +56,9 @@ class Layout:
             matrix_size=sum(p.numel() for _, p in named if p.dim() >= 2),
             trained=trained,
             averaged=trained + sum(b.numel() for _, b in buffers if b.is_floating_point()),
-            embeddings=frozenset(f"{n}.weight".lstrip(".") for n, m in module.named_modules() if isinstance(m, nn.Embedding)),
+            embeddings=frozenset(
+                f"{n}.weight".lstrip(".") for n, m in module.named_modules() if isinstance(m, nn.Embedding)
+            ),
             fragments=tuple(_stretches(sizes, tensors) for tensors in _packed(sizes, fragments)),
         )
 

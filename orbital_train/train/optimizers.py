@@ -76,7 +76,9 @@ def _groups(decays: list[Tensor], rest: list[Tensor]) -> list[Group]:
 
 
 def _build(spec: InnerSpec, groups: list[Group]) -> Optimizer:
-    kinds = {n: k for n, k in vars(torch.optim).items() if isinstance(k, type) and issubclass(k, Optimizer)}
+    kinds: dict[str, Any] = {
+        n: k for n, k in vars(torch.optim).items() if isinstance(k, type) and issubclass(k, Optimizer)
+    }
     names = sorted(kinds.keys() - set(_OTHER_KIND))
     if spec.optimizer not in names:
         raise InputError("inner.optimizer", spec.optimizer, f"must be one of {', '.join(names)}")
@@ -89,10 +91,11 @@ def _build(spec: InnerSpec, groups: list[Group]) -> Optimizer:
     if "weight_decay" not in accepted:
         groups = [{"params": group["params"]} for group in groups]
     try:
-        return kind(groups, lr=spec.lr, **(_usual(spec) | dict(spec.arguments)))
-    except (TypeError, ValueError) as error:
+        optimizer: Optimizer = kind(groups, lr=spec.lr, **(_usual(spec) | dict(spec.arguments)))
+    except (TypeError, ValueError, IndexError) as error:
         problem = f"{spec.optimizer} does not take this: {error}"
         raise InputError("inner.arguments", dict(spec.arguments), problem) from error
+    return optimizer
 
 
 def _usual(spec: InnerSpec) -> dict[str, Any]:

@@ -111,7 +111,9 @@ _REFUSED = "refused/"
 
 
 def _kept_names(names: Mapping[str, Tensor]) -> set[str]:
-    return {name.removesuffix(f"/{PARAMETERS}") for name in names if name.startswith(_LOCAL) and name.endswith(PARAMETERS)}
+    return {
+        name.removesuffix(f"/{PARAMETERS}") for name in names if name.startswith(_LOCAL) and name.endswith(PARAMETERS)
+    }
 
 
 def replica_state(replica: Replica) -> Saved:

@@ -39,7 +39,7 @@ def test_outer_step_is_torch_sgd_bit_for_bit(spec: OuterSpec) -> None:
     start = torch.randn(1001, generator=generator)
     parameter = start.clone().requires_grad_()
     sgd = torch.optim.SGD([parameter], lr=spec.lr, momentum=spec.momentum, nesterov=spec.nesterov)
-    state = initial_state(start)
+    state = initial_state(start, spec)
     for _ in range(5):
         parameter.grad = torch.randn(1001, generator=generator)
         before = state.parameters_F.clone()
@@ -51,11 +51,9 @@ def test_outer_step_is_torch_sgd_bit_for_bit(spec: OuterSpec) -> None:
 
 
 def test_outer_step_without_momentum_is_averaging() -> None:
-    state = initial_state(torch.tensor([1.0, 2.0]))
-    assert outer_step(state, torch.tensor([0.5, -1.0]), OuterSpec(lr=1.0, momentum=0.0)).parameters_F.tolist() == [
-        0.5,
-        3.0,
-    ]
+    spec = OuterSpec(lr=1.0, momentum=0.0)
+    state = initial_state(torch.tensor([1.0, 2.0]), spec)
+    assert outer_step(state, torch.tensor([0.5, -1.0]), spec).parameters_F.tolist() == [0.5, 3.0]
 
 
 @pytest.mark.parametrize(("codec", "size", "decoded"), [("fp32", 8, 1.00390625 - 2**-20), ("bf16", 4, 1.0)])

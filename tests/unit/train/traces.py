@@ -36,6 +36,9 @@ from orbital_train.train.spec import DataSpec, InnerSpec, ModelSpec, OuterSpec, 
 from orbital_train.train.state import Saved
 from orbital_train.train.transport import ThreadTransport, thread_group
 
+# What is saved of a replica that has taken a step under AdamW: that of its matrices, and that of the rest.
+REPLICA = {"parameters", *(f"inner/{k}/{name}" for k in (0, 1) for name in ("step", "exp_avg", "exp_avg_sq"))}
+
 
 @dataclass
 class TraceBuilder:
