@@ -32,22 +32,18 @@ from orbital_train.train.bench import Bench
 from orbital_train.train.contributions import (
     as_sent,
     check_merging,
-    gather,
     is_finite,
-    robust_average,
-    without_refused,
 )
 from orbital_train.train.flat import Layout, flatten
 from orbital_train.train.gate import Gate
 from orbital_train.train.inner import Replica, clip, lr_at
-from orbital_train.train.liveness import drops, goes_back, holders, is_mark, kept_states, mark_value, weighed
+from orbital_train.train.liveness import drops, goes_back, holders, is_mark, kept_states, mark_value
 from orbital_train.train.outer import outer_step
 from orbital_train.train.placement import Owners
 from orbital_train.train.problem import Problem
 from orbital_train.train.spec import TrainSpec
 from orbital_train.train.state import NodeState, Saved, load_replica, replica_state
 from orbital_train.train.transport import Transport
-from orbital_train.train.tree import broadcast, root_of, sum_on_tree
 from orbital_train.train.versions import Versions
 
 Row = dict[str, Any]  # one line of metrics.jsonl
@@ -95,6 +91,15 @@ class Executor:
         self._sync = self._replica(initial_P) if any(trace.of_kind(SyncStep)) else None
         self._drops, self._holders, self._final = drops(trace), holders(trace), trace.versions
         self._kept_states, self._base_codecs = kept_states(trace), base_codecs(trace)
+        self._sums = Sums(
+            nodes=self._nodes,
+            holders=self._holders,
+            owners=owners,
+            transport=transport,
+            layout=self.layout,
+            spec=spec.outer,
+            device=initial_P.device,
+        )
         for node in self._nodes:
             self._keep(node, 0)
         self._evaluator = {op.id: k % transport.size for k, op in enumerate(trace.of_kind(Evaluate))}
@@ -251,50 +256,8 @@ class Executor:
                 refused_G[k] = ~finite
                 contributions[node] = torch.cat([torch.where(finite, vector, 0.0), refused_G])
         nodes, size = tuple(sorted(group)), self.layout.size + 1
-        total = self._sum_everywhere(contributions, nodes, size + len(group))
+        total = self._sums.everywhere(contributions, nodes, size + len(group))
         return total[:size] / (len(group) - total[size:].sum()).clamp(min=1.0), total[size:]
-
-    def _sum_everywhere(self, contributions: dict[int, Tensor], nodes: tuple[int, ...], size: int) -> Tensor:
-        """Sum over nodes on every worker; zero over none."""
-        if not nodes:
-            return torch.zeros(size, device=self._bench.gradient_P.device)
-        total = self._sum(contributions, nodes)
-        like = torch.empty(size, device=self._bench.gradient_P.device)
-        return broadcast(total, like, root_of(nodes, self._owners), self._transport)
-
-    def _sum(self, contributions: dict[int, Tensor], nodes: tuple[int, ...]) -> Tensor | None:
-        """Sum over nodes on the lowest one's worker. What the last sum posted is waited for: buffers stay bounded."""
-        if contributions:
-            self._transport.flush()
-        return sum_on_tree(contributions, nodes, self._owners, self._transport)
-
-    def _inputs(self, op: Combine | Merge) -> tuple[dict[int, Tensor], tuple[int, ...]]:
-        """What enters a sum, by the node that holds it: the weighted vectors of this worker's nodes, and all nodes.
-
-        A node holds several if it has failed since it took the first; they are added up in the order of their names.
-        Integer buffers are copied, and not averaged: they are those of the first input.
-        """
-        counted, averaged = self._counted(op), self.layout.fragment_averaged(op.fragment)
-        mine: dict[int, Tensor] = {}
-        for order, (node, value, weight) in enumerate(counted):
-            if node in self._nodes:
-                vector_F = self._vector(node, value)
-                integers = vector_F[averaged:-1] if order == 0 else 0.0
-                weighted_F = vector_F * weight
-                weighted_F[averaged:-1] = integers
-                mine[node] = mine[node] + weighted_F if node in mine else weighted_F
-        return mine, tuple(sorted({node for node, _, _ in counted}))
-
-    def _counted(self, op: Combine | Merge) -> list[tuple[int, str, float]]:
-        """The inputs that count, with the nodes that hold them and their weights, in order."""
-        weights = weighed(op.inputs, op.input_weights if isinstance(op, Merge) else op.weights)
-        return sorted((self._holders[value], value, weight) for value, weight in weights.items())
-
-    def _vector(self, node: int, value: str) -> Tensor:
-        """A value that a node of this worker holds and, as a last element, how much of its weight was refused."""
-        state = self._nodes[node]
-        vector_F = state.read(value)
-        return torch.cat([vector_F, vector_F.new_full((1,), state.refused.get(value, 0.0))])
 
     def _snapshot(self, op: Snapshot) -> None:
         node = self._nodes.get(op.node)
@@ -312,7 +275,7 @@ class Executor:
         node.held[mark_value(op.value)] = local_F.clone()
 
     def _combine(self, op: Combine) -> None:
-        total_F = self._sum(*self._inputs(op))
+        total_F = self._sums.total(op)
         node = self._nodes.get(self._holders[op.value])
         if node is None:
             return
@@ -324,7 +287,7 @@ class Executor:
 
     def _merge(self, op: Merge) -> None:
         before, trained = self._versions.get(op.fragment, op.from_version), self.layout.fragment_trained(op.fragment)
-        average_F, refused = self._average(op)
+        average_F, refused = self._sums.average(op)
         outer_gradient_F = as_sent(average_F, op.codec, trained)  # as it is sent back to the nodes
         after = outer_step(before, outer_gradient_F, self._spec.outer, trained)
         self._versions.put(op.fragment, op.to_version, after)
@@ -336,35 +299,6 @@ class Executor:
                 "outer_gradient_norm": torch.linalg.vector_norm(outer_gradient_F[:trained]).item(),
             }
             self._emit({**_row("merge", op), **row, **({"refused_weight": refused} if refused else {})})
-
-    def _average(self, op: Merge) -> tuple[Tensor, float]:
-        """What is merged, the same on all workers, and how much of the weight was refused."""
-        size, averaged = self.layout.fragment_size(op.fragment), self.layout.fragment_averaged(op.fragment)
-        if self._spec.outer.merging == "mean":
-            total_F = self._sum_everywhere(*self._inputs(op), size + 1)
-            refused = total_F[-1].item()
-            return without_refused(total_F[:-1], refused, averaged), refused
-        total_F = self._robust_everywhere(op, size + 1)
-        return total_F[:-1], total_F[-1].item()
-
-    def _robust_everywhere(self, op: Merge, size: int) -> Tensor:
-        """Median or trimmed mean of the contributions and, as a last element, how much of their weight was refused."""
-        counted, like = self._counted(op), torch.empty(size, device=self._bench.gradient_P.device)
-        if not counted:
-            return torch.zeros_like(like)
-        mine = {value: self._vector(node, value) for node, value, _ in counted if node in self._nodes}
-        values = tuple((value, self._owners[node]) for node, value, _ in counted)
-        if mine:
-            self._transport.flush()
-        root = values[0][1]
-        vectors_KF, total_F = gather(mine, values, like, root, self._transport), None
-        if vectors_KF is not None:
-            refused_K = vectors_KF[:, -1]
-            weights_K = refused_K.new_tensor([weight for _, _, weight in counted])
-            averaged = self.layout.fragment_averaged(op.fragment)
-            average_F = robust_average(vectors_KF[refused_K == 0, :-1], self._spec.outer, averaged)
-            total_F = torch.cat([average_F, (refused_K * weights_K).sum().view(1)])
-        return broadcast(total_F, like, root, self._transport)
 
     def _adopt(self, op: Adopt) -> None:
         node = self._nodes.get(op.node)
