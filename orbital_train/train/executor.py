@@ -43,6 +43,7 @@ from orbital_train.train.placement import Owners
 from orbital_train.train.problem import Problem
 from orbital_train.train.spec import TrainSpec
 from orbital_train.train.state import NodeState, Saved, load_replica, replica_state
+from orbital_train.train.sums import Sums
 from orbital_train.train.transport import Transport
 from orbital_train.train.versions import Versions
 

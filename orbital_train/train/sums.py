@@ -44,7 +44,7 @@ class Sums:
         return broadcast(total, like, root_of(nodes, self.owners), self.transport)
 
     def total(self, op: Combine) -> Tensor | None:
-        """The sum that is formed on the way, on the worker of the node that holds it; None on others, and of nothing."""
+        """The sum that is formed on the way, on the worker of its holder; None on others, and of nothing."""
         return self._sum(*self._inputs(op))
 
     def average(self, op: Merge) -> tuple[Tensor, float]:
