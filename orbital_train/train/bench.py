@@ -38,11 +38,16 @@ class Bench:
             if tensor.is_floating_point():
                 tensor.data = view
             else:
-                tensor.copy_(view.round())
                 self._counts.append((tensor, view))
+        self._read_counts()
+
+    def _read_counts(self) -> None:
+        for buffer, view in self._counts:
+            buffer.copy_(view.round())
 
     def gradient(self, batch: Batch) -> Tensor:
         """Loss of a batch (a scalar on the device); its gradient is left in ``gradient_P``, buffers move on."""
+        self._read_counts()
         self.gradient_P.zero_()
         parts = zip(*(torch.tensor_split(part, self._micro_batches) for part in batch), strict=True)
         losses = torch.stack([self._backward(part) for part in parts])

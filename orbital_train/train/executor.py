@@ -220,6 +220,7 @@ class Executor:
         assert replica is not None
         before = self._versions.get(0, op.from_version)  # the trace has one fragment: the whole model
         replica.parameters_P.copy_(before.parameters_F)
+        self._bench.bind(replica.parameters_P)
         loss_sum, refused = torch.zeros((), device=self._bench.gradient_P.device), []
         for step, lr in enumerate(self._lrs(op), start=op.first):
             mean, refused_G = self._mean_of_group(replica, op.group, step)
@@ -247,13 +248,10 @@ class Executor:
         for k, node in enumerate(group):
             if self._owners[node] == self._transport.rank:
                 buffers.copy_(before)
-                self._bench.bind(replica.parameters_P)
                 loss = self._bench.gradient(self._problem.batch(node, step))
-                vector, refused_G = (
-                    torch.cat([self._bench.gradient_P, buffers, loss.view(1)]),
-                    loss.new_zeros(len(group)),
-                )
+                vector = torch.cat([self._bench.gradient_P, buffers, loss.view(1)])
                 finite = torch.isfinite(vector).all()
+                refused_G = loss.new_zeros(len(group))
                 refused_G[k] = ~finite
                 contributions[node] = torch.cat([torch.where(finite, vector, 0.0), refused_G])
         nodes, size = tuple(sorted(group)), self.layout.size + 1
