@@ -61,6 +61,7 @@ class Replica:
         self.stopped = False  # a loss was not finite: it trains no more, and what it would contribute is refused
         self._rewarm_steps = spec.rewarm_steps
         self._optimizers = inner_optimizers(parameters_P, gradient_P, layout, spec)
+        self._at_rest = {name: value.clone() for name, value in self.optimizer_state().items()}
 
     def step(self, lr: float) -> None:
         """One step on the gradient vector given at creation, at a part of ``lr`` after it started anew."""
@@ -74,12 +75,11 @@ class Replica:
 
     def start_anew(self) -> None:
         """Forget all of the past but the parameters; the learning rate then rises linearly over ``rewarm_steps``."""
-        for optimizer in self._optimizers:
-            optimizer.state.clear()
+        self.load_optimizer_state(self._at_rest)
         self.rewarm_left, self.stopped = self._rewarm_steps, False
 
     def optimizer_state(self) -> dict[str, Tensor]:
-        """The state of the inner optimizer by name, sharing its memory; before the first step there is none."""
+        """The state of the inner optimizer by name, sharing its memory; before the first step most have none."""
         return {
             f"{number}/{name}": value
             for number, (optimizer, parameter) in enumerate(self._parameters())

@@ -23,6 +23,12 @@ _OTHER_KIND = ("Optimizer", "LBFGS", "SparseAdam")
 _NOT_ARGUMENTS = ("params", "lr", "capturable", "differentiable", "foreach", "fused", "maximize")
 
 
+def optimizer_names() -> list[str]:
+    """All that can be asked for."""
+    kinds = {name: kind for name, kind in vars(torch.optim).items() if isinstance(kind, type)}
+    return sorted(name for name, kind in kinds.items() if issubclass(kind, Optimizer) and name not in _OTHER_KIND)
+
+
 def check_optimizer(spec: InnerSpec) -> None:
     """Find out before any worker starts whether there is such an optimizer.
 
@@ -76,13 +82,10 @@ def _groups(decays: list[Tensor], rest: list[Tensor]) -> list[Group]:
 
 
 def _build(spec: InnerSpec, groups: list[Group]) -> Optimizer:
-    kinds: dict[str, Any] = {
-        n: k for n, k in vars(torch.optim).items() if isinstance(k, type) and issubclass(k, Optimizer)
-    }
-    names = sorted(kinds.keys() - set(_OTHER_KIND))
+    names = optimizer_names()
     if spec.optimizer not in names:
         raise InputError("inner.optimizer", spec.optimizer, f"must be one of {', '.join(names)}")
-    kind = kinds[spec.optimizer]
+    kind: Any = getattr(torch.optim, spec.optimizer)
     accepted = [name for name in inspect.signature(kind).parameters if name not in _NOT_ARGUMENTS]
     for name, value in spec.arguments.items():
         if name not in accepted:

@@ -1,5 +1,5 @@
-"""Golden histories of a two-parameter model: every operation, whole, in two fragments, and with failures; and every kind
-of optimizer and of merging.
+"""Golden histories of a two-parameter model: every operation, whole, in two fragments, and with failures; and every
+kind of optimizer and of merging.
 
 Written anew by
 
