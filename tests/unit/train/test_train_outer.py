@@ -83,7 +83,7 @@ def test_delayed_merges_add_up_to_one_step_on_their_mean(nesterov: bool) -> None
 
 
 def test_momentum_of_every_merge_drives_asynchronous_merges_too_far() -> None:
-    """What it is for: with k = 1 as many merges of one gradient go more than k times as far, as their momentum adds up."""
+    """What it is for: with k = 1 as many merges of one gradient go more than k times as far: momenta add up."""
     gradient = torch.ones(1)
     spec = OuterSpec(delay_merges=4)
     delayed, at_once = initial_state(torch.zeros(1), spec), initial_state(torch.zeros(1), OuterSpec())
