@@ -22,6 +22,7 @@ from rich.console import Console
 
 from orbital_train.cli.folder_cache import file_sha256
 from orbital_train.cli.planning import fly
+from orbital_train.cli.refusals import refusals
 from orbital_train.cli.run_directory import (
     RunDirectory,
     check_directory,
@@ -348,26 +349,13 @@ def _step_s(spec: TrainSpec) -> float:
     return measure_step_s(spec, text_problem(spec, corpus, (0,), "cpu"))
 
 
-def _refused(metrics: Path, trace: Trace) -> list[str]:
-    """Which nodes were stopped, and how many contributions refused, since numbers were not finite."""
-    rows = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
-    stops = [row for row in rows if row["event"] == "stop"]
-    notes = [
-        f"{trace.accounts[row['node']].name} was stopped in its inner step {row['step']}, at"
-        f" {fmt.duration(row['sim_s'])} of simulated time: {row['problem']}"
-        for row in stops
-    ]
-    refused = sum(row["event"] == "refuse" for row in rows)
-    return [*notes, f"{refused} contributions were refused: not finite"] if refused else notes
-
-
 def summary(
     recipe: Recipe, arm: str, run: RunDirectory, trace: Trace, result: RunResult, saved: checkpoint.Checkpoint | None
 ) -> dict[str, object]:
     """``summary.json``: what came of a run."""
     figures = asdict(measure(trace))
     plan = json.loads(run.plan_summary.read_text(encoding="utf-8"))
-    notes = [*plan["notes"], *_refused(run.metrics, trace)]
+    notes = [*plan["notes"], *refusals(run.metrics, trace)]
     if saved:
         notes.append(f"resumed at operation {saved.manifest.cut}: wall time and real bytes are those since then")
     return {
