@@ -18,6 +18,7 @@ from rich.console import Console
 
 from orbital_train.cli.folder_cache import file_sha256
 from orbital_train.cli.planning import fly
+from orbital_train.cli.refusals import refusals
 from orbital_train.cli.run_directory import (
     RunDirectory,
     check_directory,
@@ -34,7 +35,6 @@ from orbital_train.cluster.worker import Job
 from orbital_train.config import build
 from orbital_train.config.recipe import Cluster, Recipe
 from orbital_train.errors import InputError, InputWarning
-from orbital_train.report import fmt
 from orbital_train.report import progress as display
 from orbital_train.report.stages import stages
 from orbital_train.schedule.measures import measure
@@ -230,19 +230,6 @@ def _steps_below(trace: Trace, position: int) -> int:
     return steps
 
 
-def _refused(metrics: Path, trace: Trace) -> list[str]:
-    """Which nodes were stopped, and how many contributions refused, since numbers were not finite."""
-    rows = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
-    stops = [row for row in rows if row["event"] == "stop"]
-    notes = [
-        f"{trace.accounts[row['node']].name} was stopped in its inner step {row['step']}, at"
-        f" {fmt.duration(row['sim_s'])} of simulated time: {row['problem']}"
-        for row in stops
-    ]
-    refused = sum(row["event"] == "refuse" for row in rows)
-    return [*notes, f"{refused} contributions were refused: not finite"] if refused else notes
-
-
 def summary(
     recipe: Recipe,
     arm: str,
@@ -256,7 +243,7 @@ def summary(
     trial = check_problem(recipe, imports)
     figures = asdict(measure(trace))
     plan = json.loads(run.plan_summary.read_text(encoding="utf-8"))
-    notes = [*plan["notes"], *_refused(run.metrics, trace)]
+    notes = [*plan["notes"], *refusals(run.metrics, trace)]
     if saved:
         notes.append(f"resumed at operation {saved.manifest.cut}: wall time and real bytes are those since then")
     return {

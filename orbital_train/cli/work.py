@@ -29,9 +29,10 @@ def check_problem(recipe: Recipe, imports: Imports = ()) -> Trial:
     """Try the recipe's model and data, one shard of it, on this machine.
 
     Raises:
-        InputError: one of them is missing, cannot be built or does not fit the other.
+        InputError: one of them is missing, cannot be built or does not fit the other, or there is no such optimizer.
     """
     spec = build.train_spec(recipe, imports)
+    check_optimizer(spec.inner)
     return try_out(spec, timed=_is_local_cpu(recipe, spec))
 
 
@@ -40,13 +41,12 @@ def check_work(recipe: Recipe, trace: Trace, imports: Imports = ()) -> None:
 
     Raises:
         InputError: there are more workers than training nodes, the data are too few for them, the model has fewer
-            tensors than fragments, there is no such optimizer, or this machine has not the device.
+            tensors than fragments, or this machine has not the device.
     """
     if recipe.cluster.address is None:
         choose_device(recipe.cluster.device)
     place(trace.fleet_nodes, recipe.cluster.workers)
     spec = build.train_spec(recipe, imports)
-    check_optimizer(spec.inner)
     data = build_data(spec, trace.fleet_nodes)
     Layout.of(sketch(spec, data), trace.fragments)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -36,7 +37,11 @@ def check_optimizer(spec: InnerSpec) -> None:
         InputError: there is none of that name (``inner.optimizer``), or it does not take one of the arguments
             (``inner.arguments``).
     """
-    _build(spec, [{"params": [torch.zeros(2, 2, requires_grad=True)]}])
+    matrix = torch.zeros(2, 2, requires_grad=True)
+    matrix.grad = torch.zeros(2, 2)
+    optimizer = _build(spec, [{"params": [matrix]}])
+    with _arguments_told(spec):
+        optimizer.step()
 
 
 def inner_optimizers(parameters_P: Tensor, gradient_P: Tensor, layout: Layout, spec: InnerSpec) -> list[Optimizer]:
@@ -93,12 +98,19 @@ def _build(spec: InnerSpec, groups: list[Group]) -> Optimizer:
             raise InputError(f"inner.arguments.{name}", value, problem)
     if "weight_decay" not in accepted:
         groups = [{"params": group["params"]} for group in groups]
-    try:
+    with _arguments_told(spec):
         optimizer: Optimizer = kind(groups, lr=spec.lr, **(_usual(spec) | dict(spec.arguments)))
-    except (TypeError, ValueError, IndexError) as error:
+    return optimizer
+
+
+@contextmanager
+def _arguments_told(spec: InnerSpec) -> Iterator[None]:
+    """Whatever goes wrong with sound tensors is the fault of the arguments."""
+    try:
+        yield
+    except (TypeError, ValueError, IndexError, RuntimeError) as error:
         problem = f"{spec.optimizer} does not take this: {error}"
         raise InputError("inner.arguments", dict(spec.arguments), problem) from error
-    return optimizer
 
 
 def _usual(spec: InnerSpec) -> dict[str, Any]:
