@@ -33,13 +33,14 @@ from orbital_train.errors import InputError
 from orbital_train.report.runs import TuningPoint
 
 COMPARISON = "comparison.json"
-PLAIN_AVERAGING = {"outer.lr": 1.0, "outer.momentum": 0.0}
+WHOLE_STEPS = {"outer.delay_merges": 1}  # a merge holds a whole round
+PLAIN_AVERAGING = {"outer.optimizer": "sgd", "outer.lr": 1.0, "outer.momentum": 0.0} | WHOLE_STEPS
 
 ARM_VALUES: dict[str, dict[str, Any]] = {
     "fully_connected": {"schedule.policy": "fully_connected"},
     "ideal_diloco": {"schedule.home": None},  # a ground site may be home, and there is none where all is ideal
-    "fixed_period_blocking": {"schedule.policy": "fixed_period", "schedule.form": "blocking"},
-    "fixed_period_skipping": {"schedule.policy": "fixed_period", "schedule.form": "skipping"},
+    "fixed_period_blocking": {"schedule.policy": "fixed_period", "schedule.form": "blocking"} | WHOLE_STEPS,
+    "fixed_period_skipping": {"schedule.policy": "fixed_period", "schedule.form": "skipping"} | WHOLE_STEPS,
     "local_then_average": {"schedule.policy": "local_then_average"} | PLAIN_AVERAGING,
     "single_node": {
         "schedule.policy": "fixed_period",

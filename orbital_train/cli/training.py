@@ -20,6 +20,7 @@ from rich.console import Console
 
 from orbital_train.cli.folder_cache import file_sha256
 from orbital_train.cli.planning import fly
+from orbital_train.cli.refusals import refusals
 from orbital_train.cli.run_directory import (
     RunDirectory,
     check_directory,
@@ -254,7 +255,7 @@ def summary(
     trial = check_problem(recipe, imports)
     figures = asdict(measure(trace))
     plan = json.loads(run.plan_summary.read_text(encoding="utf-8"))
-    notes = list(plan["notes"])
+    notes = [*plan["notes"], *refusals(run.metrics, trace)]
     if saved:
         notes.append(f"resumed at operation {saved.manifest.cut}: wall time and real bytes are those since then")
     return {

@@ -16,6 +16,7 @@ from orbital_train.train import estimate
 from orbital_train.train.device import Device, choose_device
 from orbital_train.train.flat import Layout
 from orbital_train.train.liveness import peak_states, peak_versions
+from orbital_train.train.optimizers import check_optimizer
 from orbital_train.train.placement import place
 from orbital_train.train.problem import build_data
 from orbital_train.train.spec import TrainSpec
@@ -28,9 +29,10 @@ def check_problem(recipe: Recipe, imports: Imports = ()) -> Trial:
     """Try the recipe's model and data, one shard of it, on this machine.
 
     Raises:
-        InputError: one of them is missing, cannot be built or does not fit the other.
+        InputError: one of them is missing, cannot be built or does not fit the other, or there is no such optimizer.
     """
     spec = build.train_spec(recipe, imports)
+    check_optimizer(spec.inner)
     return try_out(spec, timed=_is_local_cpu(recipe, spec))
 
 
@@ -58,16 +60,23 @@ def estimate_line(recipe: Recipe, trace: Trace, imports: Imports = ()) -> str:
     cluster, trial, synchronous = recipe.cluster, check_problem(recipe, imports), any(trace.of_kind(SyncStep))
     nodes = 0 if synchronous else -(-len(trace.fleet_nodes) // cluster.workers)
     versions, states = peak_versions(trace), peak_states(trace)
+    version_vectors = estimate.version_vectors(build.train_spec(recipe, imports).outer)
     each = estimate.worker_bytes(
         trial.parameters,
         trial.activation_bytes,
         nodes=nodes,
         versions=versions,
+        version_vectors=version_vectors,
         states=min(states, nodes),
         synchronous=synchronous,
     )
     disk = estimate.checkpoint_bytes(
-        trial.parameters, nodes=len(trace.fleet_nodes), versions=versions, states=states, synchronous=synchronous
+        trial.parameters,
+        nodes=len(trace.fleet_nodes),
+        versions=versions,
+        version_vectors=version_vectors,
+        states=states,
+        synchronous=synchronous,
     )
     if cluster.address is None:
         _check_memory(recipe, each)

@@ -297,7 +297,18 @@ def _holding_sites(recipe: Recipe, node_names: tuple[str, ...]) -> tuple[int, ..
 
 
 def train_spec(recipe: Recipe, imports: tuple[str, ...] = ()) -> TrainSpec:
-    """What is trained; ``imports`` are the modules whose functions the recipe may name."""
+    """What is trained; ``imports`` are the modules whose functions the recipe may name.
+
+    Raises:
+        InputError: the batch is not one of the micro-batches, or the policy does not bring contributions apart, as they
+            are to be merged.
+    """
+    if recipe.inner.batch_size % recipe.inner.micro_batches:
+        problem = f"must divide the batch of {recipe.inner.batch_size} evenly"
+        raise InputError("inner.micro_batches", recipe.inner.micro_batches, problem)
+    if recipe.outer.merging != "mean" and POLICIES[recipe.schedule.policy].sums:
+        problem = f"needs every contribution by itself, and {recipe.schedule.policy} adds them up on their way"
+        raise InputError("outer.merging", recipe.outer.merging, f"{problem}; accepted: mean, or another policy")
     inner = recipe.inner.model_dump(exclude={"batch_size", "dtype"})
     return TrainSpec(
         model=model_named(recipe),

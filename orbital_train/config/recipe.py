@@ -505,31 +505,70 @@ class Faults(Table):
     slow_down: Annotated[tuple[ListedSlowDown, ...], LIST] = ()
 
 
-class Inner(Table):
-    """Inner AdamW; the learning rate warms up, then follows a cosine over the budget."""
+Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
+Number = int | float
+Argument = bool | Number | str | Annotated[tuple[Number, ...], LIST]
 
+
+class Inner(Table):
+    """The inner optimizer; its learning rate warms up, then follows a schedule over the tokens of the budget."""
+
+    optimizer: str = "AdamW"
+    """A class of ``torch.optim`` by its name. ``Muon`` is for matrices but embeddings; AdamW takes the rest."""
+    arguments: dict[str, Argument] = Field(default_factory=dict)
+    """Of that class, beside those that are keys here. ``weight_decay`` is applied to matrices only, here too."""
     lr: LearningRate = 4e-3
+    schedule: Literal["cosine", "linear", "wsd", "constant"] = "cosine"
+    """How the rate falls after the warm-up; ``wsd``: not before the last ``decay_fraction`` of the budget."""
     min_lr_fraction: Fraction = 0.1
+    """What is left of ``lr`` at the end."""
     warmup_fraction: Fraction = 0.05
+    decay_fraction: PositiveFraction = 0.2
+    """``wsd``."""
     rewarm_steps: Annotated[int, Field(ge=0, le=1_000_000)] = 5
     """Over these first steps the learning rate of a node rises again that lost its state and began anew."""
-    beta1: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
-    beta2: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
+    beta1: Beta = 0.9
+    """``AdamW``, as ``beta2``; those of other optimizers stand in ``arguments``."""
+    beta2: Beta = 0.99
     weight_decay: Annotated[float, Field(ge=0.0, le=1_000.0)] = 0.1
+    """``AdamW`` and ``Muon``; that of other optimizers stands in ``arguments``."""
     clip_norm: Annotated[float, Field(ge=0.0, le=1e12)] = 1.0
     """0 turns clipping off."""
     batch_size: Annotated[int, Field(ge=1, le=10_000_000)] = 8
     """Examples, as sequences of tokens, per node and inner step."""
+    micro_batches: Annotated[int, Field(ge=1, le=10_000_000)] = 1
+    """A batch goes through the model in so many parts, one after the other, to save memory."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the forward and backward pass; parameters stay float32."""
 
 
 class Outer(Table):
-    """Outer SGD with Nesterov momentum; ``lr = 1, momentum = 0`` is plain averaging."""
+    """The outer optimizer, and how contributions are averaged; ``lr = 1, momentum = 0`` is plain averaging."""
 
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: LearningRate = 0.7
-    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
+    momentum: Beta = 0.9
+    """``sgd``."""
     nesterov: bool = True
+    """``sgd``."""
+    delay_merges: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    """``sgd``: so many merges make one outer step, and momentum comes with the last: Delayed Nesterov. Take the number
+    of satellites for ``asynchronous``, whose merges hold one contribution each."""
+    beta1: Beta = 0.9
+    """``adamw``."""
+    beta2: Beta = 0.95
+    """``adamw``."""
+    eps: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
+    """``adamw``; as large as DiLoCo's, so that the small elements of an outer gradient are not blown up."""
+    weight_decay: Annotated[float, Field(ge=0.0, le=1_000.0)] = 0.0
+    """``adamw``."""
+    merging: Literal["mean", "trimmed_mean", "median"] = "mean"
+    """Of contributions: their weighted mean; or, element by element and without weights, the mean without the largest
+    and smallest ones, or the median. Not with ``link_aware``, which adds contributions up on their way."""
+    trim_fraction: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.2
+    """``trimmed_mean``: part of the contributions that is left out at either end."""
+    clip_norm: Annotated[float, Field(ge=0.0, le=1e12)] = 0.0
+    """Largest norm of a contribution; what is above is scaled down to it. 0 turns it off."""
 
 
 class Seeds(Table):

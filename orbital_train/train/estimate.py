@@ -2,41 +2,58 @@
 
 Everything that scales with the model is float32. Per node: parameters, two AdamW moments, a snapshot and a mark, i.e.
 5 P; a sum formed on the way takes the place of a snapshot that went into it. Per worker: the gradient, the sum of a
-merge and its buffers, i.e. 3 P; two P (parameters, momentum) for every version of the global model held at once; 3 P
-for every earlier state of a replica that its node will go back to after a failure, and for the synchronous replica, if
-there is one. Activations come on top, once per worker, since its nodes train in turn.
+merge and its buffers, i.e. 3 P; two P (parameters, momentum; three with outer AdamW or delayed momentum) for every
+version of the global model held at once; 3 P for every earlier state of a replica that its node will go back to after a
+failure, and for the synchronous replica, if there is one. Other inner optimizers take as much as AdamW or less.
+Activations come on top, once per worker, since its nodes train in turn; they are those of a micro-batch.
 """
 
 from __future__ import annotations
 
+from orbital_train.train.spec import OuterSpec
+
 FLOAT_BYTES = 4
 NODE_VECTORS = 5
 WORKER_VECTORS = 3
-VERSION_VECTORS = 2
 REPLICA_VECTORS = 3
 
 
+def version_vectors(outer: OuterSpec) -> int:
+    """Vectors of a version of the global model: its parameters and the state of the outer optimizer."""
+    return 3 if outer.optimizer == "adamw" or outer.delay_merges > 1 else 2
+
+
 def worker_bytes(
-    parameters: int, activation_bytes: int, *, nodes: int, versions: int, states: int, synchronous: bool
+    parameters: int,
+    activation_bytes: int,
+    *,
+    nodes: int,
+    versions: int,
+    version_vectors: int,
+    states: int,
+    synchronous: bool,
 ) -> int:
     """Memory of a worker's device, by the formula above.
 
     Args:
         parameters: of the trained model.
-        activation_bytes: kept for the backward pass of a batch.
+        activation_bytes: kept for the backward pass of what goes through the model at once.
         nodes: replicas on the worker.
         versions: of the global model, held at once (``liveness.peak_versions``).
+        version_vectors: of each.
         states: of replicas, kept at once on the worker (``liveness.peak_states`` at most).
         synchronous: whether the trace has synchronous steps.
     """
-    vectors = _state_vectors(nodes, versions, states + synchronous) + WORKER_VECTORS
+    vectors = _state_vectors(nodes, versions * version_vectors, states + synchronous) + WORKER_VECTORS
     return FLOAT_BYTES * vectors * parameters + activation_bytes
 
 
-def checkpoint_bytes(parameters: int, *, nodes: int, versions: int, states: int, synchronous: bool) -> int:
+def checkpoint_bytes(
+    parameters: int, *, nodes: int, versions: int, version_vectors: int, states: int, synchronous: bool
+) -> int:
     """Disk that one checkpoint takes at most; ``nodes`` are those of the whole fleet with a replica of their own."""
-    return FLOAT_BYTES * _state_vectors(nodes, versions, states + synchronous) * parameters
+    return FLOAT_BYTES * _state_vectors(nodes, versions * version_vectors, states + synchronous) * parameters
 
 
-def _state_vectors(nodes: int, versions: int, replicas: int) -> int:
-    return NODE_VECTORS * nodes + VERSION_VECTORS * versions + REPLICA_VECTORS * replicas
+def _state_vectors(nodes: int, of_versions: int, replicas: int) -> int:
+    return NODE_VECTORS * nodes + of_versions + REPLICA_VECTORS * replicas

@@ -17,25 +17,46 @@ class Named:
 
 @dataclass(frozen=True, kw_only=True)
 class InnerSpec:
-    """Inner AdamW with linear warm-up, cosine decay and gradient clipping; progress runs from 0 to 1."""
+    """The inner optimizer, its learning rate by progress, which runs from 0 to 1, and gradient clipping.
+
+    ``beta1`` and ``beta2`` are AdamW's; ``weight_decay`` is AdamW's and Muon's, and for matrices only. What other
+    optimizers take stands in ``arguments``.
+    """
 
     lr: float
+    schedule: Literal["cosine", "linear", "wsd", "constant"] = "cosine"  # after the warm-up
     min_lr_fraction: float = 0.1
     warmup_fraction: float = 0.05
+    decay_fraction: float = 0.2  # of the progress, with wsd: the last part, in which the rate falls
     rewarm_steps: int = 5  # steps below the full rate, rising linearly, of a node whose optimizer started anew
+    optimizer: str = "AdamW"  # a class of torch.optim
+    arguments: Mapping[str, Any] = field(default_factory=dict, hash=False)  # of that class
     beta1: float = 0.9
     beta2: float = 0.99
     weight_decay: float = 0.1
     clip_norm: float = 1.0  # 0 turns clipping off
+    micro_batches: int = 1  # in which a batch goes through the model; their gradients are averaged
 
 
 @dataclass(frozen=True, kw_only=True)
 class OuterSpec:
-    """Outer SGD with Nesterov momentum on outer gradients; ``lr=1, momentum=0`` is plain parameter averaging."""
+    """The outer optimizer, and how contributions are averaged; ``lr=1, momentum=0`` is plain parameter averaging.
+
+    ``momentum``, ``nesterov`` and ``delay_merges`` are those of SGD, the betas, ``eps`` and ``weight_decay`` AdamW's.
+    """
 
     lr: float = 0.7
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     momentum: float = 0.9
     nesterov: bool = True
+    delay_merges: int = 1  # Delayed Nesterov: so many merges are one outer step, and momentum comes with the last
+    beta1: float = 0.9
+    beta2: float = 0.95
+    eps: float = 0.1
+    weight_decay: float = 0.0
+    merging: Literal["mean", "trimmed_mean", "median"] = "mean"
+    trim_fraction: float = 0.2  # of the contributions, with trimmed_mean: left out at either end
+    clip_norm: float = 0.0  # of every contribution; 0 turns clipping off
 
 
 @dataclass(frozen=True, kw_only=True)

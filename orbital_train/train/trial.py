@@ -16,7 +16,7 @@ from orbital_train.train.estimate import FLOAT_BYTES
 from orbital_train.train.problem import Problem, build_data, build_model, problem_of
 from orbital_train.train.protocol import Batch, Data
 from orbital_train.train.run import measure_step_s
-from orbital_train.train.spec import InnerSpec, Named, OuterSpec, TrainSpec
+from orbital_train.train.spec import Named, OuterSpec, TrainSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ def sketch(spec: TrainSpec, data: Data) -> nn.Module:
 
 def _same_work(spec: TrainSpec) -> TrainSpec:
     """The spec without what does not change the work, in which the arms of a comparison differ."""
-    inner = InnerSpec(lr=1e-3, clip_norm=spec.inner.clip_norm)
+    inner = replace(spec.inner, lr=1e-3, schedule="constant", warmup_fraction=0.0)
     return replace(spec, inner=inner, outer=OuterSpec(), init_seed=0, data_seed=0)
 
 
@@ -99,14 +99,14 @@ def _check_batches(spec: TrainSpec, data: Data) -> None:
 
 
 def _activation_bytes(spec: TrainSpec, problem: Problem) -> int:
-    """What the loss of one batch keeps for its gradient, beside parameters and the batch."""
+    """What the loss of one micro-batch keeps for its gradient, beside parameters and the batch."""
     kept: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
         kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
-    batch = problem.batch(0, 0)
+    batch = tuple(torch.tensor_split(part, spec.inner.micro_batches)[0] for part in problem.batch(0, 0))
     with saved_tensors_hooks(pack, lambda tensor: tensor):
         loss = _loss(spec, problem.module, batch)
     if not isinstance(loss, Tensor) or loss.dim() or not loss.requires_grad:

@@ -168,6 +168,18 @@ def test_what_is_not_built_in_has_arguments_of_its_own(tmp_path: Path):
     assert spec.imports == ("own.models",)
 
 
+def test_optimizers(tmp_path: Path):
+    spec = build.train_spec(small.recipe(tmp_path))
+    assert (spec.inner.optimizer, spec.inner.schedule, spec.inner.micro_batches) == ("AdamW", "cosine", 1)
+    assert (spec.outer.optimizer, spec.outer.delay_merges, spec.outer.merging, spec.outer.clip_norm) == (
+        "sgd", 1, "mean", 0.0,
+    )  # fmt: skip
+    arguments = "inner.arguments={momentum=0.9, nesterov=true, betas=[0.9, 1], kind='a'}"
+    spec = build.train_spec(small.recipe(tmp_path, "inner.optimizer=SGD", arguments, "inner.micro_batches=2"))
+    assert spec.inner.arguments == {"momentum": 0.9, "nesterov": True, "betas": (0.9, 1), "kind": "a"}
+    assert hash(spec) == hash(build.train_spec(small.recipe(tmp_path, "inner.optimizer=SGD", "inner.micro_batches=2")))
+
+
 def test_training_draws_what_cap_and_radiator_leave_and_its_steps_take_longer(tmp_path: Path):
     def drawn(*overrides: str) -> tuple[float, int]:
         recipe = small.recipe(tmp_path, *overrides)

@@ -1,18 +1,20 @@
 """MLP and CNN on real images."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
 from orbital_train.errors import InputError
 from orbital_train.train.data.digits import DigitData, digits
+from orbital_train.train.export import read_model, write_model
 from orbital_train.train.models.cnn import cnn
 from orbital_train.train.models.mlp import mlp
-from orbital_train.train.problem import problem_of
+from orbital_train.train.problem import Problem, problem_of
 from orbital_train.train.run import run_local
 from orbital_train.train.spec import OuterSpec
-from tests.unit.train.traces import rounds_trace, tiny_spec
+from tests.unit.train.traces import Group, rounds_trace, tiny_spec
 
 NODES = (0, 1, 2, 3)
 
@@ -97,3 +99,25 @@ def test_batch_norm_uses_its_running_statistics_where_it_is_evaluated() -> None:
     with torch.no_grad():
         assert model.eval()(x, y_B).item() == pytest.approx(result.losses[-1], rel=1e-6)
         assert model.train()(x, y_B).item() != pytest.approx(result.losses[-1], rel=1e-3)
+
+
+def test_a_cnn_has_the_same_bits_on_any_number_of_workers_and_its_files_the_same_loss(tmp_path: Path) -> None:
+    """With its running statistics, which are merged as buffers are."""
+    spec, trace = tiny_spec(batch_size=32), rounds_trace(NODES, rounds=3, steps=5)
+
+    def problem() -> Problem:
+        torch.manual_seed(1)
+        return problem_of(cnn(example_shape=(1, 8, 8), classes=10, channels=[8, 16]), images(), "cpu")
+
+    digests, losses = set(), set()
+    for workers in (1, 2, 4):
+        group = Group.of(trace, spec, problem, workers)
+        group.run(spec)
+        digests |= {executor.digest() for executor in group.executors}
+        losses.add([row["loss"] for row in group.all_rows() if row["event"] == "evaluate"][-1])
+    assert len(digests) == len(losses) == 1
+    write_model(group.executors[1].final_module(), tmp_path)
+    again = problem()
+    read_model(again.module, tmp_path)
+    with torch.no_grad():
+        assert again.module.eval()(*again.validation[0]).item() == pytest.approx(losses.pop(), rel=1e-6)
