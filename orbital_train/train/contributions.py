@@ -6,6 +6,7 @@ Suffix F: elements of a fragment (parameters, then floating buffers, then intege
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -14,7 +15,6 @@ from orbital_train.errors import InputError
 from orbital_train.train.codec import decode, encode
 from orbital_train.train.spec import OuterSpec
 from orbital_train.train.transport import Transport
-from orbital_train.train.tree import BUCKET_BYTES, pieces
 
 
 def as_sent(vector_F: Tensor, codec: str, trained: int) -> Tensor:
@@ -54,36 +54,35 @@ def check_merging(spec: OuterSpec, *, sums: bool) -> None:
 
 
 def gather(
-    mine: dict[str, Tensor],
-    values: tuple[tuple[str, int], ...],
+    mine: Mapping[str, Tensor],
+    values: Sequence[tuple[str, int]],
+    piece: slice,
     like: Tensor,
     root: int,
     transport: Transport,
-    bucket_bytes: int = BUCKET_BYTES,
 ) -> Tensor | None:
-    """Bring one vector each of several nodes to one worker; all workers call this with the same ``values``.
+    """Bring the same piece of several vectors to one worker; all workers call this with the same ``values``.
 
     Args:
         mine: vectors (F,) of this worker by name; they must not be changed before the next ``flush``.
         values: name and rank of all, in the order that is wanted.
+        piece: which elements, in one message each.
         like: any vector of the same shape, type and device.
         root: rank of the worker that gets them.
         transport: between the workers.
-        bucket_bytes: largest message.
 
     Returns:
-        The vectors (K, F) on the root, None on all others.
+        The pieces (K, length) on the root, None on all others.
     """
-    gathered = like.new_empty(len(values), len(like)) if transport.rank == root else None
+    gathered = like[piece].repeat(len(values), 1) if transport.rank == root else None
     for row, (value, rank) in enumerate(values):
-        for piece in pieces(len(like), bucket_bytes):
-            if gathered is None:
-                if rank == transport.rank:
-                    transport.send(mine[value][piece], root)
-            elif rank == root:
-                gathered[row, piece] = mine[value][piece]
-            else:
-                transport.recv(gathered[row, piece], rank)
+        if gathered is None:
+            if rank == transport.rank:
+                transport.send(mine[value][piece], root)
+        elif rank == root:
+            gathered[row] = mine[value][piece]
+        else:
+            transport.recv(gathered[row], rank)
     return gathered
 
 
@@ -93,7 +92,7 @@ def robust_average(vectors_KF: Tensor, spec: OuterSpec, averaged: int) -> Tensor
     Integer buffers, behind ``averaged``, are those of the first contribution. Of none it is zero.
     """
     if not len(vectors_KF):
-        return torch.zeros_like(vectors_KF.sum(0))
+        return vectors_KF.sum(0)
     ordered_KF, k = vectors_KF[:, :averaged].sort(dim=0).values, len(vectors_KF)
     cut = (k - 1) // 2 if spec.merging == "median" else math.floor(spec.trim_fraction * k)
     return torch.cat([ordered_KF[cut : k - cut].mean(dim=0), vectors_KF[0, averaged:]])

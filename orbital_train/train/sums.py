@@ -20,7 +20,7 @@ from orbital_train.train.placement import Owners
 from orbital_train.train.spec import OuterSpec
 from orbital_train.train.state import NodeState
 from orbital_train.train.transport import Transport
-from orbital_train.train.tree import broadcast, root_of, sum_on_tree
+from orbital_train.train.tree import BUCKET_BYTES, broadcast, pieces, root_of, sum_on_tree
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,20 +92,24 @@ class Sums:
         return torch.cat([vector_F, vector_F.new_full((1,), state.refused.get(value, 0.0))])
 
     def _robust_everywhere(self, op: Merge, size: int) -> Tensor:
-        """Median or trimmed mean of the contributions and, as a last element, how much of their weight was refused."""
+        """Median or trimmed mean of the contributions and, as a last element, how much of their weight was refused.
+
+        Formed on one worker, in pieces, so that no more than a bucket of all contributions is there at once.
+        """
         counted, like = self._counted(op), torch.empty(size, device=self.device)
         if not counted:
             return torch.zeros_like(like)
         mine = {value: self._vector(node, value) for node, value, _ in counted if node in self.nodes}
-        values = tuple((value, self.owners[node]) for node, value, _ in counted)
+        values = [(value, self.owners[node]) for node, value, _ in counted]
         if mine:
             self.transport.flush()
-        root = values[0][1]
-        vectors_KF, total_F = gather(mine, values, like, root, self.transport), None
-        if vectors_KF is not None:
-            refused_K = vectors_KF[:, -1]
-            weights_K = refused_K.new_tensor([weight for _, _, weight in counted])
-            averaged = self.layout.fragment_averaged(op.fragment)
-            average_F = robust_average(vectors_KF[refused_K == 0, :-1], self.spec, averaged)
-            total_F = torch.cat([average_F, (refused_K * weights_K).sum().view(1)])
-        return broadcast(total_F, like, root, self.transport)
+        root, averaged, total_F = values[0][1], self.layout.fragment_averaged(op.fragment), torch.empty_like(like)
+        refused_K = gather(mine, values, slice(size - 1, size), like, root, self.transport)
+        for piece in pieces(size - 1, BUCKET_BYTES // len(values)):
+            vectors_KF = gather(mine, values, piece, like, root, self.transport)
+            if vectors_KF is not None and refused_K is not None:
+                floating = max(0, averaged - piece.start)
+                total_F[piece] = robust_average(vectors_KF[refused_K[:, 0] == 0], self.spec, floating)
+        if refused_K is not None:
+            total_F[-1] = refused_K[:, 0] @ refused_K.new_tensor([weight for _, _, weight in counted])
+        return broadcast(total_F if self.transport.rank == root else None, like, root, self.transport)
