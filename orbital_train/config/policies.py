@@ -45,6 +45,7 @@ class Entry(NamedTuple):
     build: Callable[[Setting], Policy[Any]] | None  # None: not event-driven, :mod:`orbital_train.schedule.synchronous`
     fragments: int | None = None  # of the model if the recipe says nothing; None: it is always synchronised whole
     forms: tuple[str, ...] = ()
+    sums: bool = False  # contributions are added up on their way
 
 
 def _link_aware(setting: Setting) -> LinkAware:
@@ -111,7 +112,7 @@ def _local_then_average(setting: Setting) -> FixedPeriod:
 
 
 POLICIES = {
-    "link_aware": Entry(_link_aware, fragments=1),
+    "link_aware": Entry(_link_aware, fragments=1, sums=True),
     "fixed_period": Entry(_fixed_period, forms=("blocking", "skipping")),
     "streaming": Entry(_streaming, fragments=4),
     "asynchronous": Entry(_asynchronous),
