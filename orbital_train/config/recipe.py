@@ -551,9 +551,9 @@ class Outer(Table):
     """``sgd``."""
     nesterov: bool = True
     """``sgd``."""
-    delay_merges: Annotated[int, Field(ge=1, le=1_000_000)] = 1
-    """``sgd``: so many merges make one outer step, and momentum comes with the last: Delayed Nesterov. Take the number
-    of satellites for ``asynchronous``, whose merges hold one contribution each."""
+    delay_merges: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """``sgd``: so many merges make one outer step, and momentum comes with the last: Delayed Nesterov. If not given 1;
+    for ``asynchronous``, whose merges hold one contribution each, the number of satellites."""
     beta1: Beta = 0.9
     """``adamw``."""
     beta2: Beta = 0.95
