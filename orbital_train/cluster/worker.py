@@ -15,9 +15,10 @@ from orbital_train.cluster.dist_transport import DistTransport
 from orbital_train.schedule.trace import Trace
 from orbital_train.train import checkpoint
 from orbital_train.train.device import choose_device, configure
-from orbital_train.train.executor import Executor, Row
+from orbital_train.train.executor import Executor
 from orbital_train.train.export import write_model
 from orbital_train.train.gate import Gate
+from orbital_train.train.operations import Row
 from orbital_train.train.placement import place
 from orbital_train.train.problem import build_problem
 from orbital_train.train.spec import TrainSpec

@@ -12,8 +12,37 @@ from orbital_train.train.flat import Layout, saved_buffers
 from orbital_train.train.protocol import Batch
 
 
-class Bench:
-    """The module of a worker, bound to the vector of one replica at a time. Suffix P: all of the model.
+class Binding:
+    """A module whose tensors are views of the vector of one replica at a time. Suffix P: all of the model."""
+
+    def __init__(self, module: nn.Module, layout: Layout) -> None:
+        self._module, self.layout = module, layout
+        self._tensors = {**dict(module.named_parameters()), **saved_buffers(module)}
+        self._counts: list[tuple[Tensor, Tensor]] = []  # integer buffers, and where they are in the vector bound
+
+    def bind(self, parameters_P: Tensor) -> None:
+        """Compute with this vector from now on; of integer buffers alone a copy is made."""
+        self._counts = []
+        for name, view in self.layout.views(parameters_P).items():
+            tensor = self._tensors[name]
+            if tensor.is_floating_point():
+                tensor.data = view
+            else:
+                self._counts.append((tensor, view))
+        self._read_counts()
+
+    def write_counts(self) -> None:
+        """Write integer buffers back into the vector."""
+        for buffer, view in self._counts:
+            view.copy_(buffer)
+
+    def _read_counts(self) -> None:
+        for buffer, view in self._counts:
+            buffer.copy_(view.round())
+
+
+class Bench(Binding):
+    """The module of a worker, and the gradient of the replica to which it is bound.
 
     Args:
         module: ``module(*batch)`` gives the mean loss of a batch.
@@ -23,27 +52,11 @@ class Bench:
     """
 
     def __init__(self, module: nn.Module, layout: Layout, dtype: torch.dtype, micro_batches: int = 1) -> None:
-        self._module, self._layout, self._dtype, self._micro_batches = module, layout, dtype, micro_batches
-        self._tensors = {**dict(module.named_parameters()), **saved_buffers(module)}
-        self._counts: list[tuple[Tensor, Tensor]] = []  # integer buffers, and where they are in the vector bound
+        super().__init__(module, layout)
+        self._dtype, self._micro_batches = dtype, micro_batches
         self.gradient_P = torch.zeros(layout.trained, device=next(module.parameters()).device)
         for name, gradient in layout.views(self.gradient_P).items():
             self._tensors[name].grad = gradient
-
-    def bind(self, parameters_P: Tensor) -> None:
-        """Compute with this vector from now on; of integer buffers alone a copy is made, and written back."""
-        self._counts = []
-        for name, view in self._layout.views(parameters_P).items():
-            tensor = self._tensors[name]
-            if tensor.is_floating_point():
-                tensor.data = view
-            else:
-                self._counts.append((tensor, view))
-        self._read_counts()
-
-    def _read_counts(self) -> None:
-        for buffer, view in self._counts:
-            buffer.copy_(view.round())
 
     def gradient(self, batch: Batch) -> Tensor:
         """Loss of a batch (a scalar on the device); its gradient is left in ``gradient_P``, buffers move on."""
@@ -51,8 +64,7 @@ class Bench:
         self.gradient_P.zero_()
         parts = zip(*(torch.tensor_split(part, self._micro_batches) for part in batch), strict=True)
         losses = torch.stack([self._backward(part) for part in parts])
-        for buffer, view in self._counts:
-            view.copy_(buffer)
+        self.write_counts()
         return losses.mean()
 
     def _backward(self, batch: Batch) -> Tensor:

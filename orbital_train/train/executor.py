@@ -2,61 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from orbital_train.schedule.trace import (
-    Adopt,
-    Combine,
-    Deliver,
-    Evaluate,
-    Lose,
-    Merge,
-    Op,
-    Restore,
-    Snapshot,
-    Stage,
-    Step,
-    SyncStep,
-    Trace,
-    local_value,
-)
-from orbital_train.train.adopt import adopted, base_codecs, moved_mark, received
+from orbital_train.schedule.trace import Evaluate, Op, Step, SyncStep, Trace
 from orbital_train.train.bench import Bench
-from orbital_train.train.contributions import (
-    as_sent,
-    check_merging,
-    is_finite,
-)
 from orbital_train.train.flat import Layout, flatten
 from orbital_train.train.gate import Gate
 from orbital_train.train.inner import Replica, clip, lr_at
-from orbital_train.train.liveness import drops, goes_back, holders, is_mark, kept_states, mark_value
-from orbital_train.train.outer import outer_step
+from orbital_train.train.operations import NOT_FINITE, Operations, Row, row_of
 from orbital_train.train.placement import Owners
 from orbital_train.train.problem import Problem
 from orbital_train.train.spec import TrainSpec
-from orbital_train.train.state import NodeState, Saved, load_replica, replica_state
-from orbital_train.train.sums import Sums
+from orbital_train.train.state import Saved, load_replica, replica_state
 from orbital_train.train.transport import Transport
-from orbital_train.train.versions import Versions
-
-Row = dict[str, Any]  # one line of metrics.jsonl
-
-_NOT_FINITE = "it is not finite"
 
 
-class Executor:
+class Executor(Operations):
     """One worker's part of a run. The same trace gives the same bits on any number of workers.
-
-    Every worker holds all live versions of the global model; replicas, snapshots, sums and marks are held by the
-    worker that hosts their node.
 
     Args:
         trace: what to do; InputError where it has more fragments than the model has tensors, or sums where each
@@ -80,146 +46,74 @@ class Executor:
         emit: Callable[[Row], None],
         progress: Callable[[Op], None] | None = None,
     ) -> None:
-        spec = replace(spec, outer=spec.outer.of_fleet(len(trace.fleet_nodes)))
-        self._trace, self._spec, self._problem = trace, spec, problem
-        self._transport, self._owners = transport, owners
-        self._emit, self._progress = emit, progress
-        check_merging(spec.outer, sums=any(trace.of_kind(Combine)))
-        self.layout = Layout.of(problem.module, trace.fragments)
-        initial_P = flatten(problem.module, self.layout)
-        self._bench = Bench(problem.module, self.layout, getattr(torch, spec.dtype), spec.inner.micro_batches)
-        self._versions = Versions(self.layout, initial_P, spec.outer)
-        self._nodes = {n: NodeState(replica=self._replica(initial_P)) for n in sorted(self._own_replicas())}
-        self._sync = self._replica(initial_P) if any(trace.of_kind(SyncStep)) else None
-        self._drops, self._holders, self._final = drops(trace), holders(trace), trace.versions
-        self._kept_states, self._base_codecs = kept_states(trace), base_codecs(trace)
-        self._sums = Sums(
-            nodes=self._nodes,
-            holders=self._holders,
-            owners=owners,
+        self._spec, self._problem = spec, problem
+        layout = Layout.of(problem.module, trace.fragments)
+        initial_P = flatten(problem.module, layout)
+        self._bench = Bench(problem.module, layout, getattr(torch, spec.dtype), spec.inner.micro_batches)
+        super().__init__(
+            trace=trace,
+            outer=spec.outer,
+            layout=layout,
+            initial_P=initial_P,
+            replica=self._replica,
             transport=transport,
-            layout=self.layout,
-            spec=spec.outer,
-            device=initial_P.device,
+            owners=owners,
+            emit=emit,
+            validate=self._validated,
+            progress=progress,
         )
-        for node in self._nodes:
-            self._keep(node, 0)
-        self._evaluator = {op.id: k % transport.size for k, op in enumerate(trace.of_kind(Evaluate))}
-        self._execute: dict[type[Op], Callable[[Any], None]] = {
-            Step: self._step,
-            SyncStep: self._sync_step,
-            Snapshot: self._snapshot,
-            Combine: self._combine,
-            Merge: self._merge,
-            Adopt: self._adopt,
-            Lose: self._lose,
-            Restore: self._restore,
-            Stage: self._nothing,
-            Deliver: self._nothing,
-            Evaluate: self._evaluate,
-        }
-        self.position = 0  # all operations with a lower id are done
+        self._sync = self._replica(initial_P.clone()) if any(trace.of_kind(SyncStep)) else None
 
     def run(self, gate: Gate) -> bool:
         """Execute operations from ``position`` on, as far as the gate allows; returns whether the trace is done."""
-        for op_id in range(self.position, len(self._trace.ops)):
-            if not gate.enter(op_id):
-                self._transport.flush()
-                return False
-            op = self._trace.ops[op_id]
-            self._execute[type(op)](op)
-            if isinstance(op, Step | Adopt | Restore):
-                self._keep(op.node, op.state + 1)
-            self._drop(op_id)
-            self.position = op_id + 1
-            if self._progress:
-                self._progress(op)
-        self._transport.flush()
-        return gate.enter(len(self._trace.ops))
-
-    def parameters(self) -> dict[str, Tensor]:
-        """The named parameters and buffers of the final global model, once the trace is done."""
-        return self.layout.tensors(self._versions.whole_P(self._final))
+        for op in self.walk(gate):
+            if isinstance(op, Step):
+                self._step(op)
+            else:
+                self._sync_step(op)
+        return self.position == len(self._trace.ops) and gate.enter(self.position)
 
     def final_module(self) -> nn.Module:
         """The module with the final global model, once the trace is done."""
-        self._bench.bind(self._versions.whole_P(self._final))
+        self._bench.bind(self.final_P())
         return self._problem.module
-
-    def digest(self) -> str:
-        """SHA-256 of the final global model: the raw little-endian float32 of its tensors in the layout's order."""
-        content = hashlib.sha256()
-        for tensor in self.layout.views(self._versions.whole_P(self._final)).values():
-            content.update(tensor.cpu().numpy().astype("<f4", copy=False).tobytes())
-        return content.hexdigest()
-
-    # -- state -------------------------------------------------------------------------------------------------------
-
-    def save_nodes(self) -> dict[int, Saved]:
-        """State of this worker's nodes. To be called while the executor stands at the gate."""
-        return {node: state.save() for node, state in self._nodes.items()}
 
     def save_shared(self) -> Saved:
         """State that all workers have in common: the live versions of the global model, and the synchronous replica."""
-        saved = Saved(tensors=self._versions.tensors(), meta={})
-        if self._sync:
-            saved |= replica_state(self._sync).named("sync/")
-        return saved.on("cpu")
+        saved = super().save_shared()
+        return saved | replica_state(self._sync).named("sync/").on("cpu") if self._sync else saved
 
     def load(self, position: int, nodes: Mapping[int, Saved], shared: Saved) -> None:
         """Continue from a saved state, bit for bit; ``nodes`` has at least this worker's nodes."""
-        self.position = position
-        self._versions.load(shared.tensors)
+        super().load(position, nodes, shared)
         if self._sync:
             load_replica(self._sync, shared.part("sync/"))
-        for node, state in self._nodes.items():
-            state.load(nodes[node])
 
-    def _replica(self, initial_P: Tensor) -> Replica:
-        return Replica(initial_P.clone(), self._bench.gradient_P, self.layout, self._spec.inner)
+    def _replica(self, parameters_P: Tensor) -> Replica:
+        return Replica.of(parameters_P, self._bench.gradient_P, self._bench.layout, self._spec.inner)
 
-    def _own_replicas(self) -> set[int]:
-        """Nodes of this worker that have a replica of their own (those of synchronous steps share one)."""
-        nodes = {op.node for op in self._trace.ops if isinstance(op, Step | Snapshot | Adopt | Restore)}
-        return {node for node in nodes if self._owners[node] == self._transport.rank}
+    def _validated(self, op: Evaluate, whole_P: Tensor) -> Row:
+        self._bench.bind(whole_P)
+        tokens = op.merged_steps * self._problem.tokens_per_step
+        return {"trained_tokens": tokens, "loss": self._bench.mean_loss(self._problem.validation)}
 
-    def _keep(self, node: int, state: int) -> None:
-        """Keep a copy of a replica that its node will go back to."""
-        if node in self._nodes and (name := local_value(node, state)) in self._kept_states:
-            self._nodes[node].keep(name)
-
-    def _drop(self, op_id: int) -> None:
-        for node, name in self._drops.get(op_id, ()):
-            if node is None:
-                self._versions.drop(name)
-            elif node in self._nodes:
-                self._nodes[node].drop(name)
-
-    # -- operations --------------------------------------------------------------------------------------------------
+    # -- inner steps -------------------------------------------------------------------------------------------------
 
     def _lrs(self, op: Step | SyncStep) -> list[float]:
         return [lr_at(self._spec.inner, op.lr_progress + k * op.lr_progress_per_step) for k in range(op.n)]
 
     def _step(self, op: Step) -> None:
-        node = self._nodes.get(op.node)
+        node = self.nodes.get(op.node)
         if node is None or node.replica.stopped:
             return
         replica, gradient_P = node.replica, self._bench.gradient_P
         self._bench.bind(replica.parameters_P)
-        losses, loss_sum = [], torch.zeros((), device=gradient_P.device)
+        losses = []
         for step, lr in enumerate(self._lrs(op), start=op.first):
             losses.append(self._bench.gradient(self._problem.batch(op.node, step)))
-            loss_sum += losses[-1]
             clip(gradient_P, self._spec.inner.clip_norm)
             replica.step(lr)
-        total = loss_sum.item()  # read once, so that no step waits for the device
-        if not math.isfinite(total):
-            replica.stopped = True
-            first = next((k for k, loss in enumerate(losses) if not math.isfinite(loss.item())), op.n - 1)
-            row = {"node": op.node, "step": op.first + first, "problem": "the loss is not finite"}
-            self._emit({**_row("stop", op), **row})
-            return
-        self._emit({**_row("step", op), "node": op.node, "first": op.first, "n": op.n, "loss": total / op.n})
+        self.stepped(op, losses)
 
     def _sync_step(self, op: SyncStep) -> None:
         replica, layout = self._sync, self.layout
@@ -240,8 +134,8 @@ class Executor:
         self._versions.put(0, op.to_version, replace(before, parameters_F=replica.parameters_P.clone()))
         if self._transport.rank == 0:
             for k, g in torch.stack(refused).nonzero().tolist():
-                self._emit({**_row("refuse", op), "node": op.group[g], "step": op.first + k, "problem": _NOT_FINITE})
-            self._emit({**_row("sync_step", op), "n": op.n, "loss": loss_sum.item() / op.n})
+                self._emit({**row_of("refuse", op), "node": op.group[g], "step": op.first + k, "problem": NOT_FINITE})
+            self._emit({**row_of("sync_step", op), "n": op.n, "loss": loss_sum.item() / op.n})
 
     def _mean_of_group(self, replica: Replica, group: tuple[int, ...], step: int) -> tuple[Tensor, Tensor]:
         """Means over the group, and who is not in them, since they are not finite; the same bits on all workers.
@@ -263,113 +157,3 @@ class Executor:
         nodes, size = tuple(sorted(group)), self.layout.size + 1
         total = self._sums.everywhere(contributions, nodes, size + len(group))
         return total[:size] / (len(group) - total[size:].sum()).clamp(min=1.0), total[size:]
-
-    def _snapshot(self, op: Snapshot) -> None:
-        node = self._nodes.get(op.node)
-        if node is None:
-            return
-        trained = self.layout.fragment_trained(op.fragment)
-        local_F = self.layout.take(node.replica.parameters_P.detach(), op.fragment)
-        delta_F = self._base(op) - local_F
-        if node.replica.stopped or not is_finite(delta_F):
-            delta_F, node.refused[op.value] = torch.zeros_like(delta_F), 1.0
-            row = {"node": op.node, "fragment": op.fragment, "problem": _NOT_FINITE}
-            self._emit({**_row("refuse", op), **row})
-        clip(delta_F[:trained], self._spec.outer.clip_norm)
-        node.hold(op.value, delta_F, op.codec, trained)
-        node.held[mark_value(op.value)] = local_F.clone()
-
-    def _combine(self, op: Combine) -> None:
-        total_F = self._sums.total(op)
-        node = self._nodes.get(self._holders[op.value])
-        if node is None:
-            return
-        if total_F is None:  # nothing that it adds has a weight
-            total_F = torch.zeros(self.layout.fragment_size(op.fragment) + 1, device=self._bench.gradient_P.device)
-        if refused := total_F[-1].item():
-            node.refused[op.value] = refused
-        node.hold(op.value, total_F[:-1], op.codec, self.layout.fragment_trained(op.fragment))
-
-    def _merge(self, op: Merge) -> None:
-        before, trained = self._versions.get(op.fragment, op.from_version), self.layout.fragment_trained(op.fragment)
-        average_F, refused = self._sums.average(op)
-        outer_gradient_F = as_sent(average_F, op.codec, trained)  # as it is sent back to the nodes
-        after = outer_step(before, outer_gradient_F, self._spec.outer, trained)
-        self._versions.put(op.fragment, op.to_version, after)
-        if self._transport.rank == 0:
-            row = {
-                "fragment": op.fragment,
-                "to_version": op.to_version,
-                "contributors": sum(1 for c in op.contributions if c.weight),
-                "outer_gradient_norm": torch.linalg.vector_norm(outer_gradient_F[:trained]).item(),
-            }
-            self._emit({**_row("merge", op), **row, **({"refused_weight": refused} if refused else {})})
-
-    def _adopt(self, op: Adopt) -> None:
-        node = self._nodes.get(op.node)
-        if node is None:
-            return
-        local_P = node.replica.parameters_P.detach()
-        local_F = self.layout.take(local_P, op.fragment)
-        after_F = adopted(op, local_F, self._received(op.fragment, op.version, op.codec), self._since(node, op))
-        after_F[self.layout.fragment_averaged(op.fragment) :].round_()  # a blend of integers is one
-        for name, held in node.held.items():
-            if is_mark(name, op.node, op.fragment):
-                node.held[name] = moved_mark(op, held, local_F, after_F)
-        self.layout.put(local_P, op.fragment, after_F)
-
-    def _since(self, node: NodeState, op: Adopt) -> Tensor | None:
-        """Where the progress began that an adoption keeps."""
-        if op.mode != "keep":
-            return None
-        if op.since_snapshot is not None:
-            return node.held[mark_value(op.since_snapshot)]
-        return self._base(op)
-
-    def _base(self, op: Snapshot | Adopt) -> Tensor:
-        """The version that a node adopted last, as the node has it."""
-        return self._received(op.fragment, op.base_version, self._base_codecs.get(op.id))
-
-    def _received(self, fragment: int, version: int, codec: str | None) -> Tensor:
-        """A version as a node has it that was sent it by this codec."""
-        version_F = self._versions.get(fragment, version).parameters_F
-        return received(version_F, codec, self.layout.fragment_trained(fragment))
-
-    def _lose(self, op: Lose) -> None:
-        """What a node loses it does not read again: nothing is to be done."""
-        if op.node in self._nodes:
-            row = {"node": op.node, "cause": op.cause, "loses_state": op.loses_state, "steps": op.steps}
-            self._emit({**_row("lose", op), **row})
-
-    def _nothing(self, op: Stage | Deliver) -> None:
-        """It takes simulated time only."""
-
-    def _restore(self, op: Restore) -> None:
-        node = self._nodes.get(op.node)
-        if node is None:
-            return
-        if goes_back(op):
-            node.go_back(op.reads[0])
-        elif op.source != op.node:
-            for fragment, version in enumerate(op.versions):
-                received_F = self._received(fragment, version, op.codec)
-                self.layout.put(node.replica.parameters_P.detach(), fragment, received_F)
-            node.replica.start_anew()
-        self._emit({**_row("restore", op), "node": op.node, "source": op.source, "versions": list(op.versions)})
-
-    def _evaluate(self, op: Evaluate) -> None:
-        """On one worker; workers take turns."""
-        if self._evaluator[op.id] != self._transport.rank:
-            return
-        self._bench.bind(self._versions.whole_P(op.versions))
-        row = {
-            "versions": list(op.versions),
-            "merged_steps": op.merged_steps,
-            "trained_tokens": op.merged_steps * self._problem.tokens_per_step,
-            "loss": self._bench.mean_loss(self._problem.validation),
-        }
-        self._emit({**_row("evaluate", op), **row})
-
-
-def _row(event: str, op: Op) -> Row:
-    return {"event": event, "op": op.id, "sim_s": op.end_us / 1e6}

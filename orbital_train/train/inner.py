@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
+from orbital_train.errors import InputError
 from orbital_train.train.flat import Layout
 from orbital_train.train.optimizers import inner_optimizers
 from orbital_train.train.spec import InnerSpec
+
+State = defaultdict[Tensor, Any]  # of an optimizer: named values by parameter
 
 
 def lr_at(spec: InnerSpec, progress: float) -> float:
@@ -50,61 +57,91 @@ class Replica:
 
     Args:
         parameters_P: parameters and buffers; the vector is the replica's own from now on.
-        gradient_P: where the gradient of the parameters will be at every step.
-        layout: of the vector.
-        spec: the optimizer and its settings.
+        optimizers: over this vector; other replicas may use them too. Their state now is the replica's at rest.
+        rewarm_steps: steps below the full learning rate, after it started anew.
     """
 
-    def __init__(self, parameters_P: Tensor, gradient_P: Tensor, layout: Layout, spec: InnerSpec) -> None:
+    def __init__(self, parameters_P: Tensor, optimizers: Sequence[Optimizer], rewarm_steps: int) -> None:
         self.parameters_P = parameters_P
         self.rewarm_left = 0  # steps that it takes at less than the full learning rate, after it started anew
         self.stopped = False  # a loss was not finite: it trains no more, and what it would contribute is refused
-        self._rewarm_steps = spec.rewarm_steps
-        self._optimizers = inner_optimizers(parameters_P, gradient_P, layout, spec)
-        self._at_rest = {name: value.clone() for name, value in self.optimizer_state().items()}
+        self._rewarm_steps = rewarm_steps
+        self._optimizers = tuple(optimizers)
+        self._at_rest = [_copied(optimizer.state) for optimizer in optimizers]
+        self._states = [_copied(state) for state in self._at_rest]
+
+    @classmethod
+    def of(cls, parameters_P: Tensor, gradient_P: Tensor, layout: Layout, spec: InnerSpec) -> Replica:
+        """One with optimizers of its own, over ``gradient_P``, where the gradient will be at every step."""
+        return cls(parameters_P, inner_optimizers(parameters_P, gradient_P, layout, spec), spec.rewarm_steps)
+
+    def enter(self) -> None:
+        """Give the optimizers the state of this replica to work with."""
+        for optimizer, state in zip(self._optimizers, self._states, strict=True):
+            optimizer.state = state
 
     def step(self, lr: float) -> None:
-        """One step on the gradient vector given at creation, at a part of ``lr`` after it started anew."""
-        if self.rewarm_left:
-            lr *= 1 - self.rewarm_left / (self._rewarm_steps + 1)
-            self.rewarm_left -= 1
+        """One step of the optimizers, at a part of ``lr`` after it started anew."""
+        self.enter()
+        lr *= self.next_warmth()
         for optimizer in self._optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = lr
             optimizer.step()
 
+    def next_warmth(self) -> float:
+        """The part of the learning rate for the next step, which is counted: 1, but rising to it after a new start."""
+        warmth = 1 - self.rewarm_left / (self._rewarm_steps + 1)
+        self.rewarm_left = max(0, self.rewarm_left - 1)
+        return warmth
+
     def start_anew(self) -> None:
         """Forget all of the past but the parameters; the learning rate then rises linearly over ``rewarm_steps``."""
-        self.load_optimizer_state(self._at_rest)
+        self._states = [_copied(state) for state in self._at_rest]
         self.rewarm_left, self.stopped = self._rewarm_steps, False
 
     def optimizer_state(self) -> dict[str, Tensor]:
-        """The state of the inner optimizer by name, sharing its memory; before the first step most have none."""
+        """The state of the inner optimizer by name, sharing its memory; before the first step most have none.
+
+        Raises:
+            InputError: an optimizer of the user's own has other things than tensors in its state (``optimizer``).
+        """
         return {
-            f"{number}/{name}": value
-            for number, (optimizer, parameter) in enumerate(self._parameters())
-            for name, value in optimizer.state.get(parameter, {}).items()
+            f"{number}/{name}": _tensor(optimizer, name, value)
+            for number, (optimizer, state, parameter) in enumerate(self._parameters())
+            for name, value in state.get(parameter, {}).items()
             if value is not None
         }
 
     def load_optimizer_state(self, state: Mapping[str, Tensor]) -> None:
         """Take exactly this state, of which copies are made. Nothing is stepped, and what is not in it is forgotten."""
         owners = list(self._parameters())
-        for optimizer, parameter in owners:
-            optimizer.state.pop(parameter, None)
+        for _, own, parameter in owners:
+            own.pop(parameter, None)
         for key, value in state.items():
             number, name = key.split("/")
-            optimizer, parameter = owners[int(number)]
-            optimizer.state[parameter][name] = value.to(_home(optimizer, parameter, value), copy=True)
+            optimizer, own, parameter = owners[int(number)]
+            own[parameter][name] = value.to(_home(optimizer, parameter, value), copy=True)
 
-    def _parameters(self) -> Iterator[tuple[torch.optim.Optimizer, Tensor]]:
-        for optimizer in self._optimizers:
+    def _parameters(self) -> Iterator[tuple[Optimizer, State, Tensor]]:
+        for optimizer, state in zip(self._optimizers, self._states, strict=True):
             for group in optimizer.param_groups:
                 for parameter in group["params"]:
-                    yield optimizer, parameter
+                    yield optimizer, state, parameter
 
 
-def _home(optimizer: torch.optim.Optimizer, parameter: Tensor, value: Tensor) -> torch.device:
+def _copied(state: State) -> State:
+    return defaultdict(dict, {parameter: deepcopy(values) for parameter, values in state.items()})
+
+
+def _tensor(optimizer: Optimizer, name: str, value: object) -> Tensor:
+    if not isinstance(value, Tensor):
+        problem = f"keeps {name} as {type(value).__name__}; a node goes back to its store with tensors alone"
+        raise InputError("optimizer", type(optimizer).__name__, problem)
+    return value
+
+
+def _home(optimizer: Optimizer, parameter: Tensor, value: Tensor) -> torch.device:
     """Where an optimizer keeps a value: counters are on the CPU, except those of a fused one."""
     on_device = value.dim() > 0 or optimizer.defaults.get("fused")
     return parameter.device if on_device else torch.device("cpu")

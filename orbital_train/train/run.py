@@ -12,10 +12,11 @@ from torch import Tensor
 from orbital_train.schedule.trace import Trace
 from orbital_train.train.bench import Bench
 from orbital_train.train.device import choose_device, configure
-from orbital_train.train.executor import Executor, Row
+from orbital_train.train.executor import Executor
 from orbital_train.train.flat import Layout, flatten
 from orbital_train.train.gate import Gate
 from orbital_train.train.inner import Replica, clip
+from orbital_train.train.operations import Row
 from orbital_train.train.placement import place
 from orbital_train.train.problem import Problem, build_problem
 from orbital_train.train.spec import TrainSpec
@@ -65,7 +66,7 @@ def measure_step_s(spec: TrainSpec, problem: Problem) -> float:
     configure(spec)
     layout = Layout.of(problem.module)
     bench = Bench(problem.module, layout, getattr(torch, spec.dtype))
-    replica = Replica(flatten(problem.module, layout), bench.gradient_P, layout, spec.inner)
+    replica = Replica.of(flatten(problem.module, layout), bench.gradient_P, layout, spec.inner)
     bench.bind(replica.parameters_P)
     times_s = []
     for _ in range(TIMED_STEPS + 1):

@@ -11,7 +11,7 @@ from torch import Tensor
 from orbital_train.errors import InputError
 from orbital_train.schedule.trace import Trace
 from orbital_train.train.contributions import robust_average, without_refused
-from orbital_train.train.executor import Row
+from orbital_train.train.operations import Row
 from orbital_train.train.problem import Problem
 from orbital_train.train.protocol import Batch
 from orbital_train.train.run import run_local

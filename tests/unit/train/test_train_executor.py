@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from orbital_train.schedule.trace import Trace
-from orbital_train.train.executor import Executor, Row
+from orbital_train.train.executor import Executor
 from orbital_train.train.gate import Gate
 from orbital_train.train.inner import lr_at
+from orbital_train.train.operations import Row
 from orbital_train.train.placement import place
 from orbital_train.train.problem import Problem
 from orbital_train.train.run import Result, run_local

@@ -31,7 +31,7 @@ LAYOUT = Layout.of(Small())
 
 def replica(spec: InnerSpec) -> tuple[Replica, Tensor]:
     gradient_P = torch.zeros(LAYOUT.trained)
-    return Replica(flatten(Small(), LAYOUT), gradient_P, LAYOUT, spec), gradient_P
+    return Replica.of(flatten(Small(), LAYOUT), gradient_P, LAYOUT, spec), gradient_P
 
 
 def gradients(n: int) -> list[Tensor]:

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from orbital_train.schedule.trace import Restore, Trace
-from orbital_train.train.executor import Row
 from orbital_train.train.liveness import goes_back, peak_states, peak_versions
+from orbital_train.train.operations import Row
 from orbital_train.train.problem import Problem
 from orbital_train.train.run import run_local
 from orbital_train.train.spec import TrainSpec

@@ -1,0 +1,305 @@
+"""The operations of a trace on one worker, in id order: all of them but inner steps, which others execute between."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from orbital_train.schedule.trace import (
+    Adopt,
+    Combine,
+    Deliver,
+    Evaluate,
+    Lose,
+    Merge,
+    Op,
+    Restore,
+    Snapshot,
+    Stage,
+    Step,
+    SyncStep,
+    Trace,
+    local_value,
+)
+from orbital_train.train.adopt import adopted, base_codecs, moved_mark, received
+from orbital_train.train.contributions import as_sent, check_merging, is_finite
+from orbital_train.train.flat import Layout
+from orbital_train.train.gate import Gate
+from orbital_train.train.inner import Replica, clip
+from orbital_train.train.liveness import drops, goes_back, holders, is_mark, kept_states, mark_value
+from orbital_train.train.outer import outer_step
+from orbital_train.train.placement import Owners
+from orbital_train.train.spec import OuterSpec
+from orbital_train.train.state import NodeState, Saved
+from orbital_train.train.sums import Sums
+from orbital_train.train.transport import Transport
+from orbital_train.train.versions import Versions
+
+Row = dict[str, Any]  # one line of metrics.jsonl
+
+NOT_FINITE = "it is not finite"
+
+
+class Operations:
+    """One worker's part of everything that happens to its nodes' replicas between inner steps.
+
+    Every worker holds all live versions of the global model; replicas, snapshots, sums and marks are held by the
+    worker that hosts their node.
+
+    Args:
+        trace: what to do; InputError where sums are formed and each contribution is needed by itself.
+        outer: the outer optimizer.
+        layout: of the model, in the trace's fragments.
+        initial_P: version 0 of it.
+        replica: makes a replica of a vector.
+        transport: to the other workers.
+        owners: the rank that hosts each training node.
+        emit: takes the rows of ``metrics.jsonl``; each row comes from exactly one worker.
+        validate: what the row of an evaluation has of a model; it may be asked for on any worker.
+        progress: called after every operation, with the operation.
+    """
+
+    def __init__(
+        self,
+        *,
+        trace: Trace,
+        outer: OuterSpec,
+        layout: Layout,
+        initial_P: Tensor,
+        replica: Callable[[Tensor], Replica],
+        transport: Transport,
+        owners: Owners,
+        emit: Callable[[Row], None],
+        validate: Callable[[Evaluate, Tensor], Row],
+        progress: Callable[[Op], None] | None = None,
+    ) -> None:
+        outer = outer.of_fleet(len(trace.fleet_nodes))
+        self._trace, self._outer = trace, outer
+        self._transport, self._owners = transport, owners
+        self._emit, self._validate, self._progress = emit, validate, progress
+        check_merging(outer, sums=any(trace.of_kind(Combine)))
+        self.layout, self._device = layout, initial_P.device
+        self._versions = Versions(layout, initial_P, outer)
+        self.nodes = {n: NodeState(replica=replica(initial_P.clone())) for n in sorted(self._own_replicas())}
+        self._drops, self._holders, self._final = drops(trace), holders(trace), trace.versions
+        self._kept_states, self._base_codecs = kept_states(trace), base_codecs(trace)
+        self._sums = Sums(
+            nodes=self.nodes,
+            holders=self._holders,
+            owners=owners,
+            transport=transport,
+            layout=layout,
+            spec=outer,
+            device=self._device,
+        )
+        for node in self.nodes:
+            self._keep(node, 0)
+        self._evaluator = {op.id: k % transport.size for k, op in enumerate(trace.of_kind(Evaluate))}
+        self._execute: dict[type[Op], Callable[[Any], None]] = {
+            Snapshot: self._snapshot,
+            Combine: self._combine,
+            Merge: self._merge,
+            Adopt: self._adopt,
+            Lose: self._lose,
+            Restore: self._restore,
+            Stage: self._nothing,
+            Deliver: self._nothing,
+            Evaluate: self._evaluate,
+        }
+        self.position = 0  # all operations with a lower id are done
+
+    def walk(self, gate: Gate) -> Iterator[Step | SyncStep]:
+        """Execute operations from ``position`` on, as far as the gate allows.
+
+        Inner steps are given out, and must be executed before the next ones are asked for.
+        """
+        for op_id in range(self.position, len(self._trace.ops)):
+            if not gate.enter(op_id):
+                break
+            op = self._trace.ops[op_id]
+            if isinstance(op, Step | SyncStep):
+                yield op
+            else:
+                self._execute[type(op)](op)
+            if isinstance(op, Step | Adopt | Restore):
+                self._keep(op.node, op.state + 1)
+            self._drop(op_id)
+            self.position = op_id + 1
+            if self._progress:
+                self._progress(op)
+        self._transport.flush()
+
+    def stepped(self, op: Step, losses: Sequence[Tensor]) -> None:
+        """The inner steps of an operation were taken by its node, with these losses."""
+        loss_sum = torch.zeros((), device=self._device)
+        for loss in losses:
+            loss_sum += loss
+        total = loss_sum.item()  # read once, so that no step waits for the device
+        if math.isfinite(total):
+            self._emit({**row_of("step", op), "node": op.node, "first": op.first, "n": op.n, "loss": total / op.n})
+            return
+        self.nodes[op.node].replica.stopped = True
+        first = next((k for k, loss in enumerate(losses) if not math.isfinite(loss.item())), op.n - 1)
+        row = {"node": op.node, "step": op.first + first, "problem": "the loss is not finite"}
+        self._emit({**row_of("stop", op), **row})
+
+    def final_P(self) -> Tensor:
+        """Vector of the final global model, once the trace is done."""
+        return self._versions.whole_P(self._final)
+
+    def parameters(self) -> dict[str, Tensor]:
+        """The named parameters and buffers of the final global model, once the trace is done."""
+        return self.layout.tensors(self.final_P())
+
+    def digest(self) -> str:
+        """SHA-256 of the final global model: the raw little-endian float32 of its tensors in the layout's order."""
+        content = hashlib.sha256()
+        for tensor in self.layout.views(self.final_P()).values():
+            content.update(tensor.cpu().numpy().astype("<f4", copy=False).tobytes())
+        return content.hexdigest()
+
+    # -- state -------------------------------------------------------------------------------------------------------
+
+    def save_nodes(self) -> dict[int, Saved]:
+        """State of this worker's nodes. To be called while the executor stands at the gate."""
+        return {node: state.save() for node, state in self.nodes.items()}
+
+    def save_shared(self) -> Saved:
+        """State that all workers have in common: the live versions of the global model."""
+        return Saved(tensors=self._versions.tensors(), meta={}).on("cpu")
+
+    def load(self, position: int, nodes: Mapping[int, Saved], shared: Saved) -> None:
+        """Continue from a saved state, bit for bit; ``nodes`` has at least this worker's nodes."""
+        self.position = position
+        self._versions.load(shared.tensors)
+        for node, state in self.nodes.items():
+            state.load(nodes[node])
+
+    def _own_replicas(self) -> set[int]:
+        """Nodes of this worker that have a replica of their own (those of synchronous steps share one)."""
+        nodes = {op.node for op in self._trace.ops if isinstance(op, Step | Snapshot | Adopt | Restore)}
+        return {node for node in nodes if self._owners[node] == self._transport.rank}
+
+    def _keep(self, node: int, state: int) -> None:
+        """Keep a copy of a replica that its node will go back to."""
+        if node in self.nodes and (name := local_value(node, state)) in self._kept_states:
+            self.nodes[node].keep(name)
+
+    def _drop(self, op_id: int) -> None:
+        for node, name in self._drops.get(op_id, ()):
+            if node is None:
+                self._versions.drop(name)
+            elif node in self.nodes:
+                self.nodes[node].drop(name)
+
+    # -- operations --------------------------------------------------------------------------------------------------
+
+    def _snapshot(self, op: Snapshot) -> None:
+        node = self.nodes.get(op.node)
+        if node is None:
+            return
+        trained = self.layout.fragment_trained(op.fragment)
+        local_F = self.layout.take(node.replica.parameters_P.detach(), op.fragment)
+        delta_F = self._base(op) - local_F
+        if node.replica.stopped or not is_finite(delta_F):
+            delta_F, node.refused[op.value] = torch.zeros_like(delta_F), 1.0
+            row = {"node": op.node, "fragment": op.fragment, "problem": NOT_FINITE}
+            self._emit({**row_of("refuse", op), **row})
+        clip(delta_F[:trained], self._outer.clip_norm)
+        node.hold(op.value, delta_F, op.codec, trained)
+        node.held[mark_value(op.value)] = local_F.clone()
+
+    def _combine(self, op: Combine) -> None:
+        total_F = self._sums.total(op)
+        node = self.nodes.get(self._holders[op.value])
+        if node is None:
+            return
+        if total_F is None:  # nothing that it adds has a weight
+            total_F = torch.zeros(self.layout.fragment_size(op.fragment) + 1, device=self._device)
+        if refused := total_F[-1].item():
+            node.refused[op.value] = refused
+        node.hold(op.value, total_F[:-1], op.codec, self.layout.fragment_trained(op.fragment))
+
+    def _merge(self, op: Merge) -> None:
+        before, trained = self._versions.get(op.fragment, op.from_version), self.layout.fragment_trained(op.fragment)
+        average_F, refused = self._sums.average(op)
+        outer_gradient_F = as_sent(average_F, op.codec, trained)  # as it is sent back to the nodes
+        after = outer_step(before, outer_gradient_F, self._outer, trained)
+        self._versions.put(op.fragment, op.to_version, after)
+        if self._transport.rank == 0:
+            row = {
+                "fragment": op.fragment,
+                "to_version": op.to_version,
+                "contributors": sum(1 for c in op.contributions if c.weight),
+                "outer_gradient_norm": torch.linalg.vector_norm(outer_gradient_F[:trained]).item(),
+            }
+            self._emit({**row_of("merge", op), **row, **({"refused_weight": refused} if refused else {})})
+
+    def _adopt(self, op: Adopt) -> None:
+        node = self.nodes.get(op.node)
+        if node is None:
+            return
+        local_P = node.replica.parameters_P.detach()
+        local_F = self.layout.take(local_P, op.fragment)
+        after_F = adopted(op, local_F, self._received(op.fragment, op.version, op.codec), self._since(node, op))
+        after_F[self.layout.fragment_averaged(op.fragment) :].round_()  # a blend of integers is one
+        for name, held in node.held.items():
+            if is_mark(name, op.node, op.fragment):
+                node.held[name] = moved_mark(op, held, local_F, after_F)
+        self.layout.put(local_P, op.fragment, after_F)
+
+    def _since(self, node: NodeState, op: Adopt) -> Tensor | None:
+        """Where the progress began that an adoption keeps."""
+        if op.mode != "keep":
+            return None
+        if op.since_snapshot is not None:
+            return node.held[mark_value(op.since_snapshot)]
+        return self._base(op)
+
+    def _base(self, op: Snapshot | Adopt) -> Tensor:
+        """The version that a node adopted last, as the node has it."""
+        return self._received(op.fragment, op.base_version, self._base_codecs.get(op.id))
+
+    def _received(self, fragment: int, version: int, codec: str | None) -> Tensor:
+        """A version as a node has it that was sent it by this codec."""
+        version_F = self._versions.get(fragment, version).parameters_F
+        return received(version_F, codec, self.layout.fragment_trained(fragment))
+
+    def _lose(self, op: Lose) -> None:
+        """What a node loses it does not read again: nothing is to be done."""
+        if op.node in self.nodes:
+            row = {"node": op.node, "cause": op.cause, "loses_state": op.loses_state, "steps": op.steps}
+            self._emit({**row_of("lose", op), **row})
+
+    def _nothing(self, op: Stage | Deliver) -> None:
+        """It takes simulated time only."""
+
+    def _restore(self, op: Restore) -> None:
+        node = self.nodes.get(op.node)
+        if node is None:
+            return
+        if goes_back(op):
+            node.go_back(op.reads[0])
+        elif op.source != op.node:
+            for fragment, version in enumerate(op.versions):
+                received_F = self._received(fragment, version, op.codec)
+                self.layout.put(node.replica.parameters_P.detach(), fragment, received_F)
+            node.replica.start_anew()
+        self._emit({**row_of("restore", op), "node": op.node, "source": op.source, "versions": list(op.versions)})
+
+    def _evaluate(self, op: Evaluate) -> None:
+        """On one worker; workers take turns."""
+        if self._evaluator[op.id] == self._transport.rank:
+            found = self._validate(op, self._versions.whole_P(op.versions))
+            row = {"versions": list(op.versions), "merged_steps": op.merged_steps}
+            self._emit({**row_of("evaluate", op), **row, **found})
+
+
+def row_of(event: str, op: Op) -> Row:
+    """What all rows of an operation begin with."""
+    return {"event": event, "op": op.id, "sim_s": op.end_us / 1e6}
