@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from orbital_train.train.flat import Layout, saved_buffers
+from orbital_train.train.flat import Layout, named_tensors
 from orbital_train.train.protocol import Batch
 
 
@@ -17,7 +17,7 @@ class Binding:
 
     def __init__(self, module: nn.Module, layout: Layout) -> None:
         self._module, self.layout = module, layout
-        self._tensors = {**dict(module.named_parameters()), **saved_buffers(module)}
+        self._tensors = named_tensors(module)
         self._counts: list[tuple[Tensor, Tensor]] = []  # integer buffers, and where they are in the vector bound
 
     def bind(self, parameters_P: Tensor) -> None:

@@ -110,9 +110,14 @@ def saved_buffers(module: nn.Module) -> dict[str, Tensor]:
     return {name: buffer for name, buffer in module.named_buffers() if name in state}
 
 
+def named_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """All parameters and saved buffers of a module."""
+    return {**dict(module.named_parameters()), **saved_buffers(module)}
+
+
 def flatten(module: nn.Module, layout: Layout) -> Tensor:
     """A new vector with the module's parameters and buffers, on their device."""
-    named = {**dict(module.named_parameters()), **saved_buffers(module)}
+    named = named_tensors(module)
     return torch.cat([named[name].detach().float().flatten() for name in layout.names])
 
 
