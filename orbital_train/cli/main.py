@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -102,11 +101,12 @@ def train(
     with _told(recipe):
         from orbital_train.cli import training
         from orbital_train.cli.run_directory import free_directory
+        from orbital_train.cli.work import importable
         from orbital_train.config.load import load_recipe
 
         loaded = load_recipe(recipe, set_ or ())
         out = _out(out, loaded.name, resume) or free_directory(loaded.name)
-        training.train(loaded, out, resume=resume, console=console, imports=_imports(import_))
+        training.train(loaded, out, resume=resume, console=console, imports=importable(import_ or ()))
         _show([out], out)
 
 
@@ -125,6 +125,7 @@ def compare(
     with _told(recipe):
         from orbital_train.cli import compare as comparing
         from orbital_train.cli.run_directory import free_directory
+        from orbital_train.cli.work import importable
         from orbital_train.config.load import load_recipe, with_values
         from orbital_train.config.recipe import BaselineName
 
@@ -135,7 +136,7 @@ def compare(
         if against:
             loaded = with_values(loaded, {"compare.baselines": list(against)})
         out = _out(out, loaded.name, resume) or free_directory(f"{loaded.name}-compare")
-        imports = _imports(import_)
+        imports = importable(import_ or ())
         comparing.compare(loaded, loaded.compare.baselines, out, resume=resume, console=console, imports=imports)
         _show([out], out)
 
@@ -162,8 +163,9 @@ def sample(
     """Let the trained model of a run continue a text."""
     with _told(None):
         from orbital_train.cli.sample import continue_text
+        from orbital_train.cli.work import importable
 
-        imports = _imports(import_)
+        imports = importable(import_ or ())
         print(continue_text(run_dir, prompt, tokens=tokens, temperature=temperature, seed=seed, imports=imports))
 
 
@@ -174,13 +176,6 @@ def recipes() -> None:
 
     for line in recipe_lines():
         print(line)
-
-
-def _imports(modules: list[str] | None) -> tuple[str, ...]:
-    """Modules that a recipe may name; they are also looked for in the working directory, by Ray's workers too."""
-    if modules and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    return tuple(modules or ())
 
 
 def _exports(forms: list[str] | None) -> tuple[str, ...]:

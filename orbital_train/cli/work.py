@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterable
 
 import psutil
 import torch
@@ -23,6 +25,14 @@ from orbital_train.train.spec import TrainSpec
 from orbital_train.train.trial import Trial, shown, sketch, try_out
 
 Imports = tuple[str, ...]  # modules whose functions a recipe may name
+
+
+def importable(modules: Iterable[str]) -> Imports:
+    """Modules that a recipe may name; they are also looked for in the working directory, by Ray's workers too."""
+    allowed = tuple(modules)
+    if allowed and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    return allowed
 
 
 def check_problem(recipe: Recipe, imports: Imports = ()) -> Trial:

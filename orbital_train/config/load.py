@@ -33,11 +33,20 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         InputError: the file is missing or not TOML, a key is unknown, a value is not accepted, or the table of ground
             sites cannot be read; or the recipe has a fleet and its sky alone (key ``schedule``).
     """
-    tree = _read(path, overrides)
+    return recipe_of(_overridden(path, overrides), path.parent)
+
+
+def recipe_of(tree: dict[str, Any], folder: Path) -> Recipe:
+    """The recipe with this content, of which relative paths in it are taken from ``folder``.
+
+    Raises:
+        InputError: as :func:`load_recipe`.
+    """
+    _anchor_paths(tree, folder)
     if _is_sky(tree):
         parse_sky(tree)
-        problem = "is required and missing; a recipe without it and the other tables of training is for `plan` alone"
-        raise InputError("schedule", None, problem)
+        what = "a recipe without it and the other tables of training is for `orbital-train plan` alone"
+        raise InputError("schedule", None, f"is required and missing; {what}")
     return _with_table(parse_recipe(tree))
 
 
@@ -47,24 +56,32 @@ def load_plan(path: Path, overrides: Sequence[str] = ()) -> SkyRecipe:
     Raises:
         InputError: as :func:`load_recipe`, but for the last.
     """
-    tree = _read(path, overrides)
+    tree = _overridden(path, overrides)
+    _anchor_paths(tree, path.parent)
     return _with_table(parse_sky(tree) if _is_sky(tree) else parse_recipe(tree))
 
 
-def _read(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
-    """The content of a recipe, not validated."""
+def _overridden(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
+    tree = read_tree(path)
+    for override in overrides:
+        _override(tree, override)
+    return tree
+
+
+def read_tree(path: Path) -> dict[str, Any]:
+    """The content of a recipe, not validated.
+
+    Raises:
+        InputError: the file is missing or not TOML (``RECIPE``).
+    """
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError("RECIPE", str(path), "no such file; `orbital-train recipes` lists those that ship") from None
     except (OSError, UnicodeDecodeError):
         raise InputError("RECIPE", str(path), "must be a TOML file that can be read") from None
     except tomllib.TOMLDecodeError as error:
         raise InputError("RECIPE", str(path), f"is not valid TOML: {error}") from None
-    for override in overrides:
-        _override(tree, override)
-    _anchor_paths(tree, path.parent)
-    return tree
 
 
 def _with_table(recipe: _Kind) -> _Kind:
@@ -110,7 +127,7 @@ def with_values(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
     """The same recipe with some dotted keys changed, validated again."""
     tree = recipe.model_dump(mode="python", exclude_none=True)
     for key, value in values.items():
-        _put(tree, key, value)
+        put(tree, key, value)
     return parse_recipe(tree)
 
 
@@ -128,10 +145,15 @@ def _override(tree: dict[str, Any], override: str) -> None:
         value = tomllib.loads(f"v = {text}")["v"]
     except tomllib.TOMLDecodeError:
         value = text.strip()  # a bare word is a string
-    _put(tree, key.strip(), value)
+    put(tree, key.strip(), value)
 
 
-def _put(tree: dict[str, Any], key: str, value: Any) -> None:
+def put(tree: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key.
+
+    Raises:
+        InputError: what should be a table of it is none (``--set``).
+    """
     *tables, last = key.split(".")
     for table in tables:
         tree = tree.setdefault(table, {})

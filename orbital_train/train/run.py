@@ -11,7 +11,7 @@ from torch import Tensor
 
 from orbital_train.schedule.trace import Trace
 from orbital_train.train.bench import Bench
-from orbital_train.train.device import choose_device, configure
+from orbital_train.train.device import choose_device, configure, configured
 from orbital_train.train.executor import Executor
 from orbital_train.train.flat import Layout, flatten
 from orbital_train.train.gate import Gate
@@ -63,16 +63,16 @@ def run_local(trace: Trace, spec: TrainSpec, problem: Problem | None = None) -> 
 
 def measure_step_s(spec: TrainSpec, problem: Problem) -> float:
     """Wall time of one inner step on this machine's CPU: the median of a few, after one that is not counted."""
-    configure(spec)
     layout = Layout.of(problem.module)
     bench = Bench(problem.module, layout, getattr(torch, spec.dtype))
     replica = Replica.of(flatten(problem.module, layout), bench.gradient_P, layout, spec.inner)
     bench.bind(replica.parameters_P)
     times_s = []
-    for _ in range(TIMED_STEPS + 1):
-        begin_s = time.perf_counter()
-        bench.gradient(problem.validation[0])
-        clip(bench.gradient_P, spec.inner.clip_norm)
-        replica.step(spec.inner.lr)
-        times_s.append(time.perf_counter() - begin_s)
+    with configured(spec):
+        for _ in range(TIMED_STEPS + 1):
+            begin_s = time.perf_counter()
+            bench.gradient(problem.validation[0])
+            clip(bench.gradient_P, spec.inner.clip_norm)
+            replica.step(spec.inner.lr)
+            times_s.append(time.perf_counter() - begin_s)
     return statistics.median(times_s[1:])

@@ -136,7 +136,7 @@ def test_a_sky_alone_is_not_trained(tmp_path: Path, command: str) -> None:
     recipe = sky(tmp_path)
     assert refused(command, recipe) == (
         f"{recipe}: schedule = None: is required and missing; "
-        "a recipe without it and the other tables of training is for `plan` alone"
+        "a recipe without it and the other tables of training is for `orbital-train plan` alone"
     )
 
 

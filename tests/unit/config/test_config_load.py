@@ -176,8 +176,8 @@ def test_a_sky_alone_can_be_planned_and_not_trained(tmp_path: Path):
     assert (recipe.fleet, recipe.links.terminals) == (small.recipe(tmp_path).fleet, 3)
     assert type(load_plan(small.write_recipe(tmp_path))) is Recipe
     error = refused(tmp_path, text=small.SKY_RECIPE)
-    told = "is required and missing; a recipe without it and the other tables of training is for `plan` alone"
-    assert (error.key, error.value, error.problem) == ("schedule", None, told)
+    what = "a recipe without it and the other tables of training is for `orbital-train plan` alone"
+    assert (error.key, error.value, error.problem) == ("schedule", None, f"is required and missing; {what}")
 
 
 @pytest.mark.parametrize("load", [load_plan, load_recipe])
