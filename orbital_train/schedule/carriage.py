@@ -92,19 +92,34 @@ class Carriage(World):
             self._unbook((hop,))
             return
         parcel = self._added_up(hop.source, gathering.fragment, parcels)
-        if self._pass_on(hop, parcel.value):
+        if sum(piece.bits for piece in hop.pieces) != self._bits([parcel]):
+            self._unbook((hop,))  # it is another sum than was planned
+            gathering.at[hop.source] = [parcel]
+            if not gathering.leaving[hop.source]:
+                self._forward(hop.source, gathering)
+        elif self._pass_on(hop, parcel.value):
             self._push(hop.arrival_us, ARRIVE, hop.dest, (gathering, parcel))
         else:
-            self._push(_missed_us(hop), MISSED, hop.source, (hop, self._lives[hop.source], gathering, parcel))
+            self._push(missed_us(hop), MISSED, hop.source, (hop, self._lives[hop.source], gathering, parcel))
 
-    def _added_up(self, node: int, fragment: int, parcels: list[Parcel]) -> Parcel:
+    def _added_up(self, node: int, fragment: int, parcels: Sequence[Parcel]) -> Parcel:
         """One parcel of all."""
         if len(parcels) == 1:
             return parcels[0]
+        return self._combined(node, fragment, parcels, self.scenario.workload.sum_codec)
+
+    def _combined(
+        self, node: int, fragment: int, parcels: Sequence[Parcel], codec: str, part: tuple[int, int] = (0, 1)
+    ) -> Parcel:
         holds = tuple(gradient for p in parcels for gradient in p.holds)
         weights = tuple(self._weight(p.holds[0]) if len(p.holds) == 1 else 1.0 for p in parcels)
         inputs = tuple(p.value for p in parcels)
-        return Parcel(self._recorder.combine(self.now_us, node, fragment, inputs, weights), holds)
+        value = self._recorder.combine(self.now_us, node, fragment, inputs, weights, codec, part)
+        return Parcel(value, holds, part[0])
+
+    def _bits(self, parcels: Sequence[Parcel]) -> int:
+        """Size of all of these, added up."""
+        return self.fragment_bits if len(parcels) == len(parcels[0].holds) == 1 else self.sum_bits
 
     def _arrive(self, node: int, gathering: Gathering, parcel: Parcel) -> None:
         if not gathering.open:
@@ -137,7 +152,12 @@ class Carriage(World):
     def _forward(self, node: int, gathering: Gathering) -> None:
         """Send what a node has of a gathering to the site by the way that is best now."""
         found = earliest_arrivals(
-            self.network, self.bookings, {node: self.now_us}, self.fragment_bits, (gathering.site,), self.down
+            self.network,
+            self.bookings,
+            {node: self.now_us},
+            self._bits(gathering.at[node]),
+            (gathering.site,),
+            self.down,
         )
         route = found.route(gathering.site)
         if route:
@@ -152,9 +172,9 @@ class Carriage(World):
 
     # -- deliveries ---
 
-    def _spread_update(self, site: int, fragment: int, version: int) -> None:
-        """Send the averaged outer gradient to all holders; each has the version when it has all before."""
-        self._deliver(fragment, version, {site: self.now_us}, self.holders, whole=False)
+    def _spread_update(self, site: int, fragment: int, version: int, holders: Sequence[int]) -> None:
+        """Send the averaged outer gradient to holders; each has the version when it has all before."""
+        self._deliver(fragment, version, {site: self.now_us}, holders, whole=False)
 
     def _spread_state(self, site: int, fragment: int, version: int, nodes: Iterable[int]) -> None:
         """Send the version's parameters to nodes that do not hold the global model."""
@@ -189,7 +209,7 @@ class Carriage(World):
         if set(nodes) <= sources.keys():
             return {node: sources[node] for node in nodes}, {}
         found = earliest_arrivals(self.network, self.bookings, sources, bits, avoid=self.down)
-        hops = _branches(found.hop_into, nodes)
+        hops = found.branches(nodes)
         self._book(hops)
         lost: dict[int, int] = {}
         for hop in hops:
@@ -197,7 +217,7 @@ class Carriage(World):
                 lost[hop.dest] = lost[hop.source]
                 self._unbook((hop,))
             elif not self._pass_on(hop, value):
-                lost[hop.dest] = _missed_us(hop)
+                lost[hop.dest] = missed_us(hop)
                 self._push(lost[hop.dest], MISSED, hop.source, (hop, 0, None, None))
         return found.arrival_us, lost
 
@@ -274,20 +294,6 @@ class Carriage(World):
         raise NotImplementedError
 
 
-def _missed_us(hop: Hop) -> int:
+def missed_us(hop: Hop) -> int:
     """When the sender of a lost message misses the acknowledgement."""
     return hop.arrival_us + (hop.arrival_us - hop.end_us)
-
-
-def _branches(hop_into: dict[int, Hop], nodes: Sequence[int]) -> list[Hop]:
-    """The hops of a tree that lead to these nodes, by start; a hop comes after the one that it goes on from."""
-    seen: set[int] = set()
-    hops: list[Hop] = []
-    for node in nodes:
-        path: list[Hop] = []
-        while node in hop_into and node not in seen:
-            seen.add(node)
-            path.append(hop_into[node])
-            node = hop_into[node].source
-        hops += reversed(path)
-    return sorted(hops, key=lambda hop: hop.start_us)

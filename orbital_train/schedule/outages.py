@@ -13,9 +13,10 @@ light time and waits for contacts, but needs no volume.
 from __future__ import annotations
 
 from orbital_train.schedule import known
-from orbital_train.schedule.carriage import PATIENCE_US, Carriage
+from orbital_train.schedule.carriage import PATIENCE_US
 from orbital_train.schedule.copies import Gathering
 from orbital_train.schedule.faults import Outage
+from orbital_train.schedule.reductions import Reductions
 from orbital_train.schedule.routes import earliest_arrivals
 from orbital_train.schedule.trace import restored_value
 from orbital_train.schedule.world import ADOPT, DOWN, NEWS, PACE, RESTORED, UP
@@ -24,7 +25,7 @@ SILENCE_US = 1_000_000  # of a node on an open link, before it is taken to be do
 NEWS_BITS = 1
 
 
-class Outages(Carriage):
+class Outages(Reductions):
     """Failures, restorations and news."""
 
     def _expect_faults(self) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 
 from orbital_train.schedule.bookings import Bookings, is_free
@@ -48,6 +48,19 @@ class Arrivals:
             dest = hops[-1].source
         return tuple(reversed(hops))
 
+    def branches(self, nodes: Iterable[int]) -> list[Hop]:
+        """The hops that lead to these nodes, by start; a hop comes after the one that it goes on from."""
+        seen: set[int] = set()
+        hops: list[Hop] = []
+        for node in nodes:
+            path: list[Hop] = []
+            while node in self._into and node not in seen:
+                seen.add(node)
+                path.append(self._hop(self._into[node]))
+                node = path[-1].source
+            hops += reversed(path)
+        return sorted(hops, key=lambda hop: hop.start_us)
+
     def _hop(self, edge: Edge) -> Hop:
         hop = first_hop(edge, self._bookings, self.arrival_us[edge.source], self._bits)
         assert hop is not None
@@ -78,8 +91,12 @@ class Departures:
             source = hops[-1].dest
         return tuple(hops)
 
-    def _hop(self, edge: Edge) -> Hop:
-        hop = last_hop(edge, self._bookings, self.leave_us[edge.dest], self._bits)
+    def leg(self, source: int, bits: int | None = None) -> Hop:
+        """The next hop of a node that can make it, for a message of this size if it is not larger."""
+        return self._hop(self._out_of[source], bits)
+
+    def _hop(self, edge: Edge, bits: int | None = None) -> Hop:
+        hop = last_hop(edge, self._bookings, self.leave_us[edge.dest], bits or self._bits)
         assert hop is not None
         return hop
 

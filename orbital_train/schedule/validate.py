@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -21,10 +22,13 @@ from orbital_train.schedule.trace import (
     Transfer,
     global_value,
     local_value,
+    part_of,
+    part_value,
     restored_value,
     result_value,
     state_value,
 )
+from orbital_train.schedule.workload import Workload
 
 
 class TraceError(AssertionError):
@@ -48,8 +52,8 @@ def validate(trace: Trace, scenario: Scenario) -> None:
     _steps(trace, scenario)
     _transfers(trace, scenario)
     _terminals(scenario)
-    _merges(trace)
-    _adoptions(trace)
+    places = _merges(trace, scenario.workload)
+    _adoptions(trace, scenario.workload, places)
     _energy(trace, scenario)
 
 
@@ -120,17 +124,20 @@ class _Places:
     """Where each value is, and since when, as its transfers carry it from where it was written."""
 
     def __init__(self, trace: Trace) -> None:
-        self._bits = {False: math.ceil(trace.message_bits / trace.fragments)}
-        self._bits[True] = math.ceil(trace.state_bits / trace.fragments)
         self._carried: dict[str, list[Transfer]] = defaultdict(list)
+        self._parts: dict[str, set[str]] = defaultdict(set)  # of outer gradients, that travel for themselves
         for transfer in trace.transfers:
             if not transfer.lost:
                 self._carried[transfer.value].append(transfer)
+                self._parts[transfer.value.partition("#")[0]].add(transfer.value)
         self._known: dict[str, dict[int, int]] = {}
 
-    def write(self, value: str, node: int, at_us: int, bits: int | None = None) -> None:
-        """A value is there from now on, and goes where its transfers take it."""
-        since_us, whole = {node: at_us}, bits or self._bits[value.startswith("state/")]
+    def write(self, value: str, since_us: Mapping[int, int], bits: int) -> None:
+        """A value is at nodes from some time on, and goes where its transfers, or those of its parts, take it."""
+        for name in sorted({value} if "#" in value else {value} | self._parts[value]):
+            self._known[name] = self._carry(name, dict(since_us), math.ceil(bits / part_of(name)[1]))
+
+    def _carry(self, value: str, since_us: dict[int, int], whole: int) -> dict[int, int]:
         hops: dict[tuple[int, int], list[Transfer]] = defaultdict(list)
         for transfer in self._carried.get(value, ()):
             hops[transfer.source, transfer.dest].append(transfer)
@@ -140,12 +147,15 @@ class _Places:
             arrival_us = _first_arrival_us(parts, whole, f"{value}: from node {source} to node {dest}")
             if arrival_us is not None:
                 since_us[dest] = min(arrival_us, since_us.get(dest, arrival_us))
-        self._known[value] = since_us
+        return since_us
+
+    def since_us(self, value: str) -> dict[int, int]:
+        """Where a value is, and since when. Where an outer gradient is, all its parts are."""
+        return self._known.get(value.partition("#")[0], {}) | self._known.get(value, {})
 
     def require(self, value: str, node: int, by_us: int) -> None:
         """It must be at a node by a time."""
-        there = value in self._known and self._known[value].get(node, math.inf) <= by_us
-        _require(there, f"{value} is not at node {node} in time")
+        _require(self.since_us(value).get(node, math.inf) <= by_us, f"{value} is not at node {node} in time")
 
 
 def _first_arrival_us(parts: list[Transfer], whole: int, where: str) -> int | None:
@@ -186,7 +196,7 @@ def _kept_merges(trace: Trace) -> set[int]:
     return {op.id for op in trace.of_kind(Merge) if (op.fragment, op.to_version) in kept}
 
 
-def _merges(trace: Trace) -> None:
+def _merges(trace: Trace, workload: Workload) -> _Places:
     """What is merged arrived where it is merged, by way of sums or not, and counts once and for what it is."""
     snapshots: dict[str, Snapshot] = {}
     holds: dict[str, dict[str, float]] = {}  # snapshots in a value, with their weights
@@ -196,24 +206,52 @@ def _merges(trace: Trace) -> None:
     for op in trace.ops:
         if isinstance(op, Snapshot):
             snapshots[op.value], holds[op.value] = op, {op.value: 1.0}
-            places.write(op.value, op.node, op.end_us)
+            places.write(op.value, {op.node: op.end_us}, workload.encoded_bits(op.codec))
         elif isinstance(op, Combine | Merge):
-            weights = op.weights if isinstance(op, Combine) else op.input_weights
             for value in op.inputs:
                 _require(value in holds, f"operation {op.id} adds {value}, which is no outer gradient")
                 _require(value not in used, f"operation {op.id} uses {value} again")
-                if op.id in kept:
-                    used.add(value)
-                places.require(value, op.site, op.start_us)
-            whole = {s: w * x for v, w in zip(op.inputs, weights, strict=True) for s, x in holds[v].items()}
-            if isinstance(op, Combine):
-                holds[op.value] = whole
-                places.write(op.value, op.site, op.end_us)
-            else:
+                places.require(part_value(value, op.part) if isinstance(op, Combine) else value, op.site, op.start_us)
+        if isinstance(op, Combine):
+            holds[op.value] = _combined(op, holds)
+            places.write(op.value, {op.site: op.end_us}, workload.encoded_bits(op.codec))
+        elif isinstance(op, Merge):
+            for whole in _merged(op, holds):
                 _contributions(op, snapshots, whole, parents)
-                merged_steps += sum(c.steps for c in op.contributions) if op.id in kept else 0
+            if op.id in kept:
+                _require(not used & {c.snapshot for c in op.contributions}, f"operation {op.id} merges something again")
+                used |= {*op.inputs, *(c.snapshot for c in op.contributions)}
+                merged_steps += sum(c.steps for c in op.contributions)
     if not any(True for _ in trace.of_kind(SyncStep)):
         _require(merged_steps // trace.fragments == trace.merged_steps, "merged steps do not add up")
+    return places
+
+
+def _combined(op: Combine, holds: dict[str, dict[str, float]]) -> dict[str, float]:
+    _require({part_of(value) for value in op.inputs if "#" in value} <= {op.part}, f"operation {op.id} mixes parts")
+    return _added_up(op, zip(op.inputs, op.weights, strict=True), holds)
+
+
+def _merged(op: Merge, holds: dict[str, dict[str, float]]) -> Iterator[dict[str, float]]:
+    """What is in each part of a merge."""
+    parts = {part_of(value) for value in op.inputs} or {(0, 1)}
+    _require(parts == {(c, len(parts)) for c in range(len(parts))}, f"operation {op.id} merges not all parts")
+    for part in sorted(parts):
+        inputs = zip(op.inputs, op.input_weights, strict=True)
+        yield _added_up(op, ((value, weight) for value, weight in inputs if part_of(value) == part), holds)
+
+
+def _added_up(
+    op: Combine | Merge, inputs: Iterable[tuple[str, float]], holds: dict[str, dict[str, float]]
+) -> dict[str, float]:
+    """Snapshots with their weights in a sum."""
+    whole: dict[str, float] = {}
+    for value, weight in inputs:
+        _require(
+            not whole.keys() & holds[value].keys(), f"operation {op.id} adds {value}, of which it has some already"
+        )
+        whole |= {snapshot: weight * inner for snapshot, inner in holds[value].items()}
+    return whole
 
 
 def _contributions(
@@ -239,9 +277,12 @@ def _contributions(
         _require(len(between) == c.staleness, f"{where}: staleness")
 
 
-def _adoptions(trace: Trace) -> None:
-    """Who adopts a version was sent it, or all that was merged up to it; so was whoever merges more into it."""
-    places, parents = _Places(trace), _parents(trace)
+def _adoptions(trace: Trace, workload: Workload, places: _Places) -> None:
+    """Who adopts a version was sent it, or all that was merged up to it; so was whoever merges more into it.
+
+    ``places`` are those of outer gradients and sums: a merge in parts is made by everybody who has been sent all of it.
+    """
+    parents = _parents(trace)
     has: dict[tuple[int, int], int] = defaultdict(int)  # newest version of a fragment that a holder is known to have
     adopted: dict[tuple[int, int], int] = defaultdict(int)
 
@@ -254,8 +295,9 @@ def _adoptions(trace: Trace) -> None:
         if isinstance(op, Merge):
             if op.site in op.holders:
                 require_all(op.site, op.fragment, op.from_version, op.start_us)
-            for name in (result_value, state_value):
-                places.write(name(op.fragment, op.to_version), op.site, op.end_us)
+            since_us = _since_us(op, places)
+            places.write(result_value(op.fragment, op.to_version), since_us, workload.fragment_bits)
+            places.write(state_value(op.fragment, op.to_version), since_us, workload.fragment_state_bits)
         elif isinstance(op, Adopt):
             last = adopted[op.node, op.fragment]
             where = f"operation {op.id}: node {op.node}"
@@ -272,12 +314,23 @@ def _adoptions(trace: Trace) -> None:
                 adopted[op.node, fragment] = has[op.node, fragment] = version
 
 
+def _since_us(op: Merge, places: _Places) -> dict[int, int]:
+    """Who makes a merge, and when."""
+    since_us = {op.site: op.end_us}
+    if any("#" in value for value in op.inputs):
+        inputs = [places.since_us(value) for value in op.inputs]
+        for node in op.holders:
+            if all(node in there for there in inputs):
+                since_us[node] = max(op.end_us, *(there[node] for there in inputs))
+    return since_us
+
+
 def _restored(trace: Trace, op: Restore, places: _Places) -> None:
     """The whole model came from the node that it is said to have come from."""
     value = restored_value(op.node, op.life)
     sent = [t for t in trace.transfers if t.value == value and not t.lost]
     left_us = min((t.start_us for t in sent if t.source == op.source), default=trace.end_us)
-    places.write(value, op.source, left_us, sum(t.bits for t in sent if t.source == op.source))
+    places.write(value, {op.source: left_us}, sum(t.bits for t in sent if t.source == op.source))
     places.require(value, op.node, op.start_us)
 
 
