@@ -16,7 +16,7 @@ the transfers that carry it: those of one name form a tree from where the value 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -54,6 +54,11 @@ def part_of(value: str) -> tuple[int, int]:
     """Which part of how many a name stands for: the first of one where it stands for the whole."""
     number, _, parts = value.partition("#")[2].partition("/")
     return (int(number), int(parts)) if parts else (0, 1)
+
+
+def parts_of(values: Iterable[str]) -> list[tuple[int, int]]:
+    """The parts that these stand for together, in their order; those of nothing are the whole."""
+    return sorted({part_of(value) for value in values} or {(0, 1)})
 
 
 def result_value(fragment: int, version: int) -> str:

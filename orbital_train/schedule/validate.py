@@ -24,6 +24,7 @@ from orbital_train.schedule.trace import (
     local_value,
     part_of,
     part_value,
+    parts_of,
     restored_value,
     result_value,
     state_value,
@@ -234,9 +235,9 @@ def _combined(op: Combine, holds: dict[str, dict[str, float]]) -> dict[str, floa
 
 def _merged(op: Merge, holds: dict[str, dict[str, float]]) -> Iterator[dict[str, float]]:
     """What is in each part of a merge."""
-    parts = {part_of(value) for value in op.inputs} or {(0, 1)}
-    _require(parts == {(c, len(parts)) for c in range(len(parts))}, f"operation {op.id} merges not all parts")
-    for part in sorted(parts):
+    parts = parts_of(op.inputs)
+    _require(parts == [(c, len(parts)) for c in range(len(parts))], f"operation {op.id} merges not all parts")
+    for part in parts:
         inputs = zip(op.inputs, op.input_weights, strict=True)
         yield _added_up(op, ((value, weight) for value, weight in inputs if part_of(value) == part), holds)
 

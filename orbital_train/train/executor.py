@@ -9,7 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from orbital_train.schedule.trace import Adopt, Combine, Evaluate, Merge, Op, Snapshot, Step, SyncStep, Trace
+from orbital_train.schedule.trace import (
+    Adopt,
+    Combine,
+    Evaluate,
+    Merge,
+    Op,
+    Snapshot,
+    Step,
+    SyncStep,
+    Trace,
+    part_of,
+    parts_of,
+)
 from orbital_train.train.adopt import adopted, moved_mark
 from orbital_train.train.bench import Bench
 from orbital_train.train.codec import decode, encode
@@ -201,11 +213,20 @@ class Executor:
             self._transport.flush()
         return sum_on_tree(contributions, nodes, self._owners, self._transport)
 
-    def _inputs(self, inputs: tuple[str, ...], weights: tuple[float, ...]) -> tuple[dict[int, Tensor], tuple[int, ...]]:
-        """What enters a sum, by the node that holds it: the weighted vectors of this worker's nodes, and all nodes."""
-        counted = [(self._holders[value], value, weight) for value, weight in weighed(inputs, weights).items()]
-        mine = {n: decode(self._nodes[n].held[value]) * weight for n, value, weight in counted if n in self._nodes}
-        return mine, tuple(sorted(n for n, _, _ in counted))
+    def _inputs(
+        self, weights: Mapping[str, float], fragment: int, part: tuple[int, int]
+    ) -> tuple[dict[int, Tensor], tuple[int, ...]]:
+        """What enters a sum, by the node that holds it: the weighted vectors of this worker's nodes, and all nodes.
+
+        Of what is no part itself, the part that is added up is taken.
+        """
+        where = self.layout.part(fragment, part)
+        mine = {}
+        for value, weight in weights.items():
+            if self._holders[value] in self._nodes:
+                held = decode(self._nodes[self._holders[value]].held[value])
+                mine[self._holders[value]] = (held if part_of(value) == part else held[where]) * weight
+        return mine, tuple(sorted(self._holders[value] for value in weights))
 
     def _snapshot(self, op: Snapshot) -> None:
         node = self._nodes.get(op.node)
@@ -217,17 +238,18 @@ class Executor:
         node.held[mark_value(op.value)] = local_F.clone()
 
     def _combine(self, op: Combine) -> None:
-        total_F = self._sum(*self._inputs(op.inputs, op.weights))
+        total_F = self._sum(*self._inputs(weighed(op.inputs, op.weights), op.fragment, op.part))
         node = self._nodes.get(self._holders[op.value])
         if node is None:
             return
         if total_F is None:  # nothing that it adds has a weight
-            total_F = torch.zeros(self.layout.fragment_size(op.fragment), device=self._bench.gradient_P.device)
+            where = self.layout.part(op.fragment, op.part)
+            total_F = torch.zeros(where.stop - where.start, device=self._bench.gradient_P.device)
         node.held[op.value] = encode(total_F, op.codec)
 
     def _merge(self, op: Merge) -> None:
-        before, size = self._versions.get(op.fragment, op.from_version), self.layout.fragment_size(op.fragment)
-        average_F = self._sum_everywhere(*self._inputs(op.inputs, op.input_weights), size)
+        before = self._versions.get(op.fragment, op.from_version)
+        average_F = torch.cat([self._average(op, part) for part in parts_of(op.inputs)])
         outer_gradient_F = decode(encode(average_F, op.codec))  # as it is sent back to the nodes
         self._versions.put(op.fragment, op.to_version, outer_step(before, outer_gradient_F, self._spec.outer))
         if self._transport.rank == 0:
@@ -238,6 +260,12 @@ class Executor:
                 "outer_gradient_norm": torch.linalg.vector_norm(outer_gradient_F).item(),
             }
             self._emit({**_row("merge", op), **row})
+
+    def _average(self, op: Merge, part: tuple[int, int]) -> Tensor:
+        """A part of the averaged outer gradient, on every worker."""
+        where = self.layout.part(op.fragment, part)
+        weights = {v: w for v, w in weighed(op.inputs, op.input_weights).items() if part_of(v) == part}
+        return self._sum_everywhere(*self._inputs(weights, op.fragment, part), where.stop - where.start)
 
     def _adopt(self, op: Adopt) -> None:
         node = self._nodes.get(op.node)

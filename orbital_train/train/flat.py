@@ -57,6 +57,11 @@ class Layout:
         """Number of parameters of a fragment."""
         return sum(where.stop - where.start for where in self.fragments[fragment])
 
+    def part(self, fragment: int, part: tuple[int, int]) -> slice:
+        """Where one part (number, of how many) of the vector of a fragment lies in it; parts differ by at most one."""
+        (number, parts), size = part, self.fragment_size(fragment)
+        return slice(number * size // parts, (number + 1) * size // parts)
+
     def take(self, flat_P: Tensor, fragment: int) -> Tensor:
         """The vector of a fragment: a view where it is one stretch, a copy where it is several."""
         stretches = self.fragments[fragment]

@@ -77,7 +77,7 @@ class Collective:
         for move in self.moves:
             source, dest = (move.source, move.part), (move.dest, move.part)
             moved.append(count[source])
-            count[dest] = count[source] if move.total else count[dest] + count.pop(source)
+            count[dest] = count[source] if move.total else count.get(dest, 0) + count.pop(source)
         return moved
 
     def rank(self) -> tuple[int, int, str]:
