@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -36,7 +37,7 @@ def test_a_part_is_its_stretch_of_the_vector_and_each_is_added_up_in_its_own_ord
     size = g[0].numel()
     assert size % 3
     cuts = [0, size // 3, 2 * size // 3, size]
-    first, second, third = (slice(a, b) for a, b in zip(cuts, cuts[1:], strict=False))
+    first, second, third = (slice(a, b) for a, b in itertools.pairwise(cuts))
     expected = torch.cat(
         [
             (((g[0] * 2 + g[1]) + g[2]) + g[3])[first],
