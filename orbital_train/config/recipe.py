@@ -332,6 +332,8 @@ class WorkloadTable(Table):
     """Of one node and inner step."""
     bits_per_parameter: PositiveFloat = 32.0
     """Of an outer gradient on the wire: 32 (float32) or 16 (bfloat16), in the training as in the simulation."""
+    partial_sums: Literal["encoded", "wide"] = "encoded"
+    """Sums of several outer gradients on their way: rounded and sized like one, or sent as float32."""
     device_tflops: PositiveFloat | None = None
     mfu: PositiveFraction | None = None
     """Model FLOP/s utilisation."""
@@ -350,7 +352,7 @@ class Schedule(Table):
     """``fixed_period``: H. ``link_aware``: the fewest steps of a contribution."""
     weights: Literal["tokens", "uniform"] = "tokens"
     home: str | None = None
-    """``fixed_period`` and ``local_then_average``: node or site at which contributions meet; the first satellite."""
+    """``fixed_period``, skipping: node or site at which contributions meet; the first satellite."""
     form: Literal["blocking", "skipping"] = "blocking"
     """``fixed_period``: wait for every node, or for ``timeout_s``."""
     timeout_s: NonNegativeFloat = 600.0

@@ -15,7 +15,7 @@ from orbital_train.schedule.routes import Departures
 
 
 def gather_by(
-    departures: Departures, site: int, deadline_us: int, nodes: Iterable[int], message_bits: int
+    departures: Departures, site: int, deadline_us: int, nodes: Iterable[int], message_bits: int | None = None
 ) -> tuple[tuple[tuple[int, int], ...], tuple[Hop, ...]]:
     """When each of these nodes takes its outer gradient, and the legs by which the sum gets to the site in time.
 
@@ -24,7 +24,7 @@ def gather_by(
         site: where the outer gradients meet.
         deadline_us: when; the site's own is taken then.
         nodes: whose; all can leave in time.
-        message_bits: of one outer gradient, not larger than a sum.
+        message_bits: of one outer gradient, where that is less than a sum.
     """
     wanted = tuple(nodes)
     legs: dict[int, Hop] = {}
@@ -37,7 +37,7 @@ def gather_by(
         _depth(node, legs, depth)
     holds = dict.fromkeys(legs, 0) | dict.fromkeys(wanted, 1)
     for node in sorted(legs, key=lambda node: -depth[node]):
-        if holds[node] == 1:
+        if message_bits is not None and holds[node] == 1:
             legs[node] = departures.leg(node, message_bits)
         holds[legs[node].dest] = holds.get(legs[node].dest, 0) + holds[node]
     # Messages that take no time leave at the same moment: those from farther away go first.
