@@ -86,7 +86,12 @@ def _draw(recipe: Recipe, planned: Planned, folder: Path) -> None:
     from orbital_train.report.timeline import timeline_plot
 
     flight = planned.flight
-    plan = Plan(contacts=flight.survey.contacts, light=flight.survey.light, trace=flight.trace)
+    plan = Plan(
+        contacts=flight.survey.contacts,
+        light=flight.survey.light,
+        faults=flight.scenario.faults,
+        trace=flight.trace,
+    )
     sky = sky_at(recipe, planned.fleet, typical_moment_s(plan.contacts))
     (folder / "timeline.png").write_bytes(timeline_plot(plan, recipe.name))
     (folder / "orbits.png").write_bytes(orbits_plot(plan.contacts, plan.light, sky, recipe.name))

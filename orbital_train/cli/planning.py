@@ -16,6 +16,7 @@ from orbital_train.cli.survey_cache import survey_or_cached
 from orbital_train.config import build
 from orbital_train.config.faults import fault_plan, fault_spec, refuse_unknown_nodes
 from orbital_train.config.recipe import Recipe, SkyRecipe
+from orbital_train.config.staging import staging_spec
 from orbital_train.errors import InputError, InputWarning
 from orbital_train.orbit.crowding import check_separation
 from orbital_train.orbit.ephemeris import Ephemeris, GroundSite, Sgp4Ephemeris, SiteEphemeris, joined
@@ -201,6 +202,7 @@ def scenario_of(recipe: Recipe, sky: Survey) -> Scenario:
         training_nodes=tuple(range(sky.satellites)),
         budget_steps=recipe.schedule.budget_steps,
         evaluate_every_steps=evaluate_every,
+        staging=None if sky.ideal else staging_spec(recipe, sky.contacts.node_names),
         faults=NO_FAULTS if sky.ideal else fault_plan(recipe, sky.contacts, sky.satellites),
     )
 

@@ -31,7 +31,8 @@ SWITCH = "ORBITAL_TRAIN_PLAN_CACHE"
 _NO_MATTER: dict[str, Any] = {
     **dict.fromkeys(("name", "description", "assumptions"), True),
     **dict.fromkeys(
-        ("power", "workload", "schedule", "model", "data", "inner", "outer", "cluster", "compare", "faults"), True
+        ("power", "workload", "schedule", "model", "data", "inner", "outer", "cluster", "compare", "faults", "staging"),
+        True,
     ),
     "seeds": {"init", "data", "faults", "clouds"},
     "ground_sites": {"__all__": {"cloud_fraction", "cloudy_h"}},

@@ -13,6 +13,7 @@ from orbital_train.config.recipe import (
     Links,
     Power,
     Recipe,
+    Schedule,
     Shell,
     Site,
     SkyRecipe,
@@ -27,8 +28,11 @@ from orbital_train.orbit.ephemeris import GroundSite
 from orbital_train.orbit.fleet import ElementFileSpec, FleetSpec
 from orbital_train.orbit.shells import LayeredSpec, ShellSpec, SunSynchronousSpec, WalkerSpec
 from orbital_train.schedule.known import Policy
+from orbital_train.schedule.policies.asynchronous import Asynchronous
 from orbital_train.schedule.policies.fixed_period import FixedPeriod
 from orbital_train.schedule.policies.link_aware import LinkAware
+from orbital_train.schedule.policies.quorum import Quorum
+from orbital_train.schedule.policies.streaming import Streaming
 from orbital_train.schedule.power import PowerSpec
 from orbital_train.schedule.radiator import RadiatorSpec, training_limit_w
 from orbital_train.schedule.throttle import refuse_low_cap, step_time_factor
@@ -262,6 +266,7 @@ def workload(recipe: Recipe) -> Workload:
         device_flops=None if table.device_tflops is None else table.device_tflops * 1e12,
         mfu=table.mfu,
         step_s=table.step_s,
+        fragments=_fragments(recipe.schedule),
         step_time_factor=step_time_factor(
             full_w=recipe.power.train_w,
             static_w=recipe.power.train_w * recipe.power.train_static_fraction,
@@ -270,34 +275,94 @@ def workload(recipe: Recipe) -> Workload:
     )
 
 
+def _fragments(schedule: Schedule) -> int:
+    match schedule.policy:
+        case "link_aware":
+            return schedule.fragments or 1
+        case "streaming":
+            return schedule.fragments or min(4, schedule.inner_steps)
+    return 1
+
+
 def policy(recipe: Recipe, node_names: tuple[str, ...]) -> Policy[Any] | None:
     """The sync policy; None is the fully connected baseline, which is not event-driven.
 
     Raises:
-        InputError: ``schedule.home`` is not a node or site.
+        InputError: ``schedule.home`` is not a node or site, there are no ground sites to hold the model, or the quorum
+            is above the fleet.
     """
     schedule = recipe.schedule
     if schedule.policy == "fully_connected":
         return None
-    if schedule.policy == "link_aware":
-        return LinkAware(
-            min_inner_steps=schedule.inner_steps,
-            max_staleness=schedule.max_staleness,
-            drift_steps=schedule.drift_steps,
-            lookahead_s=schedule.lookahead_h * 3600.0,
-            adopt=schedule.adoption,
-            weights=schedule.weights,
-        )
     if schedule.home is not None and schedule.home not in node_names:
         raise InputError("schedule.home", schedule.home, f"must be one of {', '.join(node_names)}")
+    holding = _holding_sites(recipe, node_names)
+    site = (holding or (0,))[0] if schedule.home is None else node_names.index(schedule.home)
+    match schedule.policy:
+        case "link_aware":
+            return LinkAware(
+                min_inner_steps=schedule.inner_steps,
+                max_staleness=schedule.max_staleness,
+                drift_steps=schedule.drift_steps,
+                lookahead_s=schedule.lookahead_h * 3600.0,
+                adopt=schedule.adoption,
+                weights=schedule.weights,
+                home=holding,
+            )
+        case "streaming":
+            return Streaming(
+                inner_steps=schedule.inner_steps,
+                site=site,
+                timeout_s=schedule.timeout_s,
+                overlap_steps=schedule.overlap_steps,
+                alpha=schedule.alpha,
+                weights=schedule.weights,
+                home=(site,) if holding else (),
+            )
+        case "asynchronous":
+            joined = holding if recipe.links.terrestrial_gbps is not None else ()
+            return Asynchronous(
+                inner_steps=schedule.inner_steps,
+                home=(joined or (site,)) if schedule.home is None else (site,),
+                weights=schedule.weights,
+            )
+        case "quorum":
+            return Quorum(
+                inner_steps=schedule.inner_steps,
+                quorum=_quorum(recipe, node_names),
+                site=site,
+                grace=schedule.grace,
+                weights=schedule.weights,
+                home=(site,) if holding else (),
+            )
     return FixedPeriod(
         inner_steps=schedule.inner_steps if schedule.policy == "fixed_period" else None,
-        site=0 if schedule.home is None else node_names.index(schedule.home),
+        site=0 if schedule.home is None else site,
         form=schedule.form if schedule.policy == "fixed_period" else "blocking",
         timeout_s=schedule.timeout_s,
         weights=schedule.weights,
         name=schedule.policy,
     )
+
+
+def _holding_sites(recipe: Recipe, node_names: tuple[str, ...]) -> tuple[int, ...]:
+    """Ground sites that hold the global model; none: the fleet does, as where all is ideal and there are no sites."""
+    ground = {site.name for site in sites(recipe)}
+    if recipe.schedule.holders == "ground_sites" and not ground:
+        raise InputError("schedule.holders", "ground_sites", "there are none; give ground_sites, or accepted is fleet")
+    usual = "ground_sites" if recipe.links.topology == "ground_relay" else "fleet"
+    if (recipe.schedule.holders or usual) == "fleet":
+        return ()
+    return tuple(i for i, name in enumerate(node_names) if name in ground)
+
+
+def _quorum(recipe: Recipe, node_names: tuple[str, ...]) -> int:
+    ground = {site.name for site in sites(recipe)}
+    satellites = sum(name not in ground for name in node_names)
+    quorum = recipe.schedule.quorum
+    if quorum is not None and quorum > satellites:
+        raise InputError("schedule.quorum", quorum, f"must be at most the {satellites} satellites of the fleet")
+    return -(-satellites // 2) if quorum is None else quorum
 
 
 def train_spec(recipe: Recipe) -> TrainSpec:

@@ -14,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeFloat,
+    NonNegativeInt,
     PlainValidator,
     PositiveFloat,
     PositiveInt,
@@ -25,7 +26,15 @@ from pydantic import (
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveFraction = Annotated[float, Field(gt=0.0, le=1.0)]
-PolicyName = Literal["link_aware", "fixed_period", "local_then_average", "fully_connected"]
+PolicyName = Literal[
+    "link_aware",
+    "fixed_period",
+    "streaming",
+    "asynchronous",
+    "quorum",
+    "local_then_average",
+    "fully_connected",
+]
 BaselineName = Literal[
     "fully_connected",
     "ideal_diloco",
@@ -349,13 +358,36 @@ class Schedule(Table):
     evaluations: PositiveInt = 20
     """Validations of the global model, evenly spaced in merged steps, beside the first and the last."""
     inner_steps: PositiveInt = 30
-    """``fixed_period``: H. ``link_aware``: the fewest steps of a contribution."""
+    """H of a node between two contributions. ``link_aware``: the fewest steps of a contribution. ``streaming``: between
+    two of the same fragment. ``asynchronous``: of the fastest node."""
+    fragments: PositiveInt | None = None
+    """``link_aware`` and ``streaming``: parts of the model that are synchronised by themselves, each an equal share of
+    the message. 1 for ``link_aware`` if not given, 4 for ``streaming`` (no more than ``inner_steps``)."""
     weights: Literal["tokens", "uniform"] = "tokens"
+    """What a contribution counts. Every node takes the same tokens in a step, so that weights by tokens^2 / steps, as
+    proposed for ``quorum``, are those by tokens."""
     home: str | None = None
-    """``fixed_period``, skipping: node or site at which contributions meet; the first satellite."""
+    """Node or site at which contributions meet; without, the first of the ground sites that hold the model, or else the
+    first satellite. ``asynchronous``: it alone, instead of all such ground sites. ``link_aware`` and ``fixed_period``,
+    blocking, choose for themselves."""
+    holders: Literal["fleet", "ground_sites"] | None = None
+    """Who holds the global model. ``fleet``: all satellites; each is sent every merge's average, and as a version is
+    made of the one before, none may be missed. ``ground_sites``: they alone (of ``streaming`` and ``quorum``, one of
+    them), and satellites are sent the newest parameters: right where a satellite hears nothing for hours. If not given:
+    ground sites where satellites meet only there (``links.topology``), else the fleet. ``fixed_period`` and
+    ``local_then_average``: always the fleet. ``asynchronous``: never all of it, but its ``home``."""
     form: Literal["blocking", "skipping"] = "blocking"
     """``fixed_period``: wait for every node, or for ``timeout_s``."""
     timeout_s: NonNegativeFloat = 600.0
+    """``fixed_period`` that skips, and ``streaming``: from a round's first contribution to its merge, at most."""
+    overlap_steps: NonNegativeInt = 5
+    """``streaming``: tau; a result is adopted so many inner steps after its snapshot, or later if it comes later."""
+    alpha: PositiveFraction = 0.5
+    """``streaming``: weight of a result that is adopted; the node's own parameters weigh the rest."""
+    quorum: PositiveInt | None = None
+    """``quorum``: K, contributions that a merge waits for; half of the fleet, rounded up, if not given."""
+    grace: NonNegativeFloat = 0.5
+    """``quorum``: how long a merge waits for more, as a share of the usual time from the first to the K-th."""
     adoption: Literal["keep", "replace"] = "keep"
     """``link_aware``: train on while a merge is under way and keep that progress, or wait."""
     max_staleness: PositiveInt = 8
@@ -364,6 +396,16 @@ class Schedule(Table):
     """``link_aware``: inner steps after which further ones count half."""
     lookahead_h: PositiveFloat = 6.0
     """``link_aware``: how far ahead a round is planned."""
+
+    @field_validator("fragments")
+    @classmethod
+    def _one_a_turn(cls, fragments: int | None, info: ValidationInfo) -> int | None:
+        most = info.data.get("inner_steps")
+        if info.data.get("policy") == "streaming" and fragments and most and fragments > most:
+            raise ValueError(
+                f"must be at most inner_steps = {most}: a node sends one every inner_steps / fragments steps"
+            )
+        return fragments
 
 
 def _after_start(end_h: float, info: ValidationInfo) -> float:
@@ -486,6 +528,8 @@ class Inner(Table):
     lr: PositiveFloat = 4e-3
     min_lr_fraction: Fraction = 0.1
     warmup_fraction: Fraction = 0.05
+    rewarm_steps: NonNegativeInt = 5
+    """Over these first steps the learning rate of a node rises again that lost its state and began anew."""
     beta1: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
     beta2: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
     weight_decay: NonNegativeFloat = 0.1
@@ -554,6 +598,17 @@ class Compare(Table):
     """JSON file, relative to the recipe's folder, with the grid that the rates were chosen from, for the report."""
 
 
+class StagingTable(Table):
+    """What is brought up to the satellites before they train, and down afterwards, over the links of the plan."""
+
+    sources: Annotated[tuple[str, ...], _LIST, Field(min_length=1)]
+    """Ground sites or satellites that have the first model and all data at the start."""
+    data_gb: NonNegativeFloat = 0.0
+    """Training data of each satellite."""
+    deliver_to: Annotated[tuple[str, ...], _LIST] = ()
+    """Ground sites of which one is to get the final model; if none is given it stays in orbit."""
+
+
 class SkyRecipe(Table):
     """A fleet and its sky. A recipe with none of the other tables: its windows are planned, and nothing more."""
 
@@ -579,6 +634,7 @@ class Recipe(SkyRecipe):
     workload: WorkloadTable
     schedule: Schedule
     faults: Faults = Faults()
+    staging: StagingTable | None = None
     model: Model = Model()
     data: Data
     inner: Inner = Inner()

@@ -32,16 +32,21 @@ class Carriage(World):
             legs = earliest_arrivals(
                 self.network, self.bookings, {node: self.now_us}, self.fragment_bits, (site,), self.down
             ).route(site)
-        self._gather(known.Gather(key, fragment, site, ((node, self.now_us),), legs or ()))
+        gathering = self._open(known.Gather(key, fragment, site, ((node, self.now_us),), legs or ()))
+        self._take_snapshot(node, gathering)
 
     def _gather(self, plan: known.Gather) -> None:
+        gathering = self._open(plan)
+        for node, at_us in plan.snapshots:
+            self._push(at_us, SNAPSHOT, node, gathering)
+
+    def _open(self, plan: known.Gather) -> Gathering:
         assert plan.key not in self._gatherings, "a key names one gathering at a time"
         coming = {node for node, _ in plan.snapshots}
         gathering = Gathering(plan.key, plan.fragment, plan.site, plan.legs, coming)
         self._gatherings[plan.key] = gathering
         self._set_out(gathering, plan.legs)
-        for node, at_us in plan.snapshots:
-            self._push(at_us, SNAPSHOT, node, gathering)
+        return gathering
 
     def _set_out(self, gathering: Gathering, legs: Sequence[Hop]) -> None:
         self._book(legs)
@@ -71,6 +76,7 @@ class Carriage(World):
         fragment = gathering.fragment
         state, copy = self._at_now(node), self._copies[node][fragment]
         if copy.under_way is not None or copy.merged_in is not None:
+            assert copy.under_way is None or self.scenario.faults, "it has one outer gradient of a fragment under way"
             assert self.scenario.faults, "the progress in its last outer gradient must be adopted first"
             return  # the result that holds it was lost on its way
         self._record_steps(node)
@@ -134,17 +140,26 @@ class Carriage(World):
 
     def _miss(self, hop: Hop, life: int, gathering: Gathering | None, parcel: Parcel | None) -> None:
         """An acknowledgement has not come. What it was for is sent again, unless the sender has lost it since."""
-        ends = frozenset({hop.source, hop.dest})
-        patience_us = self._patience_us.get(ends, PATIENCE_US)
-        self._patience_us[ends] = min(2 * patience_us, LONGEST_PATIENCE_US)
-        for a, b in ((hop.source, hop.dest), (hop.dest, hop.source)):
-            if b in self.network.out[a]:
-                self.bookings.block(self.network.out[a][b], self.now_us, self.now_us + patience_us)
+        self._leave_alone(hop)
         if gathering is not None and parcel is not None:
             self._retry(hop.source, life, gathering, parcel)
 
+    def _leave_alone(self, hop: Hop) -> None:
+        """Do not use a link for a while on which a message was lost that was sent since it was last left alone."""
+        ends = frozenset({hop.source, hop.dest})
+        last_us, since_us = self._patience_us.get(ends, (PATIENCE_US // 2, 0))
+        if hop.start_us < since_us:
+            return
+        patience_us = min(2 * last_us, LONGEST_PATIENCE_US)
+        self._patience_us[ends] = patience_us, self.now_us
+        for a, b in ((hop.source, hop.dest), (hop.dest, hop.source)):
+            if b in self.network.out[a]:
+                self.bookings.block(self.network.out[a][b], self.now_us, self.now_us + patience_us)
+
     def _retry(self, node: int, life: int, gathering: Gathering, parcel: Parcel) -> None:
-        if gathering.open and life == self._lives[node]:
+        if gathering.open and life != self._lives[node]:
+            self._tell(known.Lost(gathering.key))
+        elif gathering.open:
             gathering.at.setdefault(node, []).append(parcel)
             if not gathering.leaving.get(node):
                 self._forward(node, gathering)
@@ -174,7 +189,8 @@ class Carriage(World):
 
     def _spread_update(self, site: int, fragment: int, version: int, holders: Sequence[int]) -> None:
         """Send the averaged outer gradient to holders; each has the version when it has all before."""
-        self._deliver(fragment, version, {site: self.now_us}, holders, whole=False)
+        up = [node for node in holders if node not in self.down] if self.down else holders
+        self._deliver(fragment, version, {site: self.now_us}, up, whole=False)
 
     def _spread_state(self, site: int, fragment: int, version: int, nodes: Iterable[int]) -> None:
         """Send the version's parameters to nodes that do not hold the global model."""
@@ -197,9 +213,9 @@ class Carriage(World):
             if node in arrival_us and (whole or node in before.complete_us):
                 made.complete_us[node] = max(arrival_us[node], 0 if whole else before.complete_us[node])
             if node in arrival_us and node not in lost:
-                made.coming += 1
+                made.coming += not whole
                 self._push(arrival_us[node], RESULT, node, (fragment, version, whole, self._lives[node]))
-            elif self.scenario.faults and node not in self.down:
+            elif self.scenario.faults:
                 self._ask(node, fragment, lost.get(node, self.now_us + PATIENCE_US))
 
     def _send_to(
@@ -208,7 +224,9 @@ class Carriage(World):
         """Send a value; when it should arrive at each node that can be reached, and when its loss is missed."""
         if set(nodes) <= sources.keys():
             return {node: sources[node] for node in nodes}, {}
-        found = earliest_arrivals(self.network, self.bookings, sources, bits, avoid=self.down)
+        found = earliest_arrivals(
+            self.network, self.bookings, sources, bits, avoid=self.down.difference(self._unready, nodes)
+        )
         hops = found.branches(nodes)
         self._book(hops)
         lost: dict[int, int] = {}
@@ -232,7 +250,7 @@ class Carriage(World):
 
     def _receive(self, node: int, fragment: int, version: int, whole: bool, life: int) -> None:
         made = self._versions[fragment][version]
-        made.coming -= 1
+        made.coming -= not whole
         if life != self._lives[node]:
             return  # it was on its way to a node that has failed and come back since
         if whole:

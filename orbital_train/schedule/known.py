@@ -252,6 +252,9 @@ class View(Protocol):
     def gathered(self, key: Key) -> bool:
         """Whether all outer gradients of a gathering are at its site."""
 
+    def begun(self, key: Key) -> bool:
+        """Whether any outer gradient of a gathering was taken: then it cannot be cancelled."""
+
     def arrived(self, key: Key) -> bool:
         """Whether anything of a gathering is at its site."""
 
@@ -276,10 +279,15 @@ class View(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
-    """How nodes take a result: at their first step boundary after it has come."""
+    """How nodes take a result: at their first step boundary after it has come.
+
+    A node that trains takes one that holds a contribution of its own no sooner than ``after_steps`` inner steps after
+    the contribution's snapshot.
+    """
 
     mode: AdoptMode = "keep"
     alpha: float = 1.0  # of ``blend``
+    after_steps: int = 0
 
 
 MemoryT = TypeVar("MemoryT")

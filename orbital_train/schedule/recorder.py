@@ -17,6 +17,7 @@ from orbital_train.schedule.trace import (
     Adopt,
     Combine,
     Contribution,
+    Deliver,
     Evaluate,
     Lose,
     Merge,
@@ -24,6 +25,7 @@ from orbital_train.schedule.trace import (
     Op,
     Restore,
     Snapshot,
+    Stage,
     Step,
     SyncStep,
     Trace,
@@ -197,6 +199,14 @@ class Recorder:
         """Record that a node was sent the model by another."""
         codec = None if node in self.holders else self.scenario.workload.state_codec
         self.ops.append(Restore(-1, at_us, at_us, node, self._next_state(node), source, -1, versions, life, codec))
+
+    def stage(self, node: int, at_us: int) -> None:
+        """Record that a node can begin."""
+        self.ops.append(Stage(-1, 0, at_us, node))
+
+    def deliver(self, start_us: int, end_us: int, site: int, source: int, versions: tuple[int, ...]) -> None:
+        """Record that the final model came down."""
+        self.ops.append(Deliver(-1, start_us, end_us, site, source, versions))
 
     def evaluate(self, at_us: int, versions: tuple[int, ...], merged_steps: int) -> None:
         """Record a validation of the global model."""

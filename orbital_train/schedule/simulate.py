@@ -9,13 +9,13 @@ from typing import Any
 from orbital_train.schedule import known, world
 from orbital_train.schedule.copies import OuterGradient, Parcel, Version
 from orbital_train.schedule.known import Decision, Event, Key, NodeView, Policy
-from orbital_train.schedule.outages import Outages
 from orbital_train.schedule.scenario import Scenario
+from orbital_train.schedule.staging import Staging
 from orbital_train.schedule.trace import Contribution, Trace
 from orbital_train.schedule.world import ADOPT, BUDGET, WAKE
 
 
-class Simulation(Outages):
+class Simulation(Staging):
     """Asks the policy, does what it decides, and implements :class:`~orbital_train.schedule.known.View` for it."""
 
     def __init__(self, scenario: Scenario, policy: Policy[Any]) -> None:
@@ -35,6 +35,7 @@ class Simulation(Outages):
         self._recorder.evaluate(0, self._newest(), 0)
         self._memory = self.policy.start()
         self._expect_faults()
+        self._stage()
         self._tell(known.Started())
         self._watch_budget()
         while self._queue and not self._finished:
@@ -44,7 +45,10 @@ class Simulation(Outages):
             self.now_us = at_us
             self._handle(kind, order, detail)
             self._watch_budget()
-        end_us = self.now_us if self._finished else self.horizon_us
+        if not self._finished:
+            self.now_us = self.horizon_us
+        self._bring_down()
+        end_us = self.now_us
         for i, state in enumerate(self._nodes):
             state.advance(end_us)
             if i in self._copies:
@@ -60,7 +64,7 @@ class Simulation(Outages):
             case world.RESULT:
                 self._receive(order, *detail)
             case world.ADOPT:
-                self._adopt(order, *detail)
+                self._adopt(order, detail)
             case world.ARRIVE:
                 self._arrive(order, *detail)
             case world.LEAVE:
@@ -92,6 +96,8 @@ class Simulation(Outages):
                 self._come_back(node, detail)
             case world.RESTORED:
                 self._restore(node, *detail)
+            case world.STAGED:
+                self._be_staged(node, *detail)
             case world.NEWS:
                 self._hear(node, *detail)
             case world.PACE:
@@ -135,11 +141,12 @@ class Simulation(Outages):
         for state in self._told(node):
             state.train()
         self._goals[node] = goal
-        self._predict_goal(node)
+        self._predict(node)
 
     def _hold(self, node: int) -> None:
         for state in self._told(node):
             state.hold()
+        self._predict(node)
 
     # -- merging ---
 
@@ -210,18 +217,22 @@ class Simulation(Outages):
         newest = next(v for v in range(len(versions) - 1, -1, -1) if node in versions[v].has_us)
         copy.applied = max(copy.applied, newest)
         if copy.applied > copy.base_version:
-            self._push(self._at_now(node).boundary_us(), ADOPT, node, (fragment, copy.applied))
+            self._push(self._at_now(node).boundary_us(), ADOPT, node, fragment)
 
-    def _adopt(self, node: int, fragment: int, version: int) -> None:
+    def _adopt(self, node: int, fragment: int) -> None:
+        """Adopt the newest version that a node has."""
         copy, how = self._copies[node][fragment], self.policy.adoption
-        if version <= copy.base_version or self._is_out(node):
-            return  # a newer one was adopted at the same boundary, or the node has failed
-        boundary_us = self._at_now(node).boundary_us()
-        if boundary_us > self.now_us:  # it was told to do something else since, and is within another step
-            self._push(boundary_us, ADOPT, node, (fragment, version))
+        version = copy.applied
+        if version == copy.base_version or self._is_out(node):
+            return  # it was adopted before, or the node has failed
+        since = copy.merged if copy.merged_in is not None and copy.merged_in <= version else None
+        due_us = self._due_us(node, since)
+        if due_us is None:
+            return
+        if due_us > self.now_us:  # it is within another step than was foreseen
+            self._push(due_us, ADOPT, node, fragment)
             return
         self._record_steps(node)
-        since = copy.merged if copy.merged_in is not None and copy.merged_in <= version else None
         self._recorder.adopt(
             node, self.now_us, fragment, copy.base_version, version, since.value if since else None, how
         )
@@ -231,6 +242,13 @@ class Simulation(Outages):
             copy.merged_steps = copy.base_steps = self._nodes[node].steps
         copy.base_version = version
         self._tell(known.Adopted(node, fragment, version))
+
+    def _due_us(self, node: int, since: OuterGradient | None) -> int | None:
+        """When a node may adopt what holds an outer gradient of its own; None if not before the horizon."""
+        state, after_steps = self._at_now(node), self.policy.adoption.after_steps
+        if since is None or not state.wanted or state.steps >= since.total_steps + after_steps:
+            return state.boundary_us()
+        return state.time_of_steps_us(since.total_steps + after_steps, self.horizon_us)
 
     def _newest(self) -> tuple[int, ...]:
         return tuple(self._heads)
@@ -286,6 +304,10 @@ class Simulation(Outages):
     def gathered(self, key: Key) -> bool:
         """Whether all outer gradients of a gathering are at its site."""
         return key in self._gatherings and not self._gatherings[key].coming
+
+    def begun(self, key: Key) -> bool:
+        """Whether any outer gradient of a gathering was taken."""
+        return key in self._gatherings and self._gatherings[key].begun
 
     def arrived(self, key: Key) -> bool:
         """Whether anything of a gathering is at its site."""

@@ -76,6 +76,19 @@ def restored_value(node: int, life: int) -> str:
     return f"restored/{node}@{life}"
 
 
+FIRST_MODEL = "stage/model"  # as it is sent up to all nodes
+
+
+def data_value(node: int) -> str:
+    """Name of a node's own training data, as it is sent up."""
+    return f"stage/data/{node}"
+
+
+def final_value(versions: tuple[int, ...]) -> str:
+    """Name of the final model, as it is sent down."""
+    return "final/" + "/".join(map(str, versions))
+
+
 @dataclass(frozen=True, slots=True)
 class Transfer:
     """A message, or a part, on one contact: ``bits`` of ``value`` sent in ``[start_us, end_us)``, heard later.
@@ -360,6 +373,29 @@ class Restore(Op):
 
 
 @dataclass(frozen=True, slots=True)
+class Stage(Op):
+    """A node has been sent the first model and its data, and can begin."""
+
+    kind: ClassVar[str] = "stage"
+    node: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver(Op):
+    """The final model is brought from ``source``, which has all of it, to a site."""
+
+    kind: ClassVar[str] = "deliver"
+    site: int
+    source: int
+    versions: tuple[int, ...]  # of each fragment
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The fragments of the model."""
+        return tuple(global_value(fragment, version) for fragment, version in enumerate(self.versions))
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluate(Op):
     """Validation of the global model, after ``merged_steps`` inner steps went into it."""
 
@@ -376,7 +412,7 @@ class Evaluate(Op):
 
 
 OPS: dict[str, type[Op]] = {
-    c.kind: c for c in (Step, SyncStep, Snapshot, Combine, Merge, Adopt, Lose, Restore, Evaluate)
+    c.kind: c for c in (Step, SyncStep, Snapshot, Combine, Merge, Adopt, Lose, Restore, Stage, Deliver, Evaluate)
 }
 
 

@@ -11,15 +11,20 @@ import numpy as np
 
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.trace import (
+    FIRST_MODEL,
     Adopt,
     Combine,
+    Deliver,
     Merge,
     Restore,
     Snapshot,
+    Stage,
     Step,
     SyncStep,
     Trace,
     Transfer,
+    data_value,
+    final_value,
     global_value,
     local_value,
     part_of,
@@ -55,6 +60,7 @@ def validate(trace: Trace, scenario: Scenario) -> None:
     _terminals(scenario)
     places = _merges(trace, scenario.workload)
     _adoptions(trace, scenario.workload, places)
+    _staging(trace, scenario)
     _energy(trace, scenario)
 
 
@@ -132,13 +138,34 @@ class _Places:
                 self._carried[transfer.value].append(transfer)
                 self._parts[transfer.value.partition("#")[0]].add(transfer.value)
         self._known: dict[str, dict[int, int]] = {}
+        self._restored: dict[str, dict[int, int]] = defaultdict(dict)  # who can also send a version's parameters
+        for op in trace.of_kind(Restore):
+            for fragment, version in enumerate(op.versions):
+                self._restored[state_value(fragment, version)].setdefault(op.node, op.end_us)
 
     def write(self, value: str, since_us: Mapping[int, int], bits: int) -> None:
         """A value is at nodes from some time on, and goes where its transfers, or those of its parts, take it."""
         for name in sorted({value} if "#" in value else {value} | self._parts[value]):
-            self._known[name] = self._carry(name, dict(since_us), math.ceil(bits / part_of(name)[1]))
+            self._known[name] = self._spread(name, dict(since_us), math.ceil(bits / part_of(name)[1]))
 
-    def _carry(self, value: str, since_us: dict[int, int], whole: int) -> dict[int, int]:
+    def write_version(self, merge: Merge, workload: Workload) -> None:
+        """What others need of a version: its update, and its parameters, which whoever has applied that has too."""
+        result, state = (name(merge.fragment, merge.to_version) for name in (result_value, state_value))
+        self.write(result, self._makers_us(merge), workload.fragment_bits)
+        holders = {i: at_us for i, at_us in self._known[result].items() if i in merge.holders or i == merge.site}
+        self.write(state, self._restored.get(state, {}) | holders, workload.fragment_state_bits)
+
+    def _makers_us(self, merge: Merge) -> dict[int, int]:
+        """Who makes a merge, and when: of one in parts, whoever has been sent all of them."""
+        since_us = {merge.site: merge.end_us}
+        if any("#" in value for value in merge.inputs):
+            inputs = [self.since_us(value) for value in merge.inputs]
+            for node in merge.holders:
+                if all(node in there for there in inputs):
+                    since_us[node] = max(merge.end_us, *(there[node] for there in inputs))
+        return since_us
+
+    def _spread(self, value: str, since_us: dict[int, int], whole: int) -> dict[int, int]:
         hops: dict[tuple[int, int], list[Transfer]] = defaultdict(list)
         for transfer in self._carried.get(value, ()):
             hops[transfer.source, transfer.dest].append(transfer)
@@ -162,16 +189,17 @@ class _Places:
 def _first_arrival_us(parts: list[Transfer], whole: int, where: str) -> int | None:
     """When a message is first whole at the end of a hop; None if the run ended, or its sender, before that.
 
-    It may be sent again, whole again: its receiver may have failed and forgotten it.
+    It may be sent again, for others or because its receiver has failed and forgotten it: the parts of one sending
+    stand together.
     """
-    sent, heard_us = 0, 0
-    first_us: int | None = None
-    for part in sorted(parts, key=lambda t: t.start_us):
+    sent, heard_us, arrivals_us = 0, 0, []
+    for part in parts:
         sent, heard_us = sent + part.bits, max(heard_us, part.arrival_us)
         _require(sent <= whole, f"{where} goes more than there is of it")
         if sent == whole:
-            first_us, sent = heard_us if first_us is None else first_us, 0
-    return first_us
+            arrivals_us.append(heard_us)
+            sent = heard_us = 0
+    return min(arrivals_us, default=None)
 
 
 def _parents(trace: Trace) -> dict[tuple[int, int], int]:
@@ -201,7 +229,7 @@ def _merges(trace: Trace, workload: Workload) -> _Places:
     """What is merged arrived where it is merged, by way of sums or not, and counts once and for what it is."""
     snapshots: dict[str, Snapshot] = {}
     holds: dict[str, dict[str, float]] = {}  # snapshots in a value, with their weights
-    used: set[str] = set()
+    merged: set[str] = set()
     places, kept, merged_steps = _Places(trace), _kept_merges(trace), 0
     parents = _parents(trace)
     for op in trace.ops:
@@ -211,7 +239,6 @@ def _merges(trace: Trace, workload: Workload) -> _Places:
         elif isinstance(op, Combine | Merge):
             for value in op.inputs:
                 _require(value in holds, f"operation {op.id} adds {value}, which is no outer gradient")
-                _require(value not in used, f"operation {op.id} uses {value} again")
                 places.require(part_value(value, op.part) if isinstance(op, Combine) else value, op.site, op.start_us)
         if isinstance(op, Combine):
             holds[op.value] = _combined(op, holds)
@@ -220,8 +247,9 @@ def _merges(trace: Trace, workload: Workload) -> _Places:
             for whole in _merged(op, holds):
                 _contributions(op, snapshots, whole, parents)
             if op.id in kept:
-                _require(not used & {c.snapshot for c in op.contributions}, f"operation {op.id} merges something again")
-                used |= {*op.inputs, *(c.snapshot for c in op.contributions)}
+                again = merged & {c.snapshot for c in op.contributions}
+                _require(not again, f"operation {op.id} merges {', '.join(sorted(again))} again")
+                merged |= {c.snapshot for c in op.contributions}
                 merged_steps += sum(c.steps for c in op.contributions)
     if not any(True for _ in trace.of_kind(SyncStep)):
         _require(merged_steps // trace.fragments == trace.merged_steps, "merged steps do not add up")
@@ -248,9 +276,8 @@ def _added_up(
     """Snapshots with their weights in a sum."""
     whole: dict[str, float] = {}
     for value, weight in inputs:
-        _require(
-            not whole.keys() & holds[value].keys(), f"operation {op.id} adds {value}, of which it has some already"
-        )
+        twice = whole.keys() & holds[value].keys()
+        _require(not twice, f"operation {op.id} adds an outer gradient twice")
         whole |= {snapshot: weight * inner for snapshot, inner in holds[value].items()}
     return whole
 
@@ -296,9 +323,7 @@ def _adoptions(trace: Trace, workload: Workload, places: _Places) -> None:
         if isinstance(op, Merge):
             if op.site in op.holders:
                 require_all(op.site, op.fragment, op.from_version, op.start_us)
-            since_us = _since_us(op, places)
-            places.write(result_value(op.fragment, op.to_version), since_us, workload.fragment_bits)
-            places.write(state_value(op.fragment, op.to_version), since_us, workload.fragment_state_bits)
+            places.write_version(op, workload)
         elif isinstance(op, Adopt):
             last = adopted[op.node, op.fragment]
             where = f"operation {op.id}: node {op.node}"
@@ -315,15 +340,24 @@ def _adoptions(trace: Trace, workload: Workload, places: _Places) -> None:
                 adopted[op.node, fragment] = has[op.node, fragment] = version
 
 
-def _since_us(op: Merge, places: _Places) -> dict[int, int]:
-    """Who makes a merge, and when."""
-    since_us = {op.site: op.end_us}
-    if any("#" in value for value in op.inputs):
-        inputs = [places.since_us(value) for value in op.inputs]
-        for node in op.holders:
-            if all(node in there for there in inputs):
-                since_us[node] = max(op.end_us, *(there[node] for there in inputs))
-    return since_us
+def _staging(trace: Trace, scenario: Scenario) -> None:
+    """Who begins has been sent model and data; a model that is said to have come down has."""
+    spec, places = scenario.staging, _Places(trace)
+    if spec is None:
+        return
+    places.write(FIRST_MODEL, dict.fromkeys(spec.sources, 0), trace.state_bits)
+    begun = {op.node: op.end_us for op in trace.of_kind(Stage)}
+    for node, at_us in begun.items():
+        places.require(FIRST_MODEL, node, at_us)
+        if spec.data_bits:
+            places.write(data_value(node), dict.fromkeys(spec.sources, 0), spec.data_bits)
+            places.require(data_value(node), node, at_us)
+    for op in trace.of_kind(Step):
+        late = op.node not in spec.sources and op.start_us < begun.get(op.node, trace.end_us)
+        _require(not late, f"operation {op.id}: node {op.node} trains before it has model and data")
+    for op in trace.of_kind(Deliver):
+        places.write(final_value(op.versions), {op.source: op.start_us}, trace.state_bits)
+        places.require(final_value(op.versions), op.site, op.end_us)
 
 
 def _restored(trace: Trace, op: Restore, places: _Places) -> None:

@@ -17,9 +17,25 @@ from orbital_train.schedule.scenario import Scenario
 
 # Order of events at the same microsecond. The budget comes first: it may undo steps that have just ended. Then what
 # fails and comes back; and what arrives comes before what leaves, so that it can go along.
-BUDGET, DOWN, PACE, UP, RESTORED, NEWS, ARRIVE, RESULT, ADOPT, MISSED, RETRY, CATCH_UP, GOAL, SNAPSHOT, LEAVE, WAKE = (
-    range(16)
-)
+(
+    BUDGET,
+    DOWN,
+    PACE,
+    UP,
+    RESTORED,
+    STAGED,
+    NEWS,
+    RESULT,
+    ARRIVE,
+    ADOPT,
+    MISSED,
+    RETRY,
+    CATCH_UP,
+    GOAL,
+    SNAPSHOT,
+    LEAVE,
+    WAKE,
+) = range(17)
 
 
 class World:
@@ -41,6 +57,7 @@ class World:
         self._holding = frozenset(self.holders)
         self.draining = False
         self.down: frozenset[int] = frozenset()  # nodes that are known to be out
+        self._unready: set[int] = set()  # of these, who only waits for model and data, and passes messages on
         self._faults = FaultTimes(scenario.faults, scenario.contacts)
         self._nodes = scenario.build_nodes()
         self._believed: dict[int, Node] = {}  # nodes to which something happened that is not known yet
@@ -54,7 +71,9 @@ class World:
         self._goals: dict[int, int | None] = dict.fromkeys(self.training_nodes)
         self._commands = [0] * self.network.nodes  # a predicted goal is void once a node was told something new
         self._recorder = Recorder(scenario, self.holders)
-        self._patience_us: dict[frozenset[int], int] = {}  # with links that failed when they were last used
+        self._patience_us: dict[
+            frozenset[int], tuple[int, int]
+        ] = {}  # with links that failed last: how long, since when
         self._seat = self.holders[0]  # where decisions are taken: the site of the newest version
         self._free = Bookings()  # of what needs no volume
         self._queue: list[tuple[int, int, int, int, Any]] = []
@@ -84,12 +103,16 @@ class World:
         told = self._at_now(node)
         return (told, self._as_known(node)) if node in self._believed else (told,)
 
-    def _predict_goal(self, node: int) -> None:
+    def _predict(self, node: int) -> None:
+        """When a node that was told something new reaches its goal, and a step boundary if it has to adopt there."""
         goal = self._goals.get(node)
         if goal is not None and self._nodes[node].wanted:
             at_us = self._nodes[node].time_of_steps_us(goal, self.horizon_us)
             if at_us is not None:
                 self._push(max(at_us, self.now_us), GOAL, node, self._commands[node])
+        for fragment, copy in enumerate(self._copies.get(node, ())):
+            if copy.applied > copy.base_version:
+                self._push(self._at_now(node).boundary_us(), ADOPT, node, fragment)
 
     def _book(self, hops: Sequence[Hop]) -> None:
         """Book hops and the energy of sending along them."""
@@ -99,7 +122,7 @@ class World:
                 for piece in hop.pieces:
                     if piece.end_us > piece.start_us:
                         sender.add_send(piece.start_us, piece.end_us)
-            self._predict_goal(hop.source)
+            self._predict(hop.source)
 
     def _unbook(self, hops: Sequence[Hop]) -> None:
         """Give back hops that have not begun."""
@@ -109,7 +132,7 @@ class World:
                 for piece in hop.pieces:
                     if piece.end_us > piece.start_us:
                         sender.remove_send(piece.start_us, piece.end_us)
-            self._predict_goal(hop.source)
+            self._predict(hop.source)
 
     def _record_steps(self, node: int) -> None:
         """Record what was trained since the last time; progress counts the fleet as training like this node."""

@@ -112,7 +112,15 @@ class LinkAware:
     @property
     def wants(self) -> frozenset[type[Event]]:
         """Single nodes matter only where they wait for results."""
-        rounds = {known.Started, known.Gathered, known.Merged, known.Woke, known.BudgetReached, known.NodeDown}
+        rounds = {
+            known.Started,
+            known.Gathered,
+            known.Merged,
+            known.Woke,
+            known.BudgetReached,
+            known.NodeDown,
+            known.NodeBack,
+        }
         return frozenset(rounds | ({known.SnapshotTaken, known.Adopted} if self.adopt == "replace" else set()))
 
     def start(self) -> Memory:
@@ -142,8 +150,11 @@ class LinkAware:
                     (f for f in range(view.fragments) if memory[f].state == "open" and memory[f].site == node), -1
                 )
                 return self._give_up(view, memory, lost) if lost >= 0 else ([], memory)
+            case known.NodeBack():
+                idle = (f for f in range(view.fragments) if memory[f].state == "idle" and not view.draining)
+                return [known.Wake(view.now_us, f"plan {fragment}") for fragment in idle], memory
             case known.BudgetReached():
-                return [known.Wake(view.now_us, f"drain {fragment}") for fragment in range(view.fragments)], memory
+                return _stop(view, memory)
         return [], memory
 
     def _wake(self, view: View, memory: Memory, note: str) -> tuple[list[Decision], Memory]:
@@ -224,8 +235,9 @@ class LinkAware:
             arrival_us = view.result_arrival_us(node, fragment, state.waiting_for)
             if arrival_us is None:
                 return None
-            # Adoption waits for the end of the step in progress.
-            free_us = max(view.now_us, arrival_us + (0 if state.holding else view.step_us))
+            # Adoption waits for the end of the step in progress; that of another fragment may end a hold before.
+            holds = state.holding and view.fragments == 1
+            free_us = max(view.now_us, arrival_us + (0 if holds else view.step_us))
         if free_us > until_us:
             return None
         times_us, steps = _steps_ahead(view, state, free_us, until_us)
@@ -385,16 +397,23 @@ def _merge(view: View, memory: Memory, fragment: int) -> list[Decision]:
 # -- the end ---
 
 
+def _stop(view: View, memory: Memory) -> tuple[list[Decision], Memory]:
+    """Give up what was to leave later, so as to bring more; drain once all is done that is due now."""
+    decisions: list[Decision] = []
+    for fragment, now in enumerate(memory):
+        if now.state == "open" and not view.begun((fragment, now.number)):
+            decisions.append(known.Cancel((fragment, now.number)))
+            memory = _ended(memory, fragment)
+        decisions.append(known.Wake(view.now_us, f"drain {fragment}"))
+    return decisions, memory
+
+
 def _drain(view: View, memory: Memory, fragment: int) -> tuple[list[Decision], Memory]:
     """Bring everything that is not merged to one site; finish when that is done, or can't be, for all fragments."""
     states = [view.node(i, fragment) for i in view.training_nodes if i not in view.down]
     now = memory[fragment]
     if now.state == "open":
-        if any(s.under_way for s in states):
-            return [], memory  # it is on its way; what is left is brought after it
-        # It was to leave later, so as to bring more.
-        again = known.Wake(view.now_us, f"drain {fragment}")
-        return [known.Cancel((fragment, now.number)), again], _ended(memory, fragment)
+        return [], memory  # it is on its way; what is left is brought after it
     free_us = {s.node: t for s in states if s.unmerged_steps and (t := _free_us(view, s)) is not None}
     planned = _soonest(view, fragment, free_us)
     if planned.departures is None:

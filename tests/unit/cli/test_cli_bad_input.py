@@ -69,7 +69,7 @@ def unchanged(folder: Path, *arguments: str | Path) -> str:
         (["links.maximum_range_km=100"], "links = 'p0s0': can never talk to any other node of the fleet: it has no "),
         (
             ["links.rate_gbps=0.001"],
-            "links = 'p0s0': can never talk to any other node of the fleet: its contacts never carry",
+            "links = 'p0s0': can never talk to any other node of the fleet: no contact carries a message of 6 GB",
         ),
         (
             ["power.array_m2=0.1"],
