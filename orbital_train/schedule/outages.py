@@ -16,12 +16,11 @@ from orbital_train.schedule import known
 from orbital_train.schedule.carriage import PATIENCE_US
 from orbital_train.schedule.copies import Gathering
 from orbital_train.schedule.faults import Outage
-from orbital_train.schedule.reductions import Reductions
+from orbital_train.schedule.reductions import SILENCE_US, Reductions
 from orbital_train.schedule.routes import earliest_arrivals
 from orbital_train.schedule.trace import restored_value
 from orbital_train.schedule.world import DOWN, NEWS, PACE, RESTORED, UP
 
-SILENCE_US = 1_000_000  # of a node on an open link, before it is taken to be down
 NEWS_BITS = 1
 
 

@@ -1,9 +1,10 @@
 """How an all-reduce in parts is carried out in a simulation.
 
 It is planned whole, by :mod:`orbital_train.schedule.collectives`, and done as planned: a move that has nothing to carry
-when its time has come does not happen, and leaves those after it without. Nothing is sent again. Where that happens
-before anybody has the whole sum, it has failed, and the policy is told. After that, whoever will not get all parts asks
-for the result instead, as anybody does who misses one.
+when its time has come does not happen, and leaves those after it without. Nothing is sent again. A sender notices by a
+missed acknowledgement, a receiver when nothing has come at its time. Where that happens before anybody has the whole
+sum, the all-reduce has failed, and the policy is told. After that, whoever will not get all parts asks for the result
+instead, as anybody does who misses one.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from orbital_train.schedule.known import Key
 from orbital_train.schedule.network import Hop
 from orbital_train.schedule.trace import part_value
 from orbital_train.schedule.world import ARRIVE, LEAVE, MISSED, RESULT, SNAPSHOT
+
+SILENCE_US = 1_000_000  # before a message that should have come is missed, or its sender is taken to be down
 
 
 class Reductions(Carriage):
@@ -71,7 +74,7 @@ class Reductions(Carriage):
         parcel = self._taken_along(reduction, move, reduction.holds[number])
         if parcel is None:
             self._unbook(move.route)
-            self._left_without(reduction, move)
+            self._push(move.route[-1].arrival_us + SILENCE_US, MISSED, move.dest, (None, 0, reduction, number))
             return
         value = part_value(parcel.value, (move.part, reduction.plan.parts))
         for passed, hop in enumerate(move.route, start=1):
@@ -158,17 +161,19 @@ class Reductions(Carriage):
         self._made(fragment, reduction.version)
         return True
 
-    def _miss(self, hop: Hop, life: int, gathering: Gathering | None, parcel: Parcel | int | None) -> None:
-        if isinstance(gathering, Reduction):
-            assert isinstance(parcel, int)
-            super()._miss(hop, life, None, None)
-            self._left_without(gathering, gathering.plan.moves[parcel])
+    def _miss(self, hop: Hop | None, life: int, gathering: Gathering | None, parcel: Parcel | int | None) -> None:
+        """An acknowledgement has not come, or, where no hop is named, what should have been acknowledged."""
+        if isinstance(parcel, int):
+            assert isinstance(gathering, Reduction)
+            if hop is not None:
+                super()._miss(hop, life, None, None)
+            self._go_without(gathering, gathering.plan.moves[parcel])
         else:
-            assert not isinstance(parcel, int)
+            assert hop is not None
             super()._miss(hop, life, gathering, parcel)
 
-    def _left_without(self, reduction: Reduction, move: Move) -> None:
-        """It is known where a move starts that it does not get to its end."""
+    def _go_without(self, reduction: Reduction, move: Move) -> None:
+        """It is known that a move does not get to its end."""
         if reduction.open:
             self._tell(known.Lost(reduction.key))
         elif move.total:
