@@ -47,10 +47,9 @@ def sky_table(planned: Planned) -> Table:
 
 
 def _fleet_rows(planned: Planned) -> Iterator[tuple[str, str]]:
-    sky, satellites, planes = planned.flight.survey, len(planned.fleet), np.unique(planned.fleet.plane).size
+    sky, satellites = planned.flight.survey, len(planned.fleet)
     contacts, sites = sky.contacts, len(planned.names) - satellites
-    fleet = f"{fmt.plural(satellites, 'satellite')} in {fmt.plural(planes, 'plane')}"
-    yield "nodes", fleet + (f", {fmt.plural(sites, 'ground site')}" if sites else "")
+    yield "nodes", _formation(planned.fleet) + (f", {fmt.plural(sites, 'ground site')}" if sites else "")
     orbits = f", {fmt.significant(contacts.horizon_s / sky.period_s)} orbits" if sky.period_s else ""
     yield "horizon", fmt.duration(contacts.horizon_s) + orbits
     nodes, links = len(planned.names), np.unique(contacts.link_id).size
@@ -63,6 +62,13 @@ def _fleet_rows(planned: Planned) -> Iterator[tuple[str, str]]:
         )
     duty, open_links = planned.linked.duty[:satellites], planned.linked.open_links[:satellites]
     yield "link duty", f"{mean_and_range(duty)} of the time; {open_links.mean():.2f} open on average"
+
+
+def _formation(fleet: Fleet) -> str:
+    satellites = fmt.plural(len(fleet), "satellite")
+    if fleet.pattern == "cluster":  # whose planes and slots are the rows and columns of a lattice in one orbital plane
+        return f"a cluster of {satellites}"
+    return f"{satellites} in {fmt.plural(np.unique(fleet.plane).size, 'plane')}"
 
 
 def _light_rows(planned: Planned) -> Iterator[tuple[str, str]]:
@@ -119,7 +125,8 @@ def _columns(planned: Planned) -> list[_Column]:
 def _first_heading(fleet: Fleet) -> str:
     if len(fleet) <= MOST_ROWS:
         return "node"
-    return "plane\n(satellites)" if _by_plane(fleet) else f"of {len(fleet):,}\nsatellites"
+    group = "row" if fleet.pattern == "cluster" else "plane"
+    return f"{group}\n(satellites)" if _by_plane(fleet) else f"of {len(fleet):,}\nsatellites"
 
 
 def _by_plane(fleet: Fleet) -> bool:

@@ -20,7 +20,6 @@ from orbital_train.config.recipe import (
     SunSynchronous,
     Walker,
 )
-from orbital_train.config.sites import read_sites
 from orbital_train.errors import InputError
 from orbital_train.orbit.cluster import ClusterSpec
 from orbital_train.orbit.download import is_url
@@ -114,19 +113,9 @@ def _shell_spec(shell: Shell) -> ShellSpec:
 
 
 def ground_sites(recipe: SkyRecipe) -> tuple[GroundSite, ...]:
-    """The ground sites.
-
-    Raises:
-        InputError: the table cannot be read or has a bad row (key ``ground_site_file``).
-    """
+    """The ground sites."""
     names = {"name", "latitude_deg", "longitude_deg", "altitude_m", "terminals"}
-    return tuple(GroundSite(**site.model_dump(include=names)) for site in sites(recipe))
-
-
-def sites(recipe: SkyRecipe) -> tuple[Site, ...]:
-    """The ground sites of the recipe, then those of its table."""
-    table = read_sites(Path(recipe.ground_site_file)) if recipe.ground_site_file else ()
-    return (*recipe.ground_sites, *table)
+    return tuple(GroundSite(**site.model_dump(include=names)) for site in recipe.ground_sites)
 
 
 def light_spec(recipe: SkyRecipe) -> LightSpec:
@@ -157,7 +146,7 @@ def link_spec(recipe: SkyRecipe) -> LinkSpec:
         sun_exclusion_deg=links.sun_exclusion_deg,
         ground_rate_bps=links.ground_rate_gbps * 1e9,
         terrestrial_bps=None if links.terrestrial_gbps is None else links.terrestrial_gbps * 1e9,
-        site_links={site.name: _site_links(site, links) for site in sites(recipe)},
+        site_links={site.name: _site_links(site, links) for site in recipe.ground_sites},
     )
 
 
@@ -347,7 +336,7 @@ def policy(recipe: Recipe, node_names: tuple[str, ...]) -> Policy[Any] | None:
 
 def _holding_sites(recipe: Recipe, node_names: tuple[str, ...]) -> tuple[int, ...]:
     """Ground sites that hold the global model; none: the fleet does, as where all is ideal and there are no sites."""
-    ground = {site.name for site in sites(recipe)}
+    ground = {site.name for site in recipe.ground_sites}
     if recipe.schedule.holders == "ground_sites" and not ground:
         raise InputError("schedule.holders", "ground_sites", "there are none; give ground_sites, or accepted is fleet")
     usual = "ground_sites" if recipe.links.topology == "ground_relay" else "fleet"
@@ -357,7 +346,7 @@ def _holding_sites(recipe: Recipe, node_names: tuple[str, ...]) -> tuple[int, ..
 
 
 def _quorum(recipe: Recipe, node_names: tuple[str, ...]) -> int:
-    ground = {site.name for site in sites(recipe)}
+    ground = {site.name for site in recipe.ground_sites}
     satellites = sum(name not in ground for name in node_names)
     quorum = recipe.schedule.quorum
     if quorum is not None and quorum > satellites:

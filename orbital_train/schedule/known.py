@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from orbital_train.schedule.bookings import Bookings
 from orbital_train.schedule.collectives.plan import Collective
@@ -217,8 +217,7 @@ Decision = Train | Hold | Send | Gather | AllReduce | Cancel | MergeNow | Discar
 # -- the view ---
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NodeView:
+class NodeView(NamedTuple):
     """One training node, and its copy of one fragment, as they are known now."""
 
     node: int

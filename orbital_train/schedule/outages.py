@@ -70,7 +70,8 @@ class Outages(Reductions):
         """A node is up again."""
         if self._faults.is_down(node, self.now_us):
             return  # another outage begins
-        if not outage.loses_state or node not in self._copies:
+        # It may have waited for the model since an earlier outage.
+        if (not outage.loses_state and self._keeps_model(node)) or node not in self._copies:
             if node in self._copies:
                 self._recorder.restore_own(node, self.now_us)
             self._be_back(node)
@@ -111,7 +112,10 @@ class Outages(Reductions):
 
     def _has_model(self, node: int) -> bool:
         """Whether a node could give a version of the global model to another."""
-        return not self._is_out(node) and all(
+        return not self._is_out(node) and self._keeps_model(node)
+
+    def _keeps_model(self, node: int) -> bool:
+        return all(
             node in versions[0].has_us or any(node in version.has_us for version in versions)
             for versions in self._versions
         )

@@ -9,6 +9,7 @@ from typing import Any
 from orbital_train.schedule import known, world
 from orbital_train.schedule.copies import OuterGradient, Parcel, Version
 from orbital_train.schedule.known import Decision, Event, Key, NodeView, Policy
+from orbital_train.schedule.records import uncollected
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.staging import Staging
 from orbital_train.schedule.trace import Contribution, Trace
@@ -27,6 +28,7 @@ class Simulation(Staging):
         self._evaluated_steps = 0
         self._budget_watched = False  # a look at the budget is in the queue
         self._memory: Any = None
+        self._wanted = policy.wants
 
     # -- the loop ---
 
@@ -104,7 +106,7 @@ class Simulation(Staging):
                 self._change_pace(node, detail)
 
     def _tell(self, event: Event) -> None:
-        if type(event) not in self.policy.wants:
+        if type(event) not in self._wanted:
             return
         decisions, self._memory = self.policy.decide(event, self, self._memory)
         for decision in decisions:
@@ -351,4 +353,5 @@ class Simulation(Staging):
 
 def simulate(scenario: Scenario, policy: Policy[Any]) -> Trace:
     """The trace of a scenario under a policy: a pure function."""
-    return Simulation(scenario, policy).run()
+    with uncollected():
+        return Simulation(scenario, policy).run()

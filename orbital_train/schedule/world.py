@@ -16,7 +16,8 @@ from orbital_train.schedule.recorder import Recorder
 from orbital_train.schedule.scenario import Scenario
 
 # Order of events at the same microsecond. The budget comes first: it may undo steps that have just ended. Then what
-# fails and comes back; and what arrives comes before what leaves, so that it can go along.
+# fails and comes back; versions come before what is to be merged into them; and what arrives comes before what leaves,
+# so that it can go along.
 (
     BUDGET,
     DOWN,
