@@ -58,7 +58,8 @@ class Carriage(World):
         gathering = self._gatherings.pop(key)
         assert not gathering.begun, "what was taken is on its way"
         gathering.open, gathering.cancelled = False, True
-        self._unbook(gathering.legs)
+        # A node that was out when it should have begun has let its leg go.
+        self._unbook([hop for hop in gathering.legs if gathering.leaving[hop.source]])
 
     def _discard(self, key: Key) -> None:
         """Refuse what has not been merged of a gathering, wherever it is."""

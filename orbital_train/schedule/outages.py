@@ -80,7 +80,9 @@ class Outages(Reductions):
 
     def _start_anew(self, node: int) -> None:
         """Let a node wait for the whole model, without what it has."""
-        self._at_now(node).put_out("restoring")
+        state = self._at_now(node)
+        self._record_steps(node)
+        state.put_out("restoring")
         self._commands[node] += 1
         self._ask_for_model(node, self._lives[node])
 
