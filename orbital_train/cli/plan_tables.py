@@ -41,7 +41,8 @@ def sky_table(planned: Planned) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column()
-    for label, value in (*_fleet_rows(planned), *_light_rows(planned), *reach_rows(planned.reaches, planned.names)):
+    rows = (*_fleet_rows(planned), *_light_rows(planned), *_fault_rows(planned))
+    for label, value in (*rows, *reach_rows(planned.reaches, planned.names)):
         table.add_row(label, value)
     return table
 
@@ -80,6 +81,20 @@ def _light_rows(planned: Planned) -> Iterator[tuple[str, str]]:
         longest = fmt.duration(float(dark.longest_s[worst]))
         yield "longest eclipse", f"{longest}, penumbra included ({planned.names[worst]})"
     yield "compute duty", f"{mean_and_range(_duty(planned))} of an always-powered satellite's steps"
+
+
+def _fault_rows(planned: Planned) -> Iterator[tuple[str, str]]:
+    """What fails, and within the run; not in the ideal world."""
+    faults, end_us = planned.flight.scenario.faults, planned.flight.trace.end_us
+    if not faults:
+        return
+    outages = [o for o in faults.outages if o.start_us < end_us]
+    counts = [
+        fmt.plural(len(outages), "outage") + f" ({sum(o.loses_state for o in outages):,} with loss of state)",
+        fmt.plural(sum(o.start_us < end_us for o in faults.link_outages), "link outage"),
+        fmt.plural(sum(o.start_us < end_us for o in faults.slow_downs), "slow-down"),
+    ]
+    yield "faults", ", ".join(counts)
 
 
 def nodes_table(planned: Planned) -> Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from orbital_train.config.policies import POLICIES, Setting, fragments
 from orbital_train.config.recipe import (
     Choice,
     ElementFile,
@@ -13,7 +14,6 @@ from orbital_train.config.recipe import (
     Links,
     Power,
     Recipe,
-    Schedule,
     Shell,
     Site,
     SkyRecipe,
@@ -27,11 +27,6 @@ from orbital_train.orbit.ephemeris import GroundSite
 from orbital_train.orbit.fleet import ElementFileSpec, FleetSpec
 from orbital_train.orbit.shells import LayeredSpec, ShellSpec, SunSynchronousSpec, WalkerSpec
 from orbital_train.schedule.known import Policy
-from orbital_train.schedule.policies.asynchronous import Asynchronous
-from orbital_train.schedule.policies.fixed_period import FixedPeriod
-from orbital_train.schedule.policies.link_aware import LinkAware
-from orbital_train.schedule.policies.quorum import Quorum
-from orbital_train.schedule.policies.streaming import Streaming
 from orbital_train.schedule.power import PowerSpec
 from orbital_train.schedule.radiator import RadiatorSpec, training_limit_w
 from orbital_train.schedule.throttle import refuse_low_cap, step_time_factor
@@ -255,22 +250,13 @@ def workload(recipe: Recipe) -> Workload:
         device_flops=None if table.device_tflops is None else table.device_tflops * 1e12,
         mfu=table.mfu,
         step_s=table.step_s,
-        fragments=_fragments(recipe.schedule),
+        fragments=fragments(recipe.schedule),
         step_time_factor=step_time_factor(
             full_w=recipe.power.train_w,
             static_w=recipe.power.train_w * recipe.power.train_static_fraction,
             drawn_w=_train_w(recipe.power),
         ),
     )
-
-
-def _fragments(schedule: Schedule) -> int:
-    match schedule.policy:
-        case "link_aware":
-            return schedule.fragments or 1
-        case "streaming":
-            return schedule.fragments or min(4, schedule.inner_steps)
-    return 1
 
 
 def policy(recipe: Recipe, node_names: tuple[str, ...]) -> Policy[Any] | None:
@@ -280,58 +266,20 @@ def policy(recipe: Recipe, node_names: tuple[str, ...]) -> Policy[Any] | None:
         InputError: ``schedule.home`` is not a node or site, there are no ground sites to hold the model, or the quorum
             is above the fleet.
     """
-    schedule = recipe.schedule
-    if schedule.policy == "fully_connected":
+    schedule, build = recipe.schedule, POLICIES[recipe.schedule.policy].build
+    if build is None:
         return None
     if schedule.home is not None and schedule.home not in node_names:
         raise InputError("schedule.home", schedule.home, f"must be one of {', '.join(node_names)}")
-    holding = _holding_sites(recipe, node_names)
-    site = (holding or (0,))[0] if schedule.home is None else node_names.index(schedule.home)
-    match schedule.policy:
-        case "link_aware":
-            return LinkAware(
-                min_inner_steps=schedule.inner_steps,
-                max_staleness=schedule.max_staleness,
-                drift_steps=schedule.drift_steps,
-                lookahead_s=schedule.lookahead_h * 3600.0,
-                adopt=schedule.adoption,
-                weights=schedule.weights,
-                home=holding,
-            )
-        case "streaming":
-            return Streaming(
-                inner_steps=schedule.inner_steps,
-                site=site,
-                timeout_s=schedule.timeout_s,
-                overlap_steps=schedule.overlap_steps,
-                alpha=schedule.alpha,
-                weights=schedule.weights,
-                home=(site,) if holding else (),
-            )
-        case "asynchronous":
-            joined = holding if recipe.links.terrestrial_gbps is not None else ()
-            return Asynchronous(
-                inner_steps=schedule.inner_steps,
-                home=(joined or (site,)) if schedule.home is None else (site,),
-                weights=schedule.weights,
-            )
-        case "quorum":
-            return Quorum(
-                inner_steps=schedule.inner_steps,
-                quorum=_quorum(recipe, node_names),
-                site=site,
-                grace=schedule.grace,
-                weights=schedule.weights,
-                home=(site,) if holding else (),
-            )
-    return FixedPeriod(
-        inner_steps=schedule.inner_steps if schedule.policy == "fixed_period" else None,
-        site=0 if schedule.home is None else site,
-        form=schedule.form if schedule.policy == "fixed_period" else "blocking",
-        timeout_s=schedule.timeout_s,
-        weights=schedule.weights,
-        name=schedule.policy,
+    ground = {site.name for site in recipe.ground_sites}
+    setting = Setting(
+        schedule=schedule,
+        satellites=sum(name not in ground for name in node_names),
+        home=None if schedule.home is None else node_names.index(schedule.home),
+        holding=_holding_sites(recipe, node_names),
+        joined=recipe.links.terrestrial_gbps is not None,
     )
+    return build(setting)
 
 
 def _holding_sites(recipe: Recipe, node_names: tuple[str, ...]) -> tuple[int, ...]:
@@ -343,15 +291,6 @@ def _holding_sites(recipe: Recipe, node_names: tuple[str, ...]) -> tuple[int, ..
     if (recipe.schedule.holders or usual) == "fleet":
         return ()
     return tuple(i for i, name in enumerate(node_names) if name in ground)
-
-
-def _quorum(recipe: Recipe, node_names: tuple[str, ...]) -> int:
-    ground = {site.name for site in recipe.ground_sites}
-    satellites = sum(name not in ground for name in node_names)
-    quorum = recipe.schedule.quorum
-    if quorum is not None and quorum > satellites:
-        raise InputError("schedule.quorum", quorum, f"must be at most the {satellites} satellites of the fleet")
-    return -(-satellites // 2) if quorum is None else quorum
 
 
 def train_spec(recipe: Recipe) -> TrainSpec:

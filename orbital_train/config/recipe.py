@@ -6,7 +6,7 @@ Frozen, unknown keys forbidden. Units are part of the names. What a key means is
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -21,17 +21,10 @@ from pydantic import (
     model_validator,
 )
 
+from orbital_train.config.policies import POLICIES
+
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveFraction = Annotated[float, Field(gt=0.0, le=1.0)]
-PolicyName = Literal[
-    "link_aware",
-    "fixed_period",
-    "streaming",
-    "asynchronous",
-    "quorum",
-    "local_then_average",
-    "fully_connected",
-]
 BaselineName = Literal[
     "fully_connected",
     "ideal_diloco",
@@ -40,7 +33,12 @@ BaselineName = Literal[
     "single_node",
     "local_then_average",
 ]
-ArmName = Literal[PolicyName, BaselineName]
+if TYPE_CHECKING:
+    PolicyName = str
+    ArmName = str
+else:
+    PolicyName = Literal[tuple(POLICIES)]
+    ArmName = Literal[PolicyName, BaselineName]
 
 _LIST = Strict(False)  # TOML's arrays are lists; what stands in them is as strict as all else
 

@@ -7,6 +7,7 @@ where there is one; the link that failed is left alone for a while.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 
 from orbital_train.schedule import known
@@ -306,11 +307,13 @@ class Carriage(World):
             version = self._versions[fragment][version].parent
         return chain[::-1]
 
+    @abstractmethod
     def _adopt_newest(self, node: int, fragment: int) -> None:
-        raise NotImplementedError
+        """Let a node adopt the newest version that it has."""
 
+    @abstractmethod
     def _start_anew(self, node: int) -> None:
-        raise NotImplementedError
+        """Let a node wait for the whole model."""
 
 
 def missed_us(hop: Hop) -> int:

@@ -225,9 +225,9 @@ class Node:
         level_wh = self._next_level_wh(power, rate_w)
         if level_wh is None:
             return end_us
-        # Rounded up, so that the threshold is reached when the segment ends.
-        wait_us = math.ceil(time_to_level_us(self.energy_wh, level_wh, rate_w))
-        return max(now_us + 1, min(end_us, now_us + wait_us))
+        # For ever, at the smallest of rates. Rounded up, so that the threshold is reached when the segment ends.
+        wait_us = min(end_us - now_us, time_to_level_us(self.energy_wh, level_wh, rate_w))
+        return now_us + max(1, math.ceil(wait_us))
 
     def _next_level_wh(self, power: PowerSpec, rate_w: float) -> float | None:
         """The battery level at which something changes next, at this rate."""

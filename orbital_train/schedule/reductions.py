@@ -9,7 +9,8 @@ instead, as anybody does who misses one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
 
 from orbital_train.schedule import known
 from orbital_train.schedule.carriage import Carriage, missed_us
@@ -186,11 +187,13 @@ class Reductions(Carriage):
             self._versions[reduction.fragment][reduction.version].coming -= 1
             self._ask(node, reduction.fragment, self.now_us)
 
-    def _make_version(self, fragment: int, site: int, parcels: list[Parcel]) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def _make_version(self, fragment: int, site: int, parcels: Sequence[Parcel]) -> int:
+        """Take an outer step; returns the version."""
 
+    @abstractmethod
     def _made(self, fragment: int, version: int) -> None:
-        raise NotImplementedError
+        """A version was made and is on its way."""
 
 
 def _held(parcels: list[Parcel]) -> int:

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from orbital_train.schedule import known, world
 from orbital_train.schedule.copies import OuterGradient, Parcel, Version
 from orbital_train.schedule.known import Decision, Event, Key, NodeView, Policy
+from orbital_train.schedule.network import FAR_US
 from orbital_train.schedule.records import uncollected
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.staging import Staging
 from orbital_train.schedule.trace import Contribution, Trace
 from orbital_train.schedule.world import ADOPT, BUDGET, WAKE
 
+Watch = Callable[[int, int], None]
+"""Told of the simulated time, and of the horizon, in microseconds, every hundredth of it."""
+
 
 class Simulation(Staging):
     """Asks the policy, does what it decides, and implements :class:`~orbital_train.schedule.known.View` for it."""
 
-    def __init__(self, scenario: Scenario, policy: Policy[Any]) -> None:
+    def __init__(self, scenario: Scenario, policy: Policy[Any], watch: Watch | None = None) -> None:
         super().__init__(scenario, policy)
+        self._watch = watch
+        self._shown_us = 0 if watch else FAR_US  # when the watch is next told of the time
         training = frozenset(self.training_nodes)
         relays = tuple(i for i in range(self.network.nodes) if i not in training)
         self.sites = policy.home or self.training_nodes + (relays if len(training) > 1 else ())
@@ -47,6 +53,8 @@ class Simulation(Staging):
             self.now_us = at_us
             self._handle(kind, order, detail)
             self._watch_budget()
+            if at_us >= self._shown_us:
+                self._show()
         if not self._finished:
             self.now_us = self.horizon_us
         self._bring_down()
@@ -60,6 +68,11 @@ class Simulation(Staging):
         if merged_steps > self._evaluated_steps:
             self._recorder.evaluate(made_us, self._newest(), merged_steps)
         return self._recorder.trace(self.policy.name, self._newest(), merged_steps, end_us, self._nodes)
+
+    def _show(self) -> None:
+        assert self._watch is not None
+        self._watch(self.now_us, self.horizon_us)
+        self._shown_us = self.now_us + self.horizon_us // 100
 
     def _handle(self, kind: int, order: int, detail: Any) -> None:
         match kind:
@@ -351,7 +364,7 @@ class Simulation(Staging):
         return self._versions[fragment][version].complete_us.get(node)
 
 
-def simulate(scenario: Scenario, policy: Policy[Any]) -> Trace:
-    """The trace of a scenario under a policy: a pure function."""
+def simulate(scenario: Scenario, policy: Policy[Any], watch: Watch | None = None) -> Trace:
+    """The trace of a scenario under a policy: a pure function, which lets itself be watched."""
     with uncollected():
-        return Simulation(scenario, policy).run()
+        return Simulation(scenario, policy, watch).run()

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
+from orbital_train.schedule.lineage import chain, kept_merges, parents_of
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.trace import (
     FIRST_MODEL,
@@ -202,36 +203,13 @@ def _first_arrival_us(parts: list[Transfer], whole: int, where: str) -> int | No
     return min(arrivals_us, default=None)
 
 
-def _parents(trace: Trace) -> dict[tuple[int, int], int]:
-    """The version that each version of a fragment was made from."""
-    return {(op.fragment, op.to_version): op.from_version for op in trace.of_kind(Merge)}
-
-
-def _chain(parents: dict[tuple[int, int], int], fragment: int, version: int, after: int) -> list[int]:
-    """Versions from one on up to another that follows on it, oldest first."""
-    chain = []
-    while version > after:
-        chain.append(version)
-        version = parents[fragment, version]
-    return chain[::-1]
-
-
-def _kept_merges(trace: Trace) -> set[int]:
-    """Ids of the merges that the final model is made of: a version that is lost with its only holder is none."""
-    parents = _parents(trace)
-    if any(True for _ in trace.of_kind(SyncStep)):
-        return set()
-    kept = {(fragment, v) for fragment, last in enumerate(trace.versions) for v in _chain(parents, fragment, last, 0)}
-    return {op.id for op in trace.of_kind(Merge) if (op.fragment, op.to_version) in kept}
-
-
 def _merges(trace: Trace, workload: Workload) -> _Places:
     """What is merged arrived where it is merged, by way of sums or not, and counts once and for what it is."""
     snapshots: dict[str, Snapshot] = {}
     holds: dict[str, dict[str, float]] = {}  # snapshots in a value, with their weights
     merged: set[str] = set()
-    places, kept, merged_steps = _Places(trace), _kept_merges(trace), 0
-    parents = _parents(trace)
+    places, kept, merged_steps = _Places(trace), kept_merges(trace), 0
+    parents = parents_of(trace)
     for op in trace.ops:
         if isinstance(op, Snapshot):
             snapshots[op.value], holds[op.value] = op, {op.value: 1.0}
@@ -301,7 +279,7 @@ def _contributions(
         )
         _require((c.weight > 0) == (c.steps > 0), f"{where}: weight {c.weight} for {c.steps} steps")
         _require(abs(whole.get(c.snapshot, 0.0) - c.weight) < 1e-9, f"{where}: not the weight that it enters with")
-        between = _chain(parents, merge.fragment, merge.from_version, snapshot.base_version)
+        between = chain(parents, merge.fragment, merge.from_version, snapshot.base_version)
         _require(len(between) == c.staleness, f"{where}: staleness")
 
 
@@ -310,12 +288,12 @@ def _adoptions(trace: Trace, workload: Workload, places: _Places) -> None:
 
     ``places`` are those of outer gradients and sums: a merge in parts is made by everybody who has been sent all of it.
     """
-    parents = _parents(trace)
+    parents = parents_of(trace)
     has: dict[tuple[int, int], int] = defaultdict(int)  # newest version of a fragment that a holder is known to have
     adopted: dict[tuple[int, int], int] = defaultdict(int)
 
     def require_all(node: int, fragment: int, version: int, by_us: int) -> None:
-        for newer in _chain(parents, fragment, version, has[node, fragment]):
+        for newer in chain(parents, fragment, version, has[node, fragment]):
             places.require(result_value(fragment, newer), node, by_us)
         has[node, fragment] = max(version, has[node, fragment])
 

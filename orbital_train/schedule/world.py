@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,7 +40,7 @@ from orbital_train.schedule.scenario import Scenario
 ) = range(17)
 
 
-class World:
+class World(ABC):
     """State, and the few ways in which it changes that everything else is made of."""
 
     def __init__(self, scenario: Scenario, policy: Policy[Any]) -> None:
@@ -80,9 +81,9 @@ class World:
         self._queue: list[tuple[int, int, int, int, Any]] = []
         self._sequence = 0
 
+    @abstractmethod
     def _tell(self, event: Event) -> None:
         """Let the policy know."""
-        raise NotImplementedError
 
     def _push(self, at_us: int, kind: int, order: int, detail: Any = None) -> None:
         self._sequence += 1

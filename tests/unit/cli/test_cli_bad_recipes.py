@@ -32,7 +32,8 @@ from tests.unit.cli.command import refused, unchanged
         (["links.maximum_range_km=100"], "links = 'p0s0': can never talk to any other node of the fleet: it has no "),
         (
             ["links.rate_gbps=0.001"],
-            "links = 'p0s0': can never talk to any other node of the fleet: no contact carries a message of 6 GB",
+            "links = 'p0s0': can never talk to any other node of the fleet: a message is 6 GB, and its best link, "
+            "to p5s0, carries 2.6 GB within the horizon; one of 2.6 GB would fit, 6.93 bits a parameter",
         ),
         (
             ["power.array_m2=0.1"],

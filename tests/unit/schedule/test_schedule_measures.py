@@ -35,7 +35,8 @@ def merge(version: int, *rows: tuple[int, int, float, int]) -> Merge:
 def trace(*merges: Merge) -> Trace:
     sent = Transfer(contact=0, source=0, dest=1, start_us=0, end_us=1, owlt_us=0, bits=80, value="x")
     return Trace(
-        policy="by hand", fleet_nodes=(0, 1), fragments=1, versions=(2,), budget_steps=12, merged_steps=9, end_us=100,
+        policy="by hand", fleet_nodes=(0, 1), fragments=1, versions=(len(merges),),
+        budget_steps=12, merged_steps=9, end_us=100,
         step_us=10, tokens_per_step=5, message_bits=80, state_bits=80, transfers=(sent, sent, sent), ops=merges,
         accounts=(ACCOUNT, replace(ACCOUNT, steps=5, training_us=50, waiting_us=30), RELAY),
     )  # fmt: skip
