@@ -100,7 +100,7 @@ class Carriage(World):
             self._unbook((hop,))
             return
         parcel = self._added_up(hop.source, gathering.fragment, parcels)
-        if sum(piece.bits for piece in hop.pieces) != self._bits([parcel]):
+        if sum(piece.bits for piece in hop.pieces) != self.sum_bits(len(parcel.holds)):
             self._unbook((hop,))  # it is another sum than was planned
             gathering.at[hop.source] = [parcel]
             if not gathering.leaving[hop.source]:
@@ -124,10 +124,6 @@ class Carriage(World):
         inputs = tuple(p.value for p in parcels)
         value = self._recorder.combine(self.now_us, node, fragment, inputs, weights, codec, part)
         return Parcel(value, holds, part[0])
-
-    def _bits(self, parcels: Sequence[Parcel]) -> int:
-        """Size of all of these, added up."""
-        return self.fragment_bits if len(parcels) == len(parcels[0].holds) == 1 else self.sum_bits
 
     def _arrive(self, node: int, gathering: Gathering, parcel: Parcel) -> None:
         if not gathering.open:
@@ -168,14 +164,8 @@ class Carriage(World):
 
     def _forward(self, node: int, gathering: Gathering) -> None:
         """Send what a node has of a gathering to the site by the way that is best now."""
-        found = earliest_arrivals(
-            self.network,
-            self.bookings,
-            {node: self.now_us},
-            self._bits(gathering.at[node]),
-            (gathering.site,),
-            self.down,
-        )
+        bits = self.sum_bits(sum(len(parcel.holds) for parcel in gathering.at[node]))
+        found = earliest_arrivals(self.network, self.bookings, {node: self.now_us}, bits, (gathering.site,), self.down)
         route = found.route(gathering.site)
         if route:
             self._set_out(gathering, route)

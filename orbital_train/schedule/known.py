@@ -239,7 +239,6 @@ class View(Protocol):
     step_us: int
     fragments: int
     fragment_bits: int  # of one outer gradient of a fragment, or of an average of them
-    sum_bits: int  # of a sum of some on its way
     network: Network
     bookings: Bookings  # fork before trying something out
     training_nodes: tuple[int, ...]
@@ -247,6 +246,9 @@ class View(Protocol):
     sites: tuple[int, ...]  # nodes at which contributions may meet
     draining: bool  # the budget is trained
     down: frozenset[int]  # nodes that are known to be out: routes avoid them
+
+    def sum_bits(self, count: int) -> int:
+        """Size of a message on its way to a site that holds this many outer gradients of a fragment."""
 
     def gathered(self, key: Key) -> bool:
         """Whether all outer gradients of a gathering are at its site."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Mapping
-from functools import cached_property
 
 from orbital_train.schedule.bookings import Bookings, Boundaries, is_free
 from orbital_train.schedule.hops import US_PER_S, arrival_us, first_hop, first_parts, last_hop, last_parts
@@ -33,11 +32,6 @@ class Arrivals:
         self._into = into
         self._bookings = bookings.fork()
         self._bits = bits
-
-    @cached_property
-    def hop_into(self) -> dict[int, Hop]:
-        """The last hop to every node that is reached."""
-        return {dest: self._hop(edge) for dest, edge in self._into.items()}
 
     def route(self, dest: int) -> Route | None:
         """All hops to a node, none to one that had the message first; None if it is not reached."""
@@ -73,14 +67,9 @@ class Departures:
 
     def __init__(self, leave_us: dict[int, int], out_of: dict[int, Edge], bookings: Bookings, bits: int) -> None:
         self.leave_us = leave_us  # of every node that can make it, and the deadline of the destination
+        self.bits = bits  # that they are of
         self._out_of = out_of
         self._bookings = bookings.fork()
-        self._bits = bits
-
-    @cached_property
-    def hop_from(self) -> dict[int, Hop]:
-        """The next hop of every node that can make it."""
-        return {source: self._hop(edge) for source, edge in self._out_of.items()}
 
     def route(self, source: int) -> Route | None:
         """All hops from a node to the destination, none from itself; None if it cannot make it."""
@@ -88,16 +77,14 @@ class Departures:
             return None
         hops: list[Hop] = []
         while source in self._out_of:
-            hops.append(self._hop(self._out_of[source]))
+            hops.append(self.leg(source))
             source = hops[-1].dest
         return tuple(hops)
 
     def leg(self, source: int, bits: int | None = None) -> Hop:
         """The next hop of a node that can make it, for a message of this size if it is not larger."""
-        return self._hop(self._out_of[source], bits)
-
-    def _hop(self, edge: Edge, bits: int | None = None) -> Hop:
-        hop = last_hop(edge, self._bookings, self.leave_us[edge.dest], bits or self._bits)
+        edge = self._out_of[source]
+        hop = last_hop(edge, self._bookings, self.leave_us[edge.dest], self.bits if bits is None else bits)
         assert hop is not None
         return hop
 

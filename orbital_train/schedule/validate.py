@@ -213,14 +213,16 @@ def _merges(trace: Trace, workload: Workload) -> _Places:
     for op in trace.ops:
         if isinstance(op, Snapshot):
             snapshots[op.value], holds[op.value] = op, {op.value: 1.0}
-            places.write(op.value, {op.node: op.end_us}, workload.encoded_bits(op.codec))
+            places.write(op.value, {op.node: op.end_us}, workload.fragment_bits)
         elif isinstance(op, Combine | Merge):
             for value in op.inputs:
                 _require(value in holds, f"operation {op.id} adds {value}, which is no outer gradient")
                 places.require(part_value(value, op.part) if isinstance(op, Combine) else value, op.site, op.start_us)
         if isinstance(op, Combine):
             holds[op.value] = _combined(op, holds)
-            places.write(op.value, {op.site: op.end_us}, workload.encoded_bits(op.codec))
+            plain = op.codec == workload.codec
+            bits = workload.fragment_bits if plain else workload.sum_bits(len(holds[op.value]))
+            places.write(op.value, {op.site: op.end_us}, bits)
         elif isinstance(op, Merge):
             for whole in _merged(op, holds):
                 _contributions(op, snapshots, whole, parents)

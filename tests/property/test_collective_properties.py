@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,11 @@ from orbital_train.schedule.routes import earliest_arrivals
 from tests.unit.schedule.scenarios import contacts
 
 S = 1_000_000
+
+
+def sum_bits(bits: int, most: int, count: int) -> int:
+    """As large as what is added up, up to some size."""
+    return min(count, most) * bits
 
 
 @st.composite
@@ -39,7 +45,7 @@ def all_reduces(draw: st.DrawFn) -> Wanted:
         now_us=0,
         ready_us={i: draw(st.integers(0, 100)) * S for i in taking_part},
         message_bits=bits,
-        sum_bits=bits * draw(st.integers(1, 2)),
+        sum_bits=partial(sum_bits, bits, draw(st.integers(1, 4))),
         sites=range(nodes),
     )
 
@@ -55,7 +61,7 @@ def assert_adds_up(plan: Collective, wanted: Wanted) -> None:
     for move in plan.moves:
         holds, at_us = has[move.source, move.part]
         assert move.total == (holds == everything)
-        size = wanted.message_bits if len(holds) in (1, len(everything)) else wanted.sum_bits
+        size = wanted.message_bits if move.total else wanted.sum_bits(len(holds))
         for hop in move.route:
             assert hop.start_us >= at_us
             assert sum(piece.bits for piece in hop.pieces) == math.ceil(size / plan.parts)
@@ -95,8 +101,9 @@ def test_on_a_tree_the_sum_is_complete_when_the_last_could_be_there_at_the_earli
     plan = tree(wanted)
     if plan is None:
         return
+    largest_bits = wanted.sum_bits(len(wanted.ready_us))
     arrivals = [
-        earliest_arrivals(wanted.network, wanted.bookings, {i: t}, wanted.sum_bits) for i, t in wanted.ready_us.items()
+        earliest_arrivals(wanted.network, wanted.bookings, {i: t}, largest_bits) for i, t in wanted.ready_us.items()
     ]
     there_us = max(found.arrival_us[plan.site] for found in arrivals)
     back = earliest_arrivals(wanted.network, wanted.bookings, {plan.site: there_us}, wanted.message_bits)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ class Wanted:
     now_us: int
     ready_us: Mapping[int, int]  # the nodes, and from when on each has its outer gradient
     message_bits: int  # of one outer gradient, and of the complete sum on its way back
-    sum_bits: int  # of an incomplete sum
+    sum_bits: Callable[[int], int]  # of an incomplete sum of so many
     sites: Collection[int]  # where all may be added up in one place
     avoid: Collection[int] = ()  # nodes that neither send nor receive
 
@@ -106,8 +106,8 @@ class Draft:
 
     def bits(self, place: int, part: int) -> int:
         """Size of what a node has of a part."""
-        incomplete = 1 < self._holds[place][part] < len(self.nodes)
-        return -(-(self._wanted.sum_bits if incomplete else self._wanted.message_bits) // self._parts)
+        holds, wanted = self._holds[place][part], self._wanted
+        return -(-(wanted.message_bits if holds == len(self.nodes) else wanted.sum_bits(holds)) // self._parts)
 
     def move(self, edges: Iterable[Edge], source: int, dest: int, part: int) -> bool:
         """Send what the node at one place has of a part along edges to that at another; False if it comes too late."""

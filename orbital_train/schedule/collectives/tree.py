@@ -33,7 +33,7 @@ def _sites(wanted: Wanted) -> list[tuple[int, int]]:
     """Sites to try, and from when on at the earliest all can be there: the soonest first."""
     nodes = sorted(wanted.ready_us)
     sample = [nodes[k] for k in np.linspace(0, len(nodes) - 1, min(SAMPLE, len(nodes))).round().astype(int).tolist()]
-    arrivals = [_arrivals(wanted, node, wanted.sum_bits) for node in sample]
+    arrivals = [_arrivals(wanted, node) for node in sample]
     rows = []
     for site in wanted.sites:
         at_us = [found.arrival_us.get(site, math.inf) for found in arrivals]
@@ -43,8 +43,9 @@ def _sites(wanted: Wanted) -> list[tuple[int, int]]:
     return [(site, at_us) for at_us, site in rows[: TRIED if len(nodes) <= MOST_NODES else TRIED // 4]]
 
 
-def _arrivals(wanted: Wanted, node: int, bits: int, until: Sequence[int] = ()) -> Arrivals:
-    ready_us = {node: wanted.ready_us[node]}
+def _arrivals(wanted: Wanted, node: int, until: Sequence[int] = ()) -> Arrivals:
+    """Of the largest sum."""
+    ready_us, bits = {node: wanted.ready_us[node]}, wanted.sum_bits(len(wanted.ready_us))
     return earliest_arrivals(wanted.network, wanted.bookings, ready_us, bits, until, wanted.avoid)
 
 
@@ -65,16 +66,14 @@ def _there(wanted: Wanted, site: int, since_us: int) -> Departures | None:
     A departure is the inverse of an arrival: a node that would have to leave before it is ready cannot be there before
     its earliest arrival. So the deadline is put off to that of the worst such node until there is none.
     """
-    deadline_us, ready_us = since_us, wanted.ready_us
+    deadline_us, ready_us, bits = since_us, wanted.ready_us, wanted.sum_bits(len(wanted.ready_us))
     while True:
-        found = latest_departures(
-            wanted.network, wanted.bookings, site, deadline_us, wanted.sum_bits, avoid=wanted.avoid
-        )
+        found = latest_departures(wanted.network, wanted.bookings, site, deadline_us, bits, avoid=wanted.avoid)
         late_us = {i: t - found.leave_us.get(i, -1) for i, t in ready_us.items() if found.leave_us.get(i, -1) < t}
         if not late_us:
             return found
         worst = max(late_us, key=lambda node: (late_us[node], -node))
-        arrival_us = _arrivals(wanted, worst, wanted.sum_bits, (site,)).arrival_us.get(site)
+        arrival_us = _arrivals(wanted, worst, (site,)).arrival_us.get(site)
         if arrival_us is None:
             return None
         assert arrival_us > deadline_us
@@ -87,7 +86,7 @@ def _last_us(wanted: Wanted, back: Arrivals) -> int:
 
 def _plan(wanted: Wanted, back: Arrivals, there: Departures, site: int) -> Collective:
     nodes = sorted(wanted.ready_us)
-    snapshots, legs = gather_by(there, site, there.leave_us[site], nodes, wanted.message_bits)
+    snapshots, legs = gather_by(there, site, there.leave_us[site], nodes, wanted.sum_bits)
     spread = back.branches(nodes)
     return Collective(
         name="tree",

@@ -39,7 +39,7 @@ def wanted(
         now_us=0,
         ready_us=dict.fromkeys(range(nodes) if taking_part is None else taking_part, 0),
         message_bits=bits,
-        sum_bits=bits,
+        sum_bits=lambda count: bits,
         sites=range(nodes),
     )
 
@@ -182,7 +182,8 @@ def test_large_fleets_go_on_trees() -> None:
 
 def test_sums_may_be_larger_than_what_they_add_up() -> None:
     """On a chain of three to the far end: one message of 3.2 s, a sum of 6.4 s, and 3.2 s a hop back."""
-    asked = replace(wanted(3, [(0, 1, 0.0, 1000.0), (1, 2, 0.0, 1000.0)]), sum_bits=2 * BITS, sites=[2])
+    chain = wanted(3, [(0, 1, 0.0, 1000.0), (1, 2, 0.0, 1000.0)])
+    asked = replace(chain, sum_bits=lambda count: min(count, 2) * BITS, sites=[2])
     plan = tree(asked)
     assert plan is not None
     there = [sum(piece.bits for piece in move.route[0].pieces) for move in plan.moves if not move.total]
@@ -190,7 +191,22 @@ def test_sums_may_be_larger_than_what_they_add_up() -> None:
     # planned for a sum on either hop, the first of which then turns out to be one message and leaves 3.2 s later
     assert dict(plan.snapshots) == {0: 3_200_000, 1: 6_410_000, 2: 12_820_000}
     assert plan.last_us == 12_820_000 + 2 * 3_210_000
-    # on a ring, all but the first stage and those of what is complete
-    plan = ring(replace(wanted(4, ring_of(4, 1000.0)), sum_bits=2 * BITS), LATE_US)
+
+
+def test_sums_may_grow_with_what_is_in_them() -> None:
+    """A ring of four: a quarter of one, two and three messages, and of one again once it is complete."""
+    asked = replace(wanted(4, ring_of(4, 1000.0)), sum_bits=lambda count: count * BITS)
+    plan = ring(asked, LATE_US)
     assert plan is not None
-    assert plan.last_us == 4 * 810_000 + 2 * 1_610_000
+    assert plan.last_us == 810_000 + 1_610_000 + 2_410_000 + 3 * 810_000
+    # in pairs: two quarters of one message each, then a quarter of two, and back
+    found = pairwise(replace(asked, network=Network(contacts(4, mesh(4), 1000.0, 1e7, 0.01))), LATE_US)
+    assert found is not None
+    sizes = [sum(piece.bits for piece in move.route[0].pieces) * 4 // BITS for move in found.moves]
+    assert sorted(sizes) == [1] * 20 + [2] * 4
+    # on a tree over a chain to its end, the message of the farthest goes 3.2 s after it would as a sum of four
+    chain = wanted(4, [(a, a + 1, 0.0, 1000.0) for a in range(3)])
+    tree_plan = tree(replace(chain, sum_bits=lambda count: count * BITS, sites=[3]))
+    assert tree_plan is not None
+    there = [sum(piece.bits for piece in move.route[0].pieces) for move in tree_plan.moves if not move.total]
+    assert there == [BITS, 2 * BITS, 3 * BITS]
