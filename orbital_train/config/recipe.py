@@ -356,7 +356,8 @@ class WorkloadTable(Table):
     bits_per_parameter: Annotated[float, Field(gt=0.0, le=64.0)] = 32.0
     """Of an outer gradient on the wire: 32 (float32) or 16 (bfloat16), in the training as in the simulation."""
     partial_sums: Literal["encoded", "wide"] = "encoded"
-    """Sums of several outer gradients on their way: rounded and sized like one, or sent as float32."""
+    """Sums of several outer gradients on their way: rounded and sized like one, or exact, and then as large as all
+    that they add up, or as float32 where that is less."""
     device_tflops: Annotated[float, Field(gt=0.0, le=1e9)] | None = None
     mfu: PositiveFraction | None = None
     """Model FLOP/s utilisation."""
