@@ -15,7 +15,7 @@ from orbital_train.schedule.copies import Gathering, OuterGradient, Parcel
 from orbital_train.schedule.known import Key
 from orbital_train.schedule.network import Hop
 from orbital_train.schedule.routes import earliest_arrivals
-from orbital_train.schedule.trace import result_value, state_value
+from orbital_train.schedule.trace import WHOLE, Part, result_value, state_value
 from orbital_train.schedule.world import ARRIVE, CATCH_UP, LEAVE, MISSED, RESULT, RETRY, SNAPSHOT, World
 
 PATIENCE_US = 60_000_000  # before a link that failed, or a node that could not be reached, is tried again
@@ -116,9 +116,7 @@ class Carriage(World):
             return parcels[0]
         return self._combined(node, fragment, parcels, self.scenario.workload.sum_codec)
 
-    def _combined(
-        self, node: int, fragment: int, parcels: Sequence[Parcel], codec: str, part: tuple[int, int] = (0, 1)
-    ) -> Parcel:
+    def _combined(self, node: int, fragment: int, parcels: Sequence[Parcel], codec: str, part: Part = WHOLE) -> Parcel:
         holds = tuple(gradient for p in parcels for gradient in p.holds)
         weights = tuple(self._weight(p.holds[0]) if len(p.holds) == 1 else 1.0 for p in parcels)
         inputs = tuple(p.value for p in parcels)

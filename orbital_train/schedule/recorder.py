@@ -14,6 +14,7 @@ from orbital_train.schedule.network import Hop
 from orbital_train.schedule.node import Node, Run
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.trace import (
+    WHOLE,
     Adopt,
     Combine,
     Contribution,
@@ -23,6 +24,7 @@ from orbital_train.schedule.trace import (
     Merge,
     NodeAccount,
     Op,
+    Part,
     Restore,
     Snapshot,
     Stage,
@@ -107,6 +109,7 @@ class Recorder:
         One that was refused and is offered again by a node that has not trained since is the same outer gradient.
         """
         state = self.local_state[node]
+        self.last_block.pop(node, None)  # it is saved now
         value = snapshot_value(node, fragment, state)
         if value not in self.snapshots:
             self.snapshots.add(value)
@@ -125,7 +128,7 @@ class Recorder:
         inputs: tuple[str, ...],
         weights: tuple[float, ...],
         codec: str,
-        part: tuple[int, int] = (0, 1),
+        part: Part = WHOLE,
     ) -> str:
         """Record a sum formed on the way; returns its name."""
         number = self.sums[site, fragment]

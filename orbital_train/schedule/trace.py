@@ -23,6 +23,10 @@ from typing import Any, ClassVar, Literal
 
 AdoptMode = Literal["replace", "keep", "blend"]
 
+Part = tuple[int, int]
+"""Number, of how many equal parts of a vector."""
+WHOLE: Part = (0, 1)
+
 
 def global_value(fragment: int, version: int) -> str:
     """Name of a version of a fragment of the global model."""
@@ -44,21 +48,21 @@ def sum_value(site: int, fragment: int, number: int) -> str:
     return f"sum/{site}/{fragment}@{number}"
 
 
-def part_value(value: str, part: tuple[int, int]) -> str:
+def part_value(value: str, part: Part) -> str:
     """Name of a part (number, of how many) of a value; of the only part, and of what is that part, its own name."""
     number, parts = part
     return value if parts == 1 or "#" in value else f"{value}#{number}/{parts}"
 
 
-def part_of(value: str) -> tuple[int, int]:
+def part_of(value: str) -> Part:
     """Which part of how many a name stands for: the first of one where it stands for the whole."""
     number, _, parts = value.partition("#")[2].partition("/")
-    return (int(number), int(parts)) if parts else (0, 1)
+    return (int(number), int(parts)) if parts else WHOLE
 
 
-def parts_of(values: Iterable[str]) -> list[tuple[int, int]]:
+def parts_of(values: Iterable[str]) -> list[Part]:
     """The parts that these stand for together, in their order; those of nothing are the whole."""
-    return sorted({part_of(value) for value in values} or {(0, 1)})
+    return sorted({part_of(value) for value in values} or {WHOLE})
 
 
 def result_value(fragment: int, version: int) -> str:
@@ -230,7 +234,7 @@ class Combine(Op):
     inputs: tuple[str, ...]
     weights: tuple[float, ...]  # one for each input
     codec: str
-    part: tuple[int, int] = (0, 1)
+    part: Part = WHOLE
 
     @property
     def value(self) -> str:
