@@ -11,6 +11,7 @@ from typing import Literal
 import pytest
 
 from orbital_train.schedule.bookings import Bookings
+from orbital_train.schedule.faults import FaultPlan, Outage
 from orbital_train.schedule.hops import first_hop
 from orbital_train.schedule.known import Cancel, Discard, Gather, Gathered, Hold, Key, MergeNow, Send
 from orbital_train.schedule.measures import measure
@@ -19,7 +20,7 @@ from orbital_train.schedule.policies.link_aware import LinkAware
 from orbital_train.schedule.power import PowerSpec
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.simulate import simulate
-from orbital_train.schedule.trace import Combine, Merge, Snapshot, Trace, Transfer
+from orbital_train.schedule.trace import Combine, Lose, Merge, Snapshot, Trace, Transfer
 from orbital_train.schedule.validate import validate
 from tests.unit.schedule.scenarios import POWER, WORKLOAD, ops, scenario, sent
 from tests.unit.schedule.scripted import Scripted
@@ -126,6 +127,15 @@ def test_bytes_are_those_of_what_is_sent(partial_sums: Literal["encoded", "wide"
     wide = 2 if partial_sums == "wide" else 1
     assert [t.bits // 16_000_000 for t in gathered] == [1, wide, wide]
     assert measure(trace).link_bytes == sum(t.bits for t in trace.transfers) / 8
+
+
+def test_what_is_in_an_outer_gradient_is_saved() -> None:
+    """Node 1 fails in its eleventh step, two seconds after its outer gradient of ten was taken; it loses that step."""
+    outage = Outage(node=1, start_us=107 * S, end_us=207 * S, loses_state=False, cause="reset")
+    fleet = replace(chain(), faults=FaultPlan(outages=(outage,)))
+    trace = run(Scripted(at_s={105.0: [Send(KEY, 1, 0, 0)]}, on={Gathered(KEY): [merge()]}), fleet)
+    assert [op.steps for op in ops(trace, Lose)] == [0]
+    assert contributions(trace) == [(1, 10, 0)]
 
 
 def test_sums_are_added_to_sums() -> None:
