@@ -199,9 +199,9 @@ def _told(recipe: Path | None) -> Iterator[None]:
 def _tell_known(error: RuntimeError) -> None:
     """Faults of a run that have a type are told in one line, without a traceback."""
     from orbital_train.cli.training import Stopped
-    from orbital_train.cluster.failures import WorkerLost
+    from orbital_train.cluster.failures import CannotWrite, WorkerLost
 
-    if isinstance(error, WorkerLost | Stopped):
+    if isinstance(error, WorkerLost | CannotWrite | Stopped):
         print(f"orbital-train: {error}", file=sys.stderr)
         raise typer.Exit(error.exit_code if isinstance(error, Stopped) else 1) from None
 

@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -22,24 +21,23 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
-from orbital_train.cli.folder_cache import file_sha256
+from orbital_train.cli.checkpoints import check_store, checkpoint_rule, last_checkpoint
 from orbital_train.cli.planning import fly
 from orbital_train.cli.run_directory import (
     RunDirectory,
     check_directory,
     open_run,
-    recipe_sha256,
     write_json,
 )
-from orbital_train.cluster.cuts import CheckpointRule
 from orbital_train.cluster.driver import Driver, Progress, RunResult, write_model
+from orbital_train.cluster.failures import needed, reason
 from orbital_train.cluster.group import Group, worker_group
 from orbital_train.cluster.metrics_log import MetricsLog
 from orbital_train.cluster.session import ray_session
 from orbital_train.cluster.worker import Job
 from orbital_train.config import build
 from orbital_train.config.recipe import Cluster, Recipe
-from orbital_train.errors import InputError, InputWarning
+from orbital_train.errors import InputError
 from orbital_train.report import fmt
 from orbital_train.report import progress as display
 from orbital_train.report.stages import stages
@@ -112,6 +110,7 @@ def train(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> None:
         Stopped: the user ended the run; it can be resumed.
     """
     check_directory(out, recipe, resume=resume)
+    check_store(recipe, RunDirectory(out))
     if resume and RunDirectory(out).summary.exists():
         return
     check_corpus(recipe)
@@ -142,15 +141,8 @@ def train_on(
         WorkerLost: a worker died or failed.
     """
     trace = run.read_trace()
-    rule = CheckpointRule(
-        folder=run.checkpoints,
-        every_s=recipe.cluster.checkpoint_every_s,
-        copy_every_s=recipe.cluster.copy_every_s,
-        keep=recipe.cluster.keep_checkpoints,
-        recipe_sha256=recipe_sha256(recipe),
-        trace_sha256=file_sha256(run.trace),
-    )
-    saved = _last_checkpoint(run, rule)
+    rule = checkpoint_rule(recipe, run, trace)
+    saved = last_checkpoint(run, rule)
     job = Job(trace=run.trace.resolve(), spec=build.train_spec(recipe), checkpoint=saved)
     watch = Watch(run, trace, saved.manifest.cut if saved else 0)
     kept_bytes = saved.manifest.metrics_bytes if saved else 0
@@ -165,40 +157,25 @@ def train_on(
             rule=rule,
             stop_asked=flag.asked,
             show=lambda p: shown.update(**vars(watch.display(p))),
-            tell=lambda line: _log(run, line, console),
+            tell=lambda line: log_event(run, line, console),
         ).run()
     if not result.finished:
         assert flag.signal_number is not None
         raise Stopped(flag.signal_number, run.path)
     write_model(workers, run.model)
-    write_json(run.summary, summary(recipe, arm, run, trace, result, saved))
+    with needed(run.summary):
+        write_json(run.summary, summary(recipe, arm, run, trace, result, saved))
 
 
-def _log(run: RunDirectory, line: str, console: Console) -> None:
-    """Tell people, and whoever reads the run directory later."""
-    with run.log.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": line}) + "\n")
+def log_event(run: RunDirectory, line: str, console: Console) -> None:
+    """Tell people, and whoever reads the run directory later, if its disk has room for it."""
+    row = json.dumps({"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": line})
+    try:
+        with run.log.open("a", encoding="utf-8") as file:
+            file.write(row + "\n")
+    except OSError as error:
+        line += f"; {run.log} cannot be written ({reason(error)})"
     console.print(line, highlight=False, soft_wrap=True)
-
-
-def _last_checkpoint(run: RunDirectory, rule: CheckpointRule) -> checkpoint.Checkpoint | None:
-    """The newest whole checkpoint; what is passed over, and what may change the bits, is told."""
-    saved, broken = checkpoint.newest_whole(run.checkpoints)
-    for folder in broken:
-        _warn(f"{folder.path} is not a whole checkpoint ({folder.problem}) and is passed over")
-    if saved is None:
-        return None
-    manifest = saved.manifest
-    if (manifest.recipe_sha256, manifest.trace_sha256) != (rule.recipe_sha256, rule.trace_sha256):
-        raise InputError("--out", str(run.path), "its checkpoint belongs to another recipe or trace")
-    if manifest.versions != checkpoint.library_versions():
-        other = "with other versions of libraries, or on a CPU with another instruction set"
-        _warn(f"{saved.path} was written {other}; the same bits are not promised")
-    return saved
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, InputWarning, stacklevel=3)
 
 
 class Watch:

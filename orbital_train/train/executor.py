@@ -130,9 +130,17 @@ class Executor:
 
     # -- state -------------------------------------------------------------------------------------------------------
 
-    def save_nodes(self) -> dict[int, Saved]:
-        """State of this worker's nodes. To be called while the executor stands at the gate."""
-        return {node: state.save() for node, state in self._nodes.items()}
+    def save_nodes(self, *, moved_only: bool = False) -> dict[int, Saved]:
+        """State of this worker's nodes. To be called while the executor stands at the gate.
+
+        Args:
+            moved_only: leave out nodes of which no operation has changed anything since the last call, or since they
+                were loaded.
+        """
+        nodes = {node: state for node, state in self._nodes.items() if state.moved or not moved_only}
+        for state in nodes.values():
+            state.moved = False
+        return {node: state.save() for node, state in nodes.items()}
 
     def save_shared(self) -> Saved:
         """State that all workers have in common: the live versions of the global model, and the synchronous replica."""
@@ -149,6 +157,14 @@ class Executor:
             load_replica(self._sync, shared.part("sync/"))
         for node, state in self._nodes.items():
             state.load(nodes[node])
+            state.moved = False
+
+    def _changing(self, node: int) -> NodeState | None:
+        """State of a node that is about to change, if this worker has it."""
+        state = self._nodes.get(node)
+        if state is not None:
+            state.moved = True
+        return state
 
     def _replica(self, initial_P: Tensor) -> Replica:
         return Replica(initial_P.clone(), self._bench.gradient_P, self.layout, self._spec.inner)
@@ -167,8 +183,8 @@ class Executor:
         for node, name in self._drops.get(op_id, ()):
             if node is None:
                 self._versions.drop(name)
-            elif node in self._nodes:
-                self._nodes[node].drop(name)
+            elif state := self._changing(node):
+                state.drop(name)
 
     # -- operations --------------------------------------------------------------------------------------------------
 
@@ -176,9 +192,10 @@ class Executor:
         return [lr_at(self._spec.inner, op.lr_progress + k * op.lr_progress_per_step) for k in range(op.n)]
 
     def _step(self, op: Step) -> None:
-        if op.node not in self._nodes:
+        node = self._changing(op.node)
+        if node is None:
             return
-        replica, gradient_P = self._nodes[op.node].replica, self._bench.gradient_P
+        replica, gradient_P = node.replica, self._bench.gradient_P
         self._bench.bind(replica.parameters_P)
         loss_sum = torch.zeros((), device=gradient_P.device)  # read once, so that no step waits for the device
         for step, lr in enumerate(self._lrs(op), start=op.first):
@@ -242,7 +259,7 @@ class Executor:
         return mine, tuple(sorted({node for node, _, _ in counted}))
 
     def _snapshot(self, op: Snapshot) -> None:
-        node = self._nodes.get(op.node)
+        node = self._changing(op.node)
         if node is None:
             return
         local_F = self.layout.take(node.replica.parameters_P.detach(), op.fragment)
@@ -252,7 +269,7 @@ class Executor:
 
     def _combine(self, op: Combine) -> None:
         total_F = self._sum(*self._inputs(op.inputs, op.weights))
-        node = self._nodes.get(self._holders[op.value])
+        node = self._changing(self._holders[op.value])
         if node is None:
             return
         if total_F is None:  # nothing that it adds has a weight
@@ -274,7 +291,7 @@ class Executor:
             self._emit({**_row("merge", op), **row})
 
     def _adopt(self, op: Adopt) -> None:
-        node = self._nodes.get(op.node)
+        node = self._changing(op.node)
         if node is None:
             return
         local_P = node.replica.parameters_P.detach()
@@ -308,7 +325,7 @@ class Executor:
         """It takes simulated time only."""
 
     def _restore(self, op: Restore) -> None:
-        node = self._nodes.get(op.node)
+        node = self._changing(op.node)
         if node is None:
             return
         if goes_back(op):
