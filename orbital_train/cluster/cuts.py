@@ -119,7 +119,7 @@ class Cuts:
         self._copied_s = time.monotonic()
         if to_disk:
             self._written_s, self._written_merges = self._copied_s, int(self.rule.merges_below[cut])
-            self._write(cut, parts)
+            self._write(cut, parts, ask)
 
     def took(self, seconds: float) -> None:
         """For how long the workers had to wait for the last copy."""
@@ -162,7 +162,9 @@ class Cuts:
             return "no checkpoint had been taken yet, --resume starts anew"
         return f"--resume continues from operation {self.written.manifest.cut}"
 
-    def _write(self, cut: int, parts: list[Ref]) -> None:
+    def _write(self, cut: int, parts: list[Ref], ask: Ask) -> None:
+        if self._writing:
+            self._commit(ask)
         store, metrics_bytes = self.rule.store, self.metrics.sync()
         try:
             folder = store.begin(cut)
@@ -211,4 +213,4 @@ def _written(writing: _Writing, ask: Ask) -> dict[str, str]:
         if isinstance(error.cause, OSError):
             raise error.cause from None
         raise
-    return {name: sha256 for part in parts for name, sha256 in part.items()}
+    return dict(sorted(file for part in parts for file in part.items()))

@@ -71,7 +71,8 @@ class DiskStore:
 
     def names(self) -> list[str]:
         """Folders of checkpoints, those with the largest cut first."""
-        return sorted((path.name for path in self.folder.glob(f"{PREFIX}*")), reverse=True)  # padded with zeros
+        found = (path.name for path in self.folder.glob(f"{PREFIX}*") if path.is_dir())
+        return sorted(found, reverse=True)  # cuts are padded with zeros
 
     def unfinished(self) -> list[str]:
         """Folders that were begun: their names start with a dot."""
