@@ -17,8 +17,10 @@ from orbital_train.cli.run_directory import RunDirectory
 from orbital_train.cli.training import Stopped
 from orbital_train.cluster import driver
 from orbital_train.cluster.failures import CannotWrite
+from orbital_train.cluster.group import worker_group
 from orbital_train.cluster.worker import Job, Worker
 from orbital_train.config import build
+from orbital_train.config.recipe import Cluster
 from orbital_train.errors import InputWarning
 from orbital_train.schedule.trace import Merge, Step, Trace
 from orbital_train.train.checkpoint import Checkpoint, examine
@@ -54,7 +56,7 @@ def saved(run: RunDirectory) -> list[Checkpoint]:
 
 # -- a node that does not move ---
 
-GONE_H, BACK_H = 0.6, 1.2
+GONE_H, BACK_H = 0.6, 4.0
 FAULTS = f"""
 [[faults.outage]]
 node = "p2s0"
@@ -81,7 +83,7 @@ def trains(trace: Trace, node: int, after: int, before: int) -> bool:
 
 def test_a_node_that_does_not_move_is_not_written_again(groups: Groups, losing: Reference, run_path: Path):
     run, trace = plan_run(losing, run_path), losing.flight.trace
-    train(groups(2), losing, run, copy_every_s=0.01, checkpoint_every_s=0.05, keep_checkpoints=1000)
+    train(groups(2), losing, run, checkpoint_every_merges=1, keep_checkpoints=1000)
     assert_undisturbed(losing, run)
     written = saved(run)
     linked = {2: 0, 4: 0}
@@ -91,7 +93,7 @@ def test_a_node_that_does_not_move_is_not_written_again(groups: Groups, losing: 
             before, after = run.checkpoints / older.name / name, run.checkpoints / newer.name / name
             linked[node] += before.samefile(after)
             assert not (before.samefile(after) and trains(trace, node, older.manifest.cut, newer.manifest.cut))
-    assert linked[2] >= 2
+    assert linked[2] >= 2, [each.manifest.cut for each in written]
     assert linked[4] >= 1
     assert_equal_to_a_full_save(losing, run, written[-1])
 
@@ -231,8 +233,8 @@ def test_a_run_that_cannot_write_its_metrics_stops_and_goes_on_later(
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(undisturbed.metrics) // 2, limits[1]))
     try:
-        with pytest.raises(CannotWrite) as caught:
-            train(groups(1), undisturbed, run, checkpoint_every_s=0.1)
+        with worker_group(Cluster(workers=1, device="cpu")) as group, pytest.raises(CannotWrite) as caught:
+            train(group, undisturbed, run, checkpoint_every_s=0.1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert str(caught.value) == f"{run.metrics} cannot be written (File too large); --resume goes on once it can"
