@@ -86,7 +86,16 @@ def _tabulate(recipe: SkyRecipe, policy: str, out: Path | None, export: list[str
 
 
 @app.command()
-def train(recipe: RecipeArgument, set_: SetOption = None, out: OutOption = None, resume: ResumeOption = False) -> None:
+def train(
+    recipe: RecipeArgument,
+    set_: SetOption = None,
+    out: OutOption = None,
+    resume: ResumeOption = False,
+    fork: Annotated[
+        str | None,
+        typer.Option("--fork", metavar="RUN_DIR[@CUT]", help="Start from a checkpoint of another run of this plan."),
+    ] = None,
+) -> None:
     """Plan a recipe, then train it."""
     with _told(recipe):
         from orbital_train.cli import training
@@ -95,7 +104,13 @@ def train(recipe: RecipeArgument, set_: SetOption = None, out: OutOption = None,
 
         loaded = load_recipe(recipe, set_ or ())
         out = _out(out, loaded.name, resume) or free_directory(loaded.name)
-        training.train(loaded, out, resume=resume, console=console)
+        if fork is not None:
+            if resume:
+                raise InputError("--fork", fork, "starts a new run, and --resume continues one: leave one of them out")
+            from orbital_train.cli.fork import fork as start_from
+
+            start_from(loaded, fork, out)
+        training.train(loaded, out, resume=resume or fork is not None, console=console)
         _show([out], out)
 
 
@@ -135,6 +150,23 @@ def report(
     """Rebuild a report from run directories."""
     with _told(None):
         _show(run_dirs, out or run_dirs[0])
+
+
+@app.command()
+def checkpoints(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run, or an arm of a comparison.")],
+    prune: Annotated[
+        int | None, typer.Option("--prune", metavar="N", help="Remove all but the N newest whole ones first.")
+    ] = None,
+) -> None:
+    """List the checkpoints of a run, and verify every byte of them; exit code 1 if one is not whole."""
+    with _told(None):
+        from orbital_train.cli.checkpoint_table import prune_checkpoints, show_checkpoints
+
+        if prune is not None:
+            prune_checkpoints(run_dir, prune, console)
+        if not show_checkpoints(run_dir, console):
+            raise typer.Exit(1)
 
 
 @app.command()

@@ -29,7 +29,6 @@ MAY_CHANGE = (
     "cluster.checkpoint_every_merges",
     "cluster.keep_checkpoints",
     "cluster.keep_every_h",
-    "cluster.checkpoint_url",
     "description",
 )
 """Keys that may differ on resume: none of them changes a bit of the result."""
@@ -177,7 +176,7 @@ def free_directory(name: str) -> Path:
 def recipe_sha256(recipe: Recipe) -> str:
     """Digest of everything in a recipe that its result depends on."""
     tree = recipe.model_dump(mode="json")
-    for key in MAY_CHANGE:
+    for key in (*MAY_CHANGE, "cluster.checkpoint_url"):
         table, _, name = key.rpartition(".")
         (tree[table] if table else tree).pop(name)
     tree.pop("compare")

@@ -71,7 +71,7 @@ class DiskStore:
 
     def names(self) -> list[str]:
         """Folders of checkpoints, those with the largest cut first."""
-        found = (path.name for path in self.folder.glob(f"{PREFIX}*") if path.is_dir())
+        found = (path.name for path in self.folder.glob(f"{PREFIX}[0-9]*") if path.is_dir())
         return sorted(found, reverse=True)  # cuts are padded with zeros
 
     def unfinished(self) -> list[str]:
