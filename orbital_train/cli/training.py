@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -45,7 +45,7 @@ from orbital_train.schedule.measures import measure
 from orbital_train.schedule.trace import Step, SyncStep, Trace
 from orbital_train.train import checkpoint, estimate
 from orbital_train.train.data import TextData, load_corpus
-from orbital_train.train.device import Device, choose_device
+from orbital_train.train.device import CPU, Device, choose_device
 from orbital_train.train.flat import Layout
 from orbital_train.train.liveness import peak_states, peak_versions
 from orbital_train.train.model import GPT
@@ -96,10 +96,16 @@ def stop_flag() -> Iterator[StopFlag]:
 
 
 @contextmanager
-def workers_for(cluster: Cluster) -> Iterator[Group]:
-    """A Ray cluster and a group of workers on it."""
-    with ray_session(cluster.address, cluster.workers * cluster.threads_per_worker), worker_group(cluster) as workers:
+def workers_for(cluster: Cluster, cut_bytes: int) -> Iterator[Group]:
+    """A Ray cluster that can hold copies of a run's state, and a group of workers on it."""
+    with cluster_for(cluster, cut_bytes), worker_group(cluster) as workers:
         yield workers
+
+
+def cluster_for(cluster: Cluster, cut_bytes: int) -> AbstractContextManager[None]:
+    """A Ray cluster that can hold copies of a run's state."""
+    cpus = cluster.workers * cluster.threads_per_worker
+    return ray_session(cluster.address, cpus, estimate.object_store_bytes(cut_bytes))
 
 
 def train(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> None:
@@ -121,7 +127,7 @@ def train(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> None:
     console.print(estimate_line(recipe, trace), highlight=False, soft_wrap=True)
     # Ray puts a handler of its own for SIGTERM in place when it starts, so the flag comes after it.
     with (
-        workers_for(recipe.cluster) as workers,
+        workers_for(recipe.cluster, needs(recipe, trace).cut_bytes) as workers,
         stop_flag() as flag,
         open_run(out, recipe, resume=resume) as run,
     ):
@@ -249,15 +255,19 @@ def check_work(recipe: Recipe, trace: Trace) -> None:
         Layout.of(GPT(spec.model, len(corpus.vocabulary)), trace.fragments)
 
 
-def estimate_line(recipe: Recipe, trace: Trace) -> str:
-    """What the run will need, before any worker starts.
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What a run takes, by the formulas of ``train/estimate.py``."""
 
-    Raises:
-        InputError: it will not fit into memory (``model``).
-    """
-    spec, cluster = build.train_spec(recipe), recipe.cluster
-    vocabulary, synchronous = check_corpus(recipe), any(trace.of_kind(SyncStep))
-    nodes = 0 if synchronous else -(-len(trace.fleet_nodes) // cluster.workers)
+    worker_bytes: int  # of each worker's device
+    cut_bytes: int  # of the state of the whole fleet at a cut
+
+
+def needs(recipe: Recipe, trace: Trace) -> Needs:
+    """What the run will take."""
+    spec, vocabulary, synchronous = build.train_spec(recipe), check_corpus(recipe), any(trace.of_kind(SyncStep))
+    fleet = 0 if synchronous else len(trace.fleet_nodes)
+    nodes = -(-fleet // recipe.cluster.workers)
     versions, states = peak_versions(trace), peak_states(trace)
     each = estimate.worker_bytes(
         spec.model,
@@ -268,24 +278,36 @@ def estimate_line(recipe: Recipe, trace: Trace) -> str:
         states=min(states, nodes),
         synchronous=synchronous,
     )
-    disk = estimate.checkpoint_bytes(
-        spec.model,
-        vocabulary,
-        nodes=len(trace.fleet_nodes),
-        versions=versions,
-        states=states,
-        synchronous=synchronous,
+    cut = estimate.checkpoint_bytes(
+        spec.model, vocabulary, nodes=fleet, versions=versions, states=states, synchronous=synchronous
     )
+    return Needs(worker_bytes=each, cut_bytes=cut)
+
+
+def estimate_line(recipe: Recipe, trace: Trace) -> str:
+    """What the run will need, before any worker starts.
+
+    Raises:
+        InputError: it will not fit into memory (``model``).
+    """
+    cluster, needed = recipe.cluster, needs(recipe, trace)
     if cluster.address is None:
-        _check_memory(recipe, each)
-    parameters = estimate.parameter_count(spec.model, vocabulary)
+        _check_memory(recipe, needed)
+    parameters = estimate.parameter_count(build.train_spec(recipe).model, check_corpus(recipe))
     steps = sum(a.steps for a in trace.accounts)
     wall_s = _wall_s(recipe, trace, steps)
     return (
         f"{recipe.name}: {steps:,} inner steps of {parameters:,} parameters on {cluster.workers} workers; about "
         + ("" if wall_s is None else f"{fmt.duration(wall_s)}, ")
-        + f"{each / 1e6:.0f} MB a worker beside its libraries, {disk * cluster.keep_checkpoints / 1e6:.0f} MB of disk"
+        + f"{needed.worker_bytes / 1e6:.0f} MB a worker beside its libraries,"
+        + f" {estimate.copies_bytes(needed.cut_bytes) / 1e6:.0f} MB for copies of the state,"
+        + f" {needed.cut_bytes * (cluster.keep_checkpoints + 1) / 1e6:.0f} MB of disk{_kept_longer(recipe, needed)}"
     )
+
+
+def _kept_longer(recipe: Recipe, needed: Needs) -> str:
+    every_h = recipe.cluster.keep_every_h
+    return "" if every_h is None else f" and {needed.cut_bytes / 1e6:.0f} MB more every {every_h:g} h"
 
 
 def free_bytes(device: Device) -> int:
@@ -293,17 +315,24 @@ def free_bytes(device: Device) -> int:
     return int(torch.cuda.mem_get_info()[0] if device.kind == "cuda" else psutil.virtual_memory().available)
 
 
-def _check_memory(recipe: Recipe, each_bytes: int) -> None:
-    """Workers share this machine's memory, but every one has a GPU of its own.
+def _check_memory(recipe: Recipe, needed: Needs) -> None:
+    """Workers share this machine's memory with the copies of the state, but every one has a GPU of its own.
 
     Raises:
-        InputError: ``each_bytes`` for every worker are not free (``model``).
+        InputError: what is needed is not free (``model``).
     """
-    device = choose_device(recipe.cluster.device)
-    workers = 1 if device.kind == "cuda" else recipe.cluster.workers
-    needed, free = each_bytes * workers, free_bytes(device)
+    device, workers = choose_device(recipe.cluster.device), recipe.cluster.workers
+    copies = estimate.copies_bytes(needed.cut_bytes)
+    if device.kind == "cuda":
+        _check_free(recipe, needed.worker_bytes, free_bytes(device), "each worker's GPU")
+        _check_free(recipe, copies, free_bytes(CPU), "copies of the state")
+    else:
+        who = f"{workers} workers and copies of their state"
+        _check_free(recipe, needed.worker_bytes * workers + copies, free_bytes(device), who)
+
+
+def _check_free(recipe: Recipe, needed: int, free: int, who: str) -> None:
     if needed > free:
-        who = "each worker's GPU" if device.kind == "cuda" else f"{workers} workers"
         problem = (
             f"needs about {needed / 1e9:.1f} GB for {who} and {free / 1e9:.1f} GB is free;"
             " take a smaller model, or fewer nodes or workers"

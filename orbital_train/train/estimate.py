@@ -5,6 +5,10 @@ Everything that scales with the model is float32. Per node: parameters, two Adam
 merge and its buffers, i.e. 3 P; two P (parameters, momentum) for every version of the global model held at once; 3 P
 for every earlier state of a replica that its node will go back to after a failure, and for the synchronous replica, if
 there is one. Activations come on top, once per worker, since its nodes train in turn.
+
+A cut, in memory or on the disk, has all of it but what is per worker, and the versions once. In memory there are the
+last whole cut, the one that is being gathered, and one on its way to the disk; while it is being packed, a cut is in
+the workers too.
 """
 
 from __future__ import annotations
@@ -16,6 +20,9 @@ NODE_VECTORS = 5
 WORKER_VECTORS = 3
 VERSION_VECTORS = 2
 REPLICA_VECTORS = 3
+STORED_CUTS = 3
+PACKED_CUTS = 1
+LEAST_STORE_BYTES = 200 * 2**20  # of Ray's object store, for everything else that goes through it
 # Activations that a block keeps for the backward pass, in widths per token: two norms' inputs and outputs (4), queries,
 # keys and values (3), attention's output and its projection (2), the expanded layer before and after GELU (8), its
 # contraction (1).
@@ -50,8 +57,18 @@ def worker_bytes(
 def checkpoint_bytes(
     model: ModelSpec, vocabulary: int, *, nodes: int, versions: int, states: int, synchronous: bool
 ) -> int:
-    """Disk that one checkpoint takes at most; ``nodes`` are those of the whole fleet with a replica of their own."""
+    """A cut: what one checkpoint takes at most; ``nodes`` are those of the whole fleet with a replica of their own."""
     return FLOAT_BYTES * _state_vectors(nodes, versions, states + synchronous) * parameter_count(model, vocabulary)
+
+
+def object_store_bytes(cut_bytes: int) -> int:
+    """Shared memory for the copies of the state, with a tenth for what goes with each object."""
+    return LEAST_STORE_BYTES + STORED_CUTS * cut_bytes * 11 // 10
+
+
+def copies_bytes(cut_bytes: int) -> int:
+    """Memory for copies of the state on all machines together, where no more than one machine is used."""
+    return (STORED_CUTS + PACKED_CUTS) * cut_bytes
 
 
 def _state_vectors(nodes: int, versions: int, replicas: int) -> int:

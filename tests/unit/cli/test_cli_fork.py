@@ -103,7 +103,7 @@ def test_what_would_change_the_trace_or_the_state_may_not_change(
     key, _, value = override.partition("=")
     line = refused("train", home / "small.toml", "--set", override, "--fork", halfway.path, "--out", tmp_path / "n")
     told = f"{key} = {value}: the run was made with {old}; in a fork only cluster.workers, "
-    assert line.startswith(f"{tmp_path / 'small.toml'}: {told}")
+    assert line.startswith(f"{home / 'small.toml'}: {told}")
     assert not (tmp_path / "n").exists()
 
 

@@ -11,7 +11,17 @@ from orbital_train.cli import training
 from orbital_train.cli.checkpoints import last_checkpoint
 from orbital_train.cli.planning import fly
 from orbital_train.cli.run_directory import RunDirectory, open_run
-from orbital_train.cli.training import Stopped, Watch, _step_s, check_corpus, estimate_line, free_bytes, stop_flag
+from orbital_train.cli.training import (
+    Needs,
+    Stopped,
+    Watch,
+    _step_s,
+    check_corpus,
+    estimate_line,
+    free_bytes,
+    needs,
+    stop_flag,
+)
 from orbital_train.cluster.cuts import CheckpointRule
 from orbital_train.cluster.driver import Progress
 from orbital_train.errors import InputError, InputWarning
@@ -60,6 +70,10 @@ def test_the_estimate_counts_the_parameters_that_are_built(tmp_path: Path):
     parameters = sum(p.numel() for p in build_gpt(_spec(recipe), vocabulary, 0).parameters())
     line = estimate_line(recipe, fly(recipe).trace)
     assert line.startswith(f"small: 600 inner steps of {parameters:,} parameters on 2 workers; about ")
+    cut = needs(recipe, fly(recipe).trace).cut_bytes
+    assert line.endswith(f", {4 * cut / 1e6:.0f} MB for copies of the state, {3 * cut / 1e6:.0f} MB of disk")
+    longer = estimate_line(small.recipe(tmp_path, "cluster.keep_every_h=6"), fly(recipe).trace)
+    assert longer.endswith(f" MB of disk and {cut / 1e6:.0f} MB more every 6 h")
     assert torch.get_num_threads() > 0
 
 
@@ -109,13 +123,18 @@ def test_free_memory_is_that_of_the_device(monkeypatch: pytest.MonkeyPatch):
 
 def test_workers_share_a_machine_and_have_a_gpu_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     recipe = small.recipe(tmp_path, "cluster.workers=2")
-    with pytest.raises(InputError, match=r"needs about \d+\.\d GB for 2 workers and"):
-        training._check_memory(recipe, psutil.virtual_memory().total)
+    total = psutil.virtual_memory().total
+    with pytest.raises(InputError, match=r"needs about \d+\.\d GB for 2 workers and copies of their state and"):
+        training._check_memory(recipe, Needs(worker_bytes=total, cut_bytes=0))
+    with pytest.raises(InputError, match="copies of their state"):
+        training._check_memory(recipe, Needs(worker_bytes=0, cut_bytes=total))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (3_000_000_000, 8_000_000_000))
     monkeypatch.setattr(training, "choose_device", lambda wanted: CUDA)
-    training._check_memory(recipe, 3_000_000_000)
+    training._check_memory(recipe, Needs(worker_bytes=3_000_000_000, cut_bytes=0))
+    with pytest.raises(InputError, match=r"needs about \d+\.\d GB for copies of the state and"):
+        training._check_memory(recipe, Needs(worker_bytes=0, cut_bytes=total))
     with pytest.raises(InputError, match=r"about 3\.1 GB for each worker's GPU and 3\.0 GB is free") as caught:
-        training._check_memory(recipe, 3_100_000_000)
+        training._check_memory(recipe, Needs(worker_bytes=3_100_000_000, cut_bytes=0))
     assert caught.value.key == "model"
 
 

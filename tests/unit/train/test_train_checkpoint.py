@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orbital_train.errors import InputError
+from orbital_train.schedule.trace import Trace
 from orbital_train.train.checkpoint import (
     Broken,
     Checkpoint,
@@ -27,7 +28,7 @@ from orbital_train.train.checkpoint import (
     write,
 )
 from orbital_train.train.checkpoint_store import DiskStore, ObjectStore, Store, store_at
-from orbital_train.train.packing import pack_nodes, pack_shared
+from orbital_train.train.packing import pack, pack_nodes, pack_shared
 from orbital_train.train.problem import Problem
 from tests.unit.train.traces import Group, everything_trace, failures_trace, streaming_trace, tiny_problem, tiny_spec
 
@@ -361,3 +362,19 @@ def test_urls() -> None:
     assert store_at(None, folder) == DiskStore(folder)
     assert store_at("file:///data/run", folder) == DiskStore(Path("/data/run"))
     assert store_at("s3://bucket/run/", folder) == ObjectStore("s3://bucket/run")
+
+
+@pytest.mark.parametrize("trace", [everything_trace(), streaming_trace(), failures_trace()])
+def test_saving_what_moved_is_saving_everything(trace: Trace) -> None:
+    """After every single operation, on two workers: whatever an operation changes, its node has moved."""
+    group = Group.of(trace, SPEC, lambda: tiny_problem(SPEC, trace.fleet_nodes), 2)
+    before: dict[int, bytes] = {}
+    still = 0
+    for cut in range(len(trace.ops)):
+        group.run(SPEC, limit=cut)
+        moved = {n: s for e in group.executors for n, s in e.save_nodes(moved_only=cut > 0).items()}
+        after = before | {node: pack(saved).tobytes() for node, saved in moved.items()}
+        assert after == {node: pack(saved).tobytes() for node, saved in group.saved()[0].items()}
+        still += len(after) - len(moved)
+        before = after
+    assert still > len(trace.ops)  # out of four nodes, most do not move in an operation

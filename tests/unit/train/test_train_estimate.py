@@ -3,7 +3,13 @@
 import pytest
 
 from orbital_train.schedule.trace import Trace
-from orbital_train.train.estimate import checkpoint_bytes, parameter_count, worker_bytes
+from orbital_train.train.estimate import (
+    checkpoint_bytes,
+    copies_bytes,
+    object_store_bytes,
+    parameter_count,
+    worker_bytes,
+)
 from orbital_train.train.liveness import peak_versions
 from orbital_train.train.spec import ModelSpec
 from tests.unit.train.traces import Group, rounds_trace, streaming_trace, tiny_problem, tiny_spec
@@ -30,6 +36,12 @@ def test_estimate_bounds_what_the_executor_saves(trace: Trace) -> None:
     estimate = checkpoint_bytes(spec.model, 11, nodes=4, versions=peak_versions(trace), states=0, synchronous=False)
     assert 0.6 * estimate < max(sizes) <= estimate
     assert worker_bytes(spec.model, 11, 2, nodes=4, versions=2, states=0, synchronous=False) > estimate
+
+
+def test_the_object_store_holds_three_cuts_and_more() -> None:
+    assert object_store_bytes(0) == 200 * 2**20
+    assert object_store_bytes(10**10) > 3 * 10**10
+    assert copies_bytes(10**10) == 4 * 10**10
 
 
 def test_estimate_of_a_large_model() -> None:
