@@ -12,7 +12,7 @@ from typing import Any
 from orbital_train.cli.checkpoints import check_store, store_of
 from orbital_train.cli.folder_cache import file_sha256
 from orbital_train.cli.run_directory import MAY_CHANGE, RunDirectory, locked, open_run, recipe_sha256, write_json
-from orbital_train.cli.training import check_corpus, check_work
+from orbital_train.cli.work import Imports, check_problem, check_work
 from orbital_train.cluster.failures import reason
 from orbital_train.config.load import changed_keys, dump_recipe, load_recipe
 from orbital_train.config.recipe import Recipe
@@ -29,28 +29,37 @@ FORK_MAY_CHANGE = (
     "inner.beta1",
     "inner.beta2",
     "inner.clip_norm",
+    "inner.decay_fraction",
     "inner.dtype",
     "inner.lr",
     "inner.min_lr_fraction",
     "inner.rewarm_steps",
+    "inner.schedule",
     "inner.warmup_fraction",
     "inner.weight_decay",
     "name",
+    "outer.beta1",
+    "outer.beta2",
+    "outer.clip_norm",
+    "outer.eps",
     "outer.lr",
     "outer.momentum",
     "outer.nesterov",
+    "outer.trim_fraction",
+    "outer.weight_decay",
     "seeds.data",
 )
 """Keys that may differ in a fork: none of them changes the trace, or the form of the state."""
 
 
-def fork(recipe: Recipe, source: str, out: Path) -> None:
+def fork(recipe: Recipe, source: str, out: Path, imports: Imports = ()) -> None:
     """Make a run directory that stands at a checkpoint of another run, ready to be resumed.
 
     Args:
         recipe: of the new run.
         source: ``RUN_DIR``, or ``RUN_DIR@CUT`` for a checkpoint that is not the newest.
         out: the new run directory.
+        imports: modules whose functions the recipe may name.
 
     Raises:
         InputError: there is no such checkpoint, or the recipe differs from the other run's in more than it may.
@@ -61,8 +70,8 @@ def fork(recipe: Recipe, source: str, out: Path) -> None:
         raise InputError("--fork", source, "is not a run directory; give one that train wrote, or RUN_DIR@CUT")
     before = load_recipe(parent.recipe)
     changed = _changed(before, recipe)
-    check_corpus(recipe)
-    check_work(recipe, parent.read_trace())
+    check_problem(recipe, imports)
+    check_work(recipe, parent.read_trace(), imports)
     check_store(recipe, run)
     with locked(path):
         origin = _checkpoint(before, parent, source, cut)

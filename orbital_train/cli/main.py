@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -30,6 +31,10 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe, with a dotted name.")
 ]
 OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Directory to write; it must be empty.")]
+ImportOption = Annotated[
+    list[str] | None,
+    typer.Option("--import", metavar="MODULE", help="A module of which the recipe may name functions."),
+]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue the run in --out exactly where it stopped.")]
 
 
@@ -95,6 +100,7 @@ def train(
         str | None,
         typer.Option("--fork", metavar="RUN_DIR[@CUT]", help="Start from a checkpoint of another run of this plan."),
     ] = None,
+    import_: ImportOption = None,
 ) -> None:
     """Plan a recipe, then train it."""
     with _told(recipe):
@@ -104,13 +110,14 @@ def train(
 
         loaded = load_recipe(recipe, set_ or ())
         out = _out(out, loaded.name, resume) or free_directory(loaded.name)
+        imports = _imports(import_)
         if fork is not None:
             if resume:
                 raise InputError("--fork", fork, "starts a new run, and --resume continues one: leave one of them out")
             from orbital_train.cli.fork import fork as start_from
 
-            start_from(loaded, fork, out)
-        training.train(loaded, out, resume=resume or fork is not None, console=console)
+            start_from(loaded, fork, out, imports)
+        training.train(loaded, out, resume=resume or fork is not None, console=console, imports=imports)
         _show([out], out)
 
 
@@ -123,6 +130,7 @@ def compare(
     set_: SetOption = None,
     out: OutOption = None,
     resume: ResumeOption = False,
+    import_: ImportOption = None,
 ) -> None:
     """Train a recipe and its baselines, and write one report."""
     with _told(recipe):
@@ -138,7 +146,8 @@ def compare(
         if against:
             loaded = with_values(loaded, {"compare.baselines": list(against)})
         out = _out(out, loaded.name, resume) or free_directory(f"{loaded.name}-compare")
-        comparing.compare(loaded, loaded.compare.baselines, out, resume=resume, console=console)
+        imports = _imports(import_)
+        comparing.compare(loaded, loaded.compare.baselines, out, resume=resume, console=console, imports=imports)
         _show([out], out)
 
 
@@ -150,6 +159,23 @@ def report(
     """Rebuild a report from run directories."""
     with _told(None):
         _show(run_dirs, out or run_dirs[0])
+
+
+@app.command()
+def sample(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A finished run.")],
+    prompt: Annotated[str, typer.Option("--prompt", help="How the text begins.")],
+    tokens: Annotated[int, typer.Option("--tokens", help="How many more.")] = 200,
+    temperature: Annotated[float, typer.Option("--temperature", help="0 takes the likeliest token.")] = 0.8,
+    seed: Annotated[int, typer.Option("--seed", help="Of the draws.")] = 0,
+    import_: ImportOption = None,
+) -> None:
+    """Let the trained model of a run continue a text."""
+    with _told(None):
+        from orbital_train.cli.sample import continue_text
+
+        imports = _imports(import_)
+        print(continue_text(run_dir, prompt, tokens=tokens, temperature=temperature, seed=seed, imports=imports))
 
 
 @app.command()
@@ -176,6 +202,13 @@ def recipes() -> None:
 
     for line in recipe_lines():
         print(line)
+
+
+def _imports(modules: list[str] | None) -> tuple[str, ...]:
+    """Modules that a recipe may name; they are also looked for in the working directory, by Ray's workers too."""
+    if modules and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    return tuple(modules or ())
 
 
 def _exports(forms: list[str] | None) -> tuple[str, ...]:

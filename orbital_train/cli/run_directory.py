@@ -88,7 +88,7 @@ class RunDirectory:
 
     @property
     def model(self) -> Path:
-        """The final global model."""
+        """The final global model; that of Hugging Face's has ``config.json`` beside it."""
         return self.path / "model.safetensors"
 
     def write_plan(self, recipe: Recipe, flight: Flight, exports: Mapping[str, str] | None = None) -> None:

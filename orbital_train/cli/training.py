@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from types import FrameType
 
 import numpy as np
-import psutil
-import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
 from orbital_train.cli.checkpoints import check_store, checkpoint_rule, last_checkpoint
 from orbital_train.cli.planning import fly
+from orbital_train.cli.refusals import refusals
 from orbital_train.cli.run_directory import (
     RunDirectory,
     check_directory,
     open_run,
     write_json,
 )
+from orbital_train.cli.work import Imports, check_problem, check_work, estimate_line, needs
 from orbital_train.cluster.driver import Driver, Progress, RunResult, write_model
 from orbital_train.cluster.failures import needed, reason
 from orbital_train.cluster.group import Group, worker_group
@@ -37,22 +35,11 @@ from orbital_train.cluster.session import ray_session
 from orbital_train.cluster.worker import Job
 from orbital_train.config import build
 from orbital_train.config.recipe import Cluster, Recipe
-from orbital_train.errors import InputError
-from orbital_train.report import fmt
 from orbital_train.report import progress as display
 from orbital_train.report.stages import stages
 from orbital_train.schedule.measures import measure
 from orbital_train.schedule.trace import Step, SyncStep, Trace
 from orbital_train.train import checkpoint, estimate
-from orbital_train.train.data import TextData, load_corpus
-from orbital_train.train.device import CPU, Device, choose_device
-from orbital_train.train.flat import Layout
-from orbital_train.train.liveness import peak_states, peak_versions
-from orbital_train.train.model import GPT
-from orbital_train.train.placement import place
-from orbital_train.train.problem import text_problem
-from orbital_train.train.run import measure_step_s
-from orbital_train.train.spec import InnerSpec, OuterSpec, TrainSpec
 from orbital_train.windows.plan import ContactPlan, Illumination
 
 
@@ -108,7 +95,7 @@ def cluster_for(cluster: Cluster, cut_bytes: int) -> AbstractContextManager[None
     return ray_session(cluster.address, cpus, estimate.object_store_bytes(cut_bytes))
 
 
-def train(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> None:
+def train(recipe: Recipe, out: Path, *, resume: bool, console: Console, imports: Imports = ()) -> None:
     """Plan and train a recipe in a run directory of its own.
 
     Raises:
@@ -119,25 +106,33 @@ def train(recipe: Recipe, out: Path, *, resume: bool, console: Console) -> None:
     check_store(recipe, RunDirectory(out))
     if resume and RunDirectory(out).summary.exists():
         return
-    check_corpus(recipe)
+    check_problem(recipe, imports)
     with stages(console) as note:
         flight = None if resume else fly(recipe, note=note)
     trace = flight.trace if flight else RunDirectory(out).read_trace()
-    check_work(recipe, trace)
-    console.print(estimate_line(recipe, trace), highlight=False, soft_wrap=True)
+    check_work(recipe, trace, imports)
+    console.print(estimate_line(recipe, trace, imports), highlight=False, soft_wrap=True)
     # Ray puts a handler of its own for SIGTERM in place when it starts, so the flag comes after it.
     with (
-        workers_for(recipe.cluster, needs(recipe, trace).cut_bytes) as workers,
+        workers_for(recipe.cluster, needs(recipe, trace, imports).cut_bytes) as workers,
         stop_flag() as flag,
         open_run(out, recipe, resume=resume) as run,
     ):
         if flight:
             run.write_plan(recipe, flight)
-        train_on(workers, recipe, run, arm=recipe.schedule.policy, flag=flag, console=console)
+        train_on(workers, recipe, run, arm=recipe.schedule.policy, flag=flag, console=console, imports=imports)
 
 
 def train_on(
-    workers: Group, recipe: Recipe, run: RunDirectory, *, arm: str, flag: StopFlag, console: Console, title: str = ""
+    workers: Group,
+    recipe: Recipe,
+    run: RunDirectory,
+    *,
+    arm: str,
+    flag: StopFlag,
+    console: Console,
+    title: str = "",
+    imports: Imports = (),
 ) -> None:
     """Train the trace of a run directory, from its last whole checkpoint if there is one, and write its summary.
 
@@ -149,7 +144,7 @@ def train_on(
     trace = run.read_trace()
     rule = checkpoint_rule(recipe, run, trace)
     saved = last_checkpoint(run, rule)
-    job = Job(trace=run.trace.resolve(), spec=build.train_spec(recipe), checkpoint=saved)
+    job = Job(trace=run.trace.resolve(), spec=build.train_spec(recipe, imports), checkpoint=saved)
     watch = Watch(run, trace, saved.manifest.cut if saved else 0)
     kept_bytes = saved.manifest.metrics_bytes if saved else 0
     with (
@@ -163,17 +158,17 @@ def train_on(
             rule=rule,
             stop_asked=flag.asked,
             show=lambda p: shown.update(**vars(watch.display(p))),
-            tell=lambda line: log_event(run, line, console),
+            tell=lambda line: _log(run, line, console),
         ).run()
     if not result.finished:
         assert flag.signal_number is not None
         raise Stopped(flag.signal_number, run.path)
-    write_model(workers, run.model)
+    write_model(workers, run.path)
     with needed(run.summary):
-        write_json(run.summary, summary(recipe, arm, run, trace, result, saved))
+        write_json(run.summary, summary(recipe, arm, run, trace, result, saved, imports))
 
 
-def log_event(run: RunDirectory, line: str, console: Console) -> None:
+def _log(run: RunDirectory, line: str, console: Console) -> None:
     """Tell people, and whoever reads the run directory later, if its disk has room for it."""
     row = json.dumps({"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": line})
     try:
@@ -229,148 +224,25 @@ def _steps_below(trace: Trace) -> NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(steps, dtype=np.int64)])
 
 
-def check_corpus(recipe: Recipe) -> int:
-    """Size of the vocabulary of the recipe's corpus.
-
-    Raises:
-        InputError: the corpus is missing or is another text.
-    """
-    return len(load_corpus(recipe.data.corpus, recipe.data.sha256).vocabulary)
-
-
-def check_work(recipe: Recipe, trace: Trace) -> None:
-    """What a worker would find only once it is started.
-
-    Raises:
-        InputError: there are more workers than training nodes, the corpus is too short for them, the model has fewer
-            tensors than fragments, or this machine has not the device.
-    """
-    if recipe.cluster.address is None:
-        choose_device(recipe.cluster.device)
-    place(trace.fleet_nodes, recipe.cluster.workers)
-    spec = build.train_spec(recipe)
-    corpus = load_corpus(spec.data.corpus, spec.data.sha256)
-    TextData(corpus, spec.data, trace.fleet_nodes, spec.batch_size, spec.model.context, spec.data_seed)
-    with torch.device("meta"):
-        Layout.of(GPT(spec.model, len(corpus.vocabulary)), trace.fragments)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Needs:
-    """What a run takes, by the formulas of ``train/estimate.py``."""
-
-    worker_bytes: int  # of each worker's device
-    cut_bytes: int  # of the state of the whole fleet at a cut
-
-
-def needs(recipe: Recipe, trace: Trace) -> Needs:
-    """What the run will take."""
-    spec, vocabulary, synchronous = build.train_spec(recipe), check_corpus(recipe), any(trace.of_kind(SyncStep))
-    fleet = 0 if synchronous else len(trace.fleet_nodes)
-    nodes = -(-fleet // recipe.cluster.workers)
-    versions, states = peak_versions(trace), peak_states(trace)
-    each = estimate.worker_bytes(
-        spec.model,
-        vocabulary,
-        spec.batch_size,
-        nodes=nodes,
-        versions=versions,
-        states=min(states, nodes),
-        synchronous=synchronous,
-    )
-    cut = estimate.checkpoint_bytes(
-        spec.model, vocabulary, nodes=fleet, versions=versions, states=states, synchronous=synchronous
-    )
-    return Needs(worker_bytes=each, cut_bytes=cut)
-
-
-def estimate_line(recipe: Recipe, trace: Trace) -> str:
-    """What the run will need, before any worker starts.
-
-    Raises:
-        InputError: it will not fit into memory (``model``).
-    """
-    cluster, needed = recipe.cluster, needs(recipe, trace)
-    if cluster.address is None:
-        _check_memory(recipe, needed)
-    parameters = estimate.parameter_count(build.train_spec(recipe).model, check_corpus(recipe))
-    steps = sum(a.steps for a in trace.accounts)
-    wall_s = _wall_s(recipe, trace, steps)
-    return (
-        f"{recipe.name}: {steps:,} inner steps of {parameters:,} parameters on {cluster.workers} workers; about "
-        + ("" if wall_s is None else f"{fmt.duration(wall_s)}, ")
-        + f"{needed.worker_bytes / 1e6:.0f} MB a worker beside its libraries,"
-        + f" {estimate.copies_bytes(needed.cut_bytes) / 1e6:.0f} MB for copies of the state,"
-        + f" {needed.cut_bytes * (cluster.keep_checkpoints + 1) / 1e6:.0f} MB of disk{_kept_longer(recipe, needed)}"
-    )
-
-
-def _kept_longer(recipe: Recipe, needed: Needs) -> str:
-    every_h = recipe.cluster.keep_every_h
-    return "" if every_h is None else f" and {needed.cut_bytes / 1e6:.0f} MB more every {every_h:g} h"
-
-
-def free_bytes(device: Device) -> int:
-    """Memory that is free: of the GPU, or of this machine for workers on its CPU."""
-    return int(torch.cuda.mem_get_info()[0] if device.kind == "cuda" else psutil.virtual_memory().available)
-
-
-def _check_memory(recipe: Recipe, needed: Needs) -> None:
-    """Workers share this machine's memory with the copies of the state, but every one has a GPU of its own.
-
-    Raises:
-        InputError: what is needed is not free (``model``).
-    """
-    device, workers = choose_device(recipe.cluster.device), recipe.cluster.workers
-    copies = estimate.copies_bytes(needed.cut_bytes)
-    if device.kind == "cuda":
-        _check_free(recipe, needed.worker_bytes, free_bytes(device), "each worker's GPU")
-        _check_free(recipe, copies, free_bytes(CPU), "copies of the state")
-    else:
-        who = f"{workers} workers and copies of their state"
-        _check_free(recipe, needed.worker_bytes * workers + copies, free_bytes(device), who)
-
-
-def _check_free(recipe: Recipe, needed: int, free: int, who: str) -> None:
-    if needed > free:
-        problem = (
-            f"needs about {needed / 1e9:.1f} GB for {who} and {free / 1e9:.1f} GB is free;"
-            " take a smaller model, or fewer nodes or workers"
-        )
-        raise InputError("model", recipe.model.model_dump(), problem)
-
-
-def _wall_s(recipe: Recipe, trace: Trace, steps: int) -> float | None:
-    """Wall time to expect, from a few steps timed here; None where the work is to be done by other devices."""
-    spec, cluster = build.train_spec(recipe), recipe.cluster
-    if cluster.address is not None or choose_device(spec.device).kind != "cpu":
-        return None
-    at_once = min(cluster.workers, max(1, (os.cpu_count() or 1) // cluster.threads_per_worker))
-    return steps * _step_s(_same_work(spec)) / at_once
-
-
-def _same_work(spec: TrainSpec) -> TrainSpec:
-    """The spec without what does not change the time of a step, in which the arms of a comparison differ."""
-    inner = InnerSpec(lr=1e-3, clip_norm=spec.inner.clip_norm)
-    return replace(spec, inner=inner, outer=OuterSpec(), init_seed=0, data_seed=0)
-
-
-@lru_cache(maxsize=1)
-def _step_s(spec: TrainSpec) -> float:
-    """Wall time of an inner step on this machine's CPU, measured once for the arms of a comparison."""
-    corpus = load_corpus(spec.data.corpus, spec.data.sha256)
-    return measure_step_s(spec, text_problem(spec, corpus, (0,), "cpu"))
-
-
 def summary(
-    recipe: Recipe, arm: str, run: RunDirectory, trace: Trace, result: RunResult, saved: checkpoint.Checkpoint | None
+    recipe: Recipe,
+    arm: str,
+    run: RunDirectory,
+    trace: Trace,
+    result: RunResult,
+    saved: checkpoint.Checkpoint | None,
+    imports: Imports,
 ) -> dict[str, object]:
     """``summary.json``: what came of a run."""
+    trial = check_problem(recipe, imports)
     figures = asdict(measure(trace))
     plan = json.loads(run.plan_summary.read_text(encoding="utf-8"))
-    notes = list(plan["notes"])
+    notes = [*plan["notes"], *refusals(run.metrics, trace)]
     if saved:
         notes.append(f"resumed at operation {saved.manifest.cut}: wall time and real bytes are those since then")
+    if result.recoveries:
+        times = f"{len(result.recoveries)} time" + "s" * (len(result.recoveries) > 1)
+        notes.append(f"workers were lost and replaced {times}, and what came after the last copy was done again")
     return {
         "name": recipe.name,
         "arm": arm,
@@ -383,10 +255,10 @@ def summary(
         "workers": recipe.cluster.workers,
         "device": result.device,
         "deterministic": recipe.cluster.deterministic,
-        "parameters_trained": estimate.parameter_count(build.train_spec(recipe).model, check_corpus(recipe)),
+        "parameters_trained": trial.parameters,
         "parameters_flown": recipe.workload.parameters,
         "tokens_per_step_flown": recipe.workload.tokens_per_step,
-        "tokens_per_step_trained": recipe.inner.batch_size * recipe.model.context,
+        "tokens_per_step_trained": trial.tokens_per_step,
         "message_bytes": trace.message_bits / 8,
         "real_bytes": result.real_bytes,
         "recoveries": [asdict(recovery) for recovery in result.recoveries],

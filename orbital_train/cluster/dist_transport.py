@@ -17,7 +17,7 @@ from torch import Tensor
 from orbital_train.train.transport import PeerLost
 
 PATIENCE = timedelta(seconds=1800)  # longest wait for a living peer; a dead one is noticed by its closed connection
-JOIN_PATIENCE = timedelta(seconds=30)  # longest wait for the others at a meeting, each of which was alive just before
+JOIN_PATIENCE = timedelta(seconds=15)  # longest wait for the others at a meeting, each of which was alive just before
 
 
 class DistTransport:
@@ -38,10 +38,14 @@ class DistTransport:
         Args:
             backend: ``gloo`` or ``nccl``.
             meeting: ``file://`` path when all workers are on one machine (nothing listens), else ``tcp://host:port``.
+
+        Raises:
+            PeerLost: not all have come within a while.
         """
-        dist.init_process_group(
-            backend, init_method=meeting, rank=self.rank, world_size=self.size, timeout=JOIN_PATIENCE
-        )
+        with _peers_may_be_lost():
+            dist.init_process_group(
+                backend, init_method=meeting, rank=self.rank, world_size=self.size, timeout=JOIN_PATIENCE
+            )
 
     def leave(self) -> None:
         """Leave the group, if in one. Closed connections tell the others, who wait for this worker, that it is gone."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -28,6 +29,7 @@ from orbital_train.cluster.patience import Patience
 from orbital_train.cluster.worker import Job, Outcome, Poll
 from orbital_train.errors import InputError
 from orbital_train.train import checkpoint
+from orbital_train.train.transport import PeerLost
 
 Ref = ObjectRef[Any]
 
@@ -308,14 +310,14 @@ class Driver:
         known_s = self._failure[1] if self.phase is Phase.RECOVERING else time.monotonic()
         problem = cause_of(error)
         self._failure = (problem, known_s)
-        wrong = isinstance(error, RayTaskError) and not isinstance(error.cause, RayError)
+        wrong = isinstance(error, RayTaskError) and not isinstance(error.cause, RayError | PeerLost)
         decision = self.policy.on(Failure(problem=problem, position=self._furthest, is_input=wrong))
         if isinstance(decision, GiveUp):
             raise WorkerLost(f"{decision.why}; {self._cuts.way_on()}") from None
 
 
-def write_model(group: Group, path: Any) -> None:
-    """Let a worker write the final global model of the job that they have done; all have the same.
+def write_model(group: Group, folder: Path) -> None:
+    """Let a worker write the final global model of the job that they have done into a folder; all have the same.
 
     Raises:
         WorkerLost: all are dead.
@@ -323,13 +325,13 @@ def write_model(group: Group, path: Any) -> None:
     """
     for worker in group.workers:
         try:
-            ray.get(worker.write_model.remote(path.resolve()))
+            ray.get(worker.write_model.remote(folder.resolve()))
             return
         except RayActorError:
             continue
         except RayTaskError as error:
             if isinstance(error.cause, OSError):
-                raise CannotWrite(path, error.cause) from None
+                raise CannotWrite(folder, error.cause) from None
             raise
     raise WorkerLost("all workers died before the model was written; --resume writes it")
 

@@ -45,7 +45,7 @@ class FailurePolicy:
         vain: so many failures in a row without progress end the run.
     """
 
-    vain: int = 5
+    vain: int = 10
     _in_vain: int = 0
     _furthest: int = -1
 

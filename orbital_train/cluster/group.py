@@ -65,7 +65,11 @@ class Group:
             self._processes[rank] = (host, pid, _process(pid) if host == socket.gethostname() else None)
 
     def connect(self) -> None:
-        """Let all meet."""
+        """Let all meet.
+
+        Raises:
+            RayError: one of them is dead, did not come, or does not answer.
+        """
         hosts = [host for host, _, _ in self._processes.values()]
         one_machine = set(hosts) == {socket.gethostname()}  # this one, where the folder is
         self._meetings += 1
@@ -75,7 +79,9 @@ class Group:
             port = ray.get(self.workers[0].free_port.remote())
             meeting = f"tcp://{self._processes[0][0]}:{port}"
         joins = [worker.join.remote(meeting, self._cluster.device, one_machine) for worker in self.workers]
-        ray.get(joins, timeout=JOIN_PATIENCE_S)
+        # All of them, also where one fails: who still waits at this meeting would come too late to the next one.
+        ray.wait(joins, num_returns=len(joins), timeout=JOIN_PATIENCE_S)
+        ray.get(joins, timeout=0)
         self.connected = True
 
     def kill(self, rank: int) -> None:

@@ -10,19 +10,18 @@ from pathlib import Path
 
 import psutil
 import ray
-import safetensors.torch
 
 from orbital_train.cluster.dist_transport import DistTransport
 from orbital_train.schedule.trace import Trace
 from orbital_train.train import checkpoint
 from orbital_train.train.checkpoint_store import Store
-from orbital_train.train.data import load_corpus
 from orbital_train.train.device import choose_device, configure
 from orbital_train.train.executor import Executor, Row
+from orbital_train.train.export import write_model
 from orbital_train.train.gate import Gate
 from orbital_train.train.packing import Files, node_file, pack, pack_shared, unpack_nodes, unpack_shared
 from orbital_train.train.placement import place
-from orbital_train.train.problem import text_problem
+from orbital_train.train.problem import build_problem
 from orbital_train.train.spec import TrainSpec
 from orbital_train.train.state import Saved
 from orbital_train.train.transport import LocalTransport, PeerLost
@@ -85,13 +84,12 @@ class Worker:
         trace = Trace.read(job.trace)
         owners = place(trace.fleet_nodes, self.size)
         device = choose_device(job.spec.device)
-        corpus = load_corpus(job.spec.data.corpus, job.spec.data.sha256)
         self._transport.bytes_sent = 0
         self._device, self._operations = device.name, len(trace.ops)
         self._executor = Executor(
             trace=trace,
             spec=job.spec,
-            problem=text_problem(job.spec, corpus, trace.fleet_nodes, device.kind),
+            problem=build_problem(job.spec, trace.fleet_nodes, device.kind),
             transport=self._transport,
             owners=owners,
             emit=self._emit,
@@ -129,13 +127,10 @@ class Worker:
         digest = self._executor.digest() if finished else None
         return Outcome(finished=finished, digest=digest, device=self._device)
 
-    def write_model(self, path: Path) -> None:
-        """Write the final global model as safetensors; OSError if that cannot be done."""
+    def write_model(self, folder: Path) -> None:
+        """Write the final global model into a folder, as :func:`~orbital_train.train.export.write_model` does."""
         assert self._executor is not None
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self._executor.parameters().items()}
-        temporary = path.with_name(f".{path.name}")
-        temporary.write_bytes(safetensors.torch.save(tensors))
-        temporary.replace(path)
+        write_model(self._executor.final_module(), folder)
 
     # -- control: may be called while run() is executing ---
 

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from safetensors.torch import load_file
 
 from orbital_train.cli.run_directory import RunDirectory
+from tests import small
 from tests.integration.conftest import Groups
 from tests.integration.runs import BUDGET, Reference, assert_undisturbed, checkpoints, train
 from tests.unit.cli import command
@@ -127,3 +129,35 @@ def test_what_cannot_be_run_here(undisturbed: Reference, run_path: Path, overrid
     assert line.startswith(f"orbital-train: {undisturbed.path}: {told}")
     assert process.returncode == 2
     assert not run_path.exists()
+
+
+MINE = """
+import torch
+from torch import nn
+from tests.unit.train.own import Points
+
+
+class Curve(nn.Module):
+    def __init__(self, *, inputs, width):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(inputs, width), nn.BatchNorm1d(width), nn.Tanh(), nn.Linear(width, 1))
+
+    def forward(self, x, y):
+        return (self.layers(x) - y).square().mean()
+"""
+
+
+def test_ones_own_model_in_the_working_directory_is_trained_by_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Ray's workers find the module too, and the model's buffers come out with it."""
+    (tmp_path / "mine.py").write_text(MINE)
+    recipe = small.write_recipe(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.chdir(tmp_path)
+    model, data = 'model={kind="mine:Curve", arguments={width=4}}', 'data={kind="mine:Points", arguments={inputs=3}}'
+    settings = ("--set", model, "--set", data, "--set", "cluster.workers=2", "--set", "inner.batch_size=8")
+    with program("train", recipe, *settings, "--import", "mine", "--out", tmp_path / "run") as process:
+        _, errors = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, errors) == (0, "")
+    tensors = load_file(tmp_path / "run" / "model.safetensors")
+    assert tensors["layers.0.weight"].shape == (4, 3)
+    assert "layers.1.running_mean" in tensors

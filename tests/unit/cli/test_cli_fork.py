@@ -68,6 +68,7 @@ OTHERS: dict[str, Any] = {
     "cluster.device": '"auto"',
     "description": '"other"',
     "inner.dtype": '"bfloat16"',
+    "inner.schedule": '"linear"',
     "name": '"other"',
     "outer.nesterov": "false",
 }

@@ -3,34 +3,18 @@ import signal
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
-import torch
 
-from orbital_train.cli import training
 from orbital_train.cli.checkpoints import last_checkpoint
 from orbital_train.cli.planning import fly
 from orbital_train.cli.run_directory import RunDirectory, open_run
-from orbital_train.cli.training import (
-    Needs,
-    Stopped,
-    Watch,
-    _step_s,
-    check_corpus,
-    estimate_line,
-    free_bytes,
-    needs,
-    stop_flag,
-)
+from orbital_train.cli.training import Stopped, Watch, stop_flag
 from orbital_train.cluster.cuts import CheckpointRule
 from orbital_train.cluster.driver import Progress
-from orbital_train.errors import InputError, InputWarning
+from orbital_train.errors import InputWarning
 from orbital_train.schedule.trace import SyncStep, Trace
 from orbital_train.train.checkpoint import Keep, Manifest, commit, library_versions
 from orbital_train.train.checkpoint_store import DiskStore
-from orbital_train.train.data import load_corpus
-from orbital_train.train.device import CPU, CUDA
-from orbital_train.train.model import build_gpt
 from tests import small
 
 
@@ -64,25 +48,6 @@ def test_a_resumed_run_counts_what_was_done_before(tmp_path: Path):
     assert (now.done_steps, now.total_steps) == (done, 600)
 
 
-def test_the_estimate_counts_the_parameters_that_are_built(tmp_path: Path):
-    recipe = small.recipe(tmp_path, "cluster.workers=2")
-    vocabulary = len(set(small.CORPUS))
-    parameters = sum(p.numel() for p in build_gpt(_spec(recipe), vocabulary, 0).parameters())
-    line = estimate_line(recipe, fly(recipe).trace)
-    assert line.startswith(f"small: 600 inner steps of {parameters:,} parameters on 2 workers; about ")
-    cut = needs(recipe, fly(recipe).trace).cut_bytes
-    assert line.endswith(f", {4 * cut / 1e6:.0f} MB for copies of the state, {3 * cut / 1e6:.0f} MB of disk")
-    longer = estimate_line(small.recipe(tmp_path, "cluster.keep_every_h=6"), fly(recipe).trace)
-    assert longer.endswith(f" MB of disk and {cut / 1e6:.0f} MB more every 6 h")
-    assert torch.get_num_threads() > 0
-
-
-def _spec(recipe):
-    from orbital_train.config.build import train_spec
-
-    return train_spec(recipe).model
-
-
 @pytest.mark.parametrize("changed", ["torch", "cpu"])
 def test_a_checkpoint_of_other_libraries_or_another_cpu_is_told(tmp_path: Path, changed: str):
     run = RunDirectory(tmp_path)
@@ -113,43 +78,6 @@ def test_a_checkpoint_of_other_libraries_or_another_cpu_is_told(tmp_path: Path, 
         saved = last_checkpoint(run, rule)
     assert saved is not None
     assert saved.manifest.cut == 1
-
-
-def test_free_memory_is_that_of_the_device(monkeypatch: pytest.MonkeyPatch):
-    assert 0 < free_bytes(CPU) < psutil.virtual_memory().total
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (3_000_000, 8_000_000))
-    assert free_bytes(CUDA) == 3_000_000
-
-
-def test_workers_share_a_machine_and_have_a_gpu_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    recipe = small.recipe(tmp_path, "cluster.workers=2")
-    total = psutil.virtual_memory().total
-    with pytest.raises(InputError, match=r"needs about \d+\.\d GB for 2 workers and copies of their state and"):
-        training._check_memory(recipe, Needs(worker_bytes=total, cut_bytes=0))
-    with pytest.raises(InputError, match="copies of their state"):
-        training._check_memory(recipe, Needs(worker_bytes=0, cut_bytes=total))
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (3_000_000_000, 8_000_000_000))
-    monkeypatch.setattr(training, "choose_device", lambda wanted: CUDA)
-    training._check_memory(recipe, Needs(worker_bytes=3_000_000_000, cut_bytes=0))
-    with pytest.raises(InputError, match=r"needs about \d+\.\d GB for copies of the state and"):
-        training._check_memory(recipe, Needs(worker_bytes=0, cut_bytes=total))
-    with pytest.raises(InputError, match=r"about 3\.1 GB for each worker's GPU and 3\.0 GB is free") as caught:
-        training._check_memory(recipe, Needs(worker_bytes=3_100_000_000, cut_bytes=0))
-    assert caught.value.key == "model"
-
-
-def test_the_corpus_is_read_once_and_a_step_timed_once_for_all_arms(tmp_path: Path):
-    recipe = small.recipe(tmp_path)
-    other = small.recipe(tmp_path, "inner.lr=0.01", "outer.lr=1.0", "seeds.init=9", "seeds.data=9")
-    trace = fly(recipe).trace
-    load_corpus.cache_clear()
-    _step_s.cache_clear()
-    lines = [estimate_line(r, trace) for r in (recipe, other)]
-    assert lines[0] == lines[1]
-    assert check_corpus(recipe) == len(set(small.CORPUS))
-    assert (load_corpus.cache_info().misses, _step_s.cache_info().misses, _step_s.cache_info().hits) == (1, 1, 1)
-    estimate_line(small.recipe(tmp_path, "inner.batch_size=3"), trace)
-    assert (load_corpus.cache_info().misses, _step_s.cache_info().misses) == (1, 2)
 
 
 def test_the_first_signal_asks_and_the_second_ends():

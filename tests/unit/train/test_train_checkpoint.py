@@ -30,7 +30,15 @@ from orbital_train.train.checkpoint import (
 from orbital_train.train.checkpoint_store import DiskStore, ObjectStore, Store, store_at
 from orbital_train.train.packing import pack, pack_nodes, pack_shared
 from orbital_train.train.problem import Problem
-from tests.unit.train.traces import Group, everything_trace, failures_trace, streaming_trace, tiny_problem, tiny_spec
+from tests.unit.train.traces import (
+    REPLICA,
+    Group,
+    everything_trace,
+    failures_trace,
+    streaming_trace,
+    tiny_problem,
+    tiny_spec,
+)
 
 SPEC, TRACE = tiny_spec(), everything_trace()
 
@@ -119,13 +127,13 @@ def test_what_is_alive_is_in_it(disk: DiskStore, group: Group) -> None:
     checkpoint, _ = newest_whole(disk)
     assert checkpoint is not None
     nodes = checkpoint.read_nodes((0, 7))
-    replica = {"parameters", "exp_avg", "exp_avg_sq"}
-    assert set(nodes[0].tensors) == {*replica, "mark/snap/0/0@1"}
-    assert set(nodes[7].tensors) == {*replica, "mark/snap/7/0@1"}
-    assert nodes[0].meta == {"inner_steps": 3, "rewarm_left": 0}
+    assert set(nodes[0].tensors) == {*REPLICA, "mark/snap/0/0@1"}
+    assert set(nodes[7].tensors) == {*REPLICA, "mark/snap/7/0@1"}
+    assert nodes[0].tensors["inner/0/step"] == nodes[0].tensors["inner/1/step"] == 3
+    assert nodes[0].meta == {"rewarm_left": 0, "stopped": 0}
     shared = checkpoint.read_shared()
     assert {n.rpartition("/")[0] for n in shared.tensors} == {"global/0@0", "global/0@1", "sync"}
-    assert shared.meta == {"sync/inner_steps": 0, "sync/rewarm_left": 0}
+    assert shared.meta == {"sync/rewarm_left": 0, "sync/stopped": 0}
 
 
 @pytest.mark.parametrize("workers", [1, 4])
@@ -138,8 +146,7 @@ def test_sums_and_fragments_are_in_it(disk: DiskStore, workers: int) -> None:
     checkpoint, _ = newest_whole(disk)
     assert checkpoint is not None
     nodes, shared = checkpoint.read_nodes(trace.fleet_nodes), checkpoint.read_shared()
-    replica = {"parameters", "exp_avg", "exp_avg_sq"}
-    assert {node: set(saved.tensors) - replica for node, saved in nodes.items()} == {
+    assert {node: set(saved.tensors) - REPLICA for node, saved in nodes.items()} == {
         0: set(),
         2: {"sum/2/1@0", "mark/snap/2/0@1", "mark/snap/2/1@2"},
         3: {"snap/3/1@2", "mark/snap/3/0@1"},
@@ -167,10 +174,10 @@ def test_states_that_a_node_goes_back_to_are_in_it(disk: DiskStore, workers: int
     checkpoint, _ = newest_whole(disk)
     assert checkpoint is not None
     nodes = checkpoint.read_nodes(trace.fleet_nodes)
-    kept = {f"local/0@2/{name}" for name in ("parameters", "exp_avg", "exp_avg_sq")}
+    kept = {f"local/0@2/{name}" for name in REPLICA}
     assert {name for name in nodes[0].tensors if name.startswith("local/")} == kept
-    assert nodes[0].meta["inner_steps"] == 5
-    assert nodes[0].meta["local/0@2/inner_steps"] == 3
+    assert nodes[0].tensors["inner/0/step"] == 5
+    assert nodes[0].tensors["local/0@2/inner/0/step"] == 3
 
     resumed = Group.of(trace, SPEC, gpt, workers)
     for executor in resumed.executors:
