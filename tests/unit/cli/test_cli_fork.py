@@ -128,3 +128,8 @@ def test_what_cannot_be_forked(tmp_path: Path, home: Path, halfway: RunDirectory
 def test_a_fork_is_not_a_resume(recipe: Path, tmp_path: Path):
     line = refused("train", recipe, "--fork", "run", "--resume", "--out", tmp_path / "out")
     assert line == f"{recipe}: --fork = 'run': starts a new run, and --resume continues one: leave one of them out"
+
+
+def test_the_keys_that_may_change_are_documented():
+    text = (Path(__file__).parents[3] / "docs" / "survival.md").read_text()
+    assert [key for key in FORK_MAY_CHANGE if f"`{key}`" not in text] == []
