@@ -19,6 +19,12 @@ from tests.unit.cli.command import refused, run
 from tests.unit.cli.halfway import CUTS
 
 
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch):
+    """A cell is one line, however long ago a checkpoint was written."""
+    monkeypatch.setenv("COLUMNS", "160")
+
+
 def rows(output: str) -> list[list[str]]:
     """Cells of a table's body, as text."""
     lines = [line for line in output.splitlines() if line.startswith("│")]
