@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from orbital_train.cli import main
 from orbital_train.cli.checkpoints import check_store, checkpoint_rule, store_of
 from orbital_train.cli.run_directory import RunDirectory
 from orbital_train.errors import InputError
@@ -22,7 +23,7 @@ from tests.unit.cli.halfway import CUTS
 @pytest.fixture(autouse=True)
 def _wide(monkeypatch: pytest.MonkeyPatch):
     """A cell is one line, however long ago a checkpoint was written."""
-    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setattr(main.console, "width", 160)
 
 
 def rows(output: str) -> list[list[str]]:
