@@ -103,7 +103,7 @@ class Executor(Operations):
         return [lr_at(self._spec.inner, op.lr_progress + k * op.lr_progress_per_step) for k in range(op.n)]
 
     def _step(self, op: Step) -> None:
-        node = self.nodes.get(op.node)
+        node = self.changing(op.node)
         if node is None or node.replica.stopped:
             return
         replica, gradient_P = node.replica, self._bench.gradient_P

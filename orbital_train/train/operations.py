@@ -165,9 +165,17 @@ class Operations:
 
     # -- state -------------------------------------------------------------------------------------------------------
 
-    def save_nodes(self) -> dict[int, Saved]:
-        """State of this worker's nodes. To be called while the executor stands at the gate."""
-        return {node: state.save() for node, state in self.nodes.items()}
+    def save_nodes(self, *, moved_only: bool = False) -> dict[int, Saved]:
+        """State of this worker's nodes. To be called while the executor stands at the gate.
+
+        Args:
+            moved_only: leave out nodes of which no operation has changed anything since the last call, or since they
+                were loaded.
+        """
+        nodes = {node: state for node, state in self.nodes.items() if state.moved or not moved_only}
+        for state in nodes.values():
+            state.moved = False
+        return {node: state.save() for node, state in nodes.items()}
 
     def save_shared(self) -> Saved:
         """State that all workers have in common: the live versions of the global model."""
@@ -179,6 +187,14 @@ class Operations:
         self._versions.load(shared.tensors)
         for node, state in self.nodes.items():
             state.load(nodes[node])
+            state.moved = False
+
+    def changing(self, node: int) -> NodeState | None:
+        """State of a node that is about to change, if this worker has it."""
+        state = self.nodes.get(node)
+        if state is not None:
+            state.moved = True
+        return state
 
     def _own_replicas(self) -> set[int]:
         """Nodes of this worker that have a replica of their own (those of synchronous steps share one)."""
@@ -194,13 +210,13 @@ class Operations:
         for node, name in self._drops.get(op_id, ()):
             if node is None:
                 self._versions.drop(name)
-            elif node in self.nodes:
-                self.nodes[node].drop(name)
+            elif state := self.changing(node):
+                state.drop(name)
 
     # -- operations --------------------------------------------------------------------------------------------------
 
     def _snapshot(self, op: Snapshot) -> None:
-        node = self.nodes.get(op.node)
+        node = self.changing(op.node)
         if node is None:
             return
         trained = self.layout.fragment_trained(op.fragment)
@@ -216,7 +232,7 @@ class Operations:
 
     def _combine(self, op: Combine) -> None:
         total_F, where = self._sums.total(op), self.layout.part(op.fragment, op.part)
-        node = self.nodes.get(self._holders[op.value])
+        node = self.changing(self._holders[op.value])
         if node is None:
             return
         if total_F is None:  # nothing that it adds has a weight
@@ -242,7 +258,7 @@ class Operations:
             self._emit({**row_of("merge", op), **row, **({"refused_weight": refused} if refused else {})})
 
     def _adopt(self, op: Adopt) -> None:
-        node = self.nodes.get(op.node)
+        node = self.changing(op.node)
         if node is None:
             return
         local_P = node.replica.parameters_P.detach()
@@ -281,7 +297,7 @@ class Operations:
         """It takes simulated time only."""
 
     def _restore(self, op: Restore) -> None:
-        node = self.nodes.get(op.node)
+        node = self.changing(op.node)
         if node is None:
             return
         if goes_back(op):
