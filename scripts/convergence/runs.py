@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections import Counter
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -51,32 +50,18 @@ def trace_of(arm: Arm) -> Trace:
 def dropping(trace: Trace, fraction: float) -> Trace:
     """The trace of rounds in which contributions are lost at random; one of each round at least gets through.
 
-    A node that is not heard is not told either: it goes on from its own parameters, and its next contribution is all
-    that it has done since the version that it adopted last (as in DiLoCo's trial of it, arXiv 2311.08105).
+    As in DiLoCo (arXiv 2311.08105): a node that is not heard goes on from its own parameters in place of the new ones,
+    and its next outer gradient leads from the global model of that time to where it is then; all weigh the same.
     """
     lost, missed = _drawn(trace, fraction)
-    has: dict[int, int] = {}  # the version that a node adopted last
-    unheard: Counter[int] = Counter()  # steps of a node since it was last heard
-    heard: dict[str, int] = {}  # steps in a contribution
     ops: list[Op] = []
     for op in trace.ops:
-        kept: Op | None = op
-        match op:
-            case Snapshot():
-                unheard[op.node] += op.steps
-                kept = None
-                if op.value not in lost:
-                    heard[op.value] = unheard.pop(op.node)
-                    kept = replace(op, base_version=has.get(op.node, 0), steps=heard[op.value])
-            case Merge():
-                kept = _without(op, lost, heard)
-            case Adopt():
-                kept = None
-                if (op.node, op.version) not in missed:
-                    kept = replace(op, base_version=has.get(op.node, 0))
-                    has[op.node] = op.version
-        if kept is not None:
-            ops.append(replace(kept, id=len(ops)))
+        if isinstance(op, Snapshot) and op.value in lost:
+            continue
+        if isinstance(op, Adopt) and (op.node, op.version) in missed:
+            continue
+        heard = _without(op, lost) if isinstance(op, Merge) else op
+        ops.append(replace(heard, id=len(ops)))
     return replace(trace, ops=tuple(ops))
 
 
@@ -95,13 +80,16 @@ def _drawn(trace: Trace, fraction: float) -> tuple[set[str], set[tuple[int, int]
     return lost, missed
 
 
-def _without(merge: Merge, lost: set[str], heard: dict[str, int]) -> Merge:
-    """The merge of what gets through, weighted by steps."""
-    through = [c for c in merge.contributions if c.snapshot not in lost]
-    total = sum(heard[c.snapshot] for c in through)
-    weights = tuple(heard[c.snapshot] / total for c in through)
-    contributions = tuple(replace(c, weight=w, steps=heard[c.snapshot]) for c, w in zip(through, weights, strict=True))
-    return replace(merge, contributions=contributions, inputs=tuple(c.snapshot for c in through), input_weights=weights)
+def _without(merge: Merge, lost: set[str]) -> Merge:
+    """The merge of what gets through."""
+    heard = [c for c in merge.contributions if c.snapshot not in lost]
+    weight = 1.0 / len(heard)
+    return replace(
+        merge,
+        contributions=tuple(replace(c, weight=weight) for c in heard),
+        inputs=tuple(c.snapshot for c in heard),
+        input_weights=(weight,) * len(heard),
+    )
 
 
 @lru_cache(maxsize=2)

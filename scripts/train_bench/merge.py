@@ -1,0 +1,57 @@
+"""One rank of: a merge of one contribution a worker against ``dist.all_reduce`` of the same bytes, in turns."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from orbital_train.cluster.dist_transport import DistTransport
+from orbital_train.train.placement import place
+from orbital_train.train.tree import broadcast, root_of, sum_on_tree
+
+
+def merged(vector_P: Tensor, transport: DistTransport) -> Tensor:
+    """The sum of what the workers have, on all of them, along the aligned tree."""
+    nodes = tuple(range(transport.size))
+    owners = place(nodes, transport.size)
+    total_P = sum_on_tree({transport.rank: vector_P}, nodes, owners, transport)
+    total_P = broadcast(total_P, vector_P, root_of(nodes, owners), transport)
+    transport.flush()
+    return total_P
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds until all ranks are done."""
+    dist.barrier()
+    begin_s = time.perf_counter()
+    work()
+    dist.barrier()
+    return time.perf_counter() - begin_s
+
+
+def main() -> None:
+    rank, size, meeting, parameters, repeats = (*map(int, sys.argv[1:3]), sys.argv[3], *map(int, sys.argv[4:6]))
+    torch.set_num_threads(1)
+    transport = DistTransport(rank, size)
+    transport.join("gloo", meeting)
+    vector_P = torch.full((parameters,), float(rank))
+    reduced_P = vector_P.clone()
+    ours, theirs = [], []
+    for _ in range(repeats + 1):
+        theirs.append(timed(lambda: dist.all_reduce(reduced_P)))
+        ours.append(timed(lambda: merged(vector_P, transport)))
+    pairs = [a / b for a, b in zip(ours[1:], theirs[1:], strict=True)]  # the first pair warms up
+    medians = {"ours_s": statistics.median(ours[1:]), "theirs_s": statistics.median(theirs[1:])}
+    print(json.dumps(medians | {"ratio": statistics.median(pairs), "least": min(pairs), "most": max(pairs)}))
+    transport.leave()
+
+
+if __name__ == "__main__":
+    main()
