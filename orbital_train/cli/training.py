@@ -258,6 +258,9 @@ def summary(
     notes = [*plan["notes"], *refusals(run.metrics, trace)]
     if saved:
         notes.append(f"resumed at operation {saved.manifest.cut}: wall time and real bytes are those since then")
+    if result.recoveries:
+        times = f"{len(result.recoveries)} time" + "s" * (len(result.recoveries) > 1)
+        notes.append(f"workers were lost and replaced {times}, and what came after the last copy was done again")
     return {
         "name": recipe.name,
         "arm": arm,
