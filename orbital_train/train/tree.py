@@ -17,7 +17,7 @@ from torch import Tensor
 from orbital_train.train.placement import Owners
 from orbital_train.train.transport import Transport
 
-BUCKET_BYTES = 64 * 2**20  # vectors are summed and sent in pieces, which bounds the buffers
+BUCKET_BYTES = 4 * 2**20  # vectors are summed and sent in pieces, which stay in the caches
 
 
 def root_of(nodes: tuple[int, ...], owners: Owners) -> int:

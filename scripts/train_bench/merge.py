@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import sys
 import time
@@ -38,6 +39,7 @@ def timed(work: Callable[[], object]) -> float:
 
 def main() -> None:
     rank, size, meeting, parameters, repeats = (*map(int, sys.argv[1:3]), sys.argv[3], *map(int, sys.argv[4:6]))
+    os.environ["THP_MEM_ALLOC_ENABLE"] = "1"
     torch.set_num_threads(1)
     transport = DistTransport(rank, size)
     transport.join("gloo", meeting)
