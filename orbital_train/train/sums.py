@@ -14,13 +14,14 @@ from torch import Tensor
 
 from orbital_train.schedule.trace import WHOLE, Combine, Merge, Part, part_of, parts_of
 from orbital_train.train.contributions import gather, robust_average, without_refused
+from orbital_train.train.everywhere import sum_everywhere
 from orbital_train.train.flat import Layout
 from orbital_train.train.liveness import weighed
 from orbital_train.train.placement import Owners
 from orbital_train.train.spec import OuterSpec
 from orbital_train.train.state import NodeState
 from orbital_train.train.transport import Transport
-from orbital_train.train.tree import BUCKET_BYTES, broadcast, pieces, root_of, sum_on_tree
+from orbital_train.train.tree import BUCKET_BYTES, broadcast, pieces, sum_on_tree
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +40,8 @@ class Sums:
         """Sum over nodes on every worker; zero over none."""
         if not nodes:
             return torch.zeros(size, device=self.device)
-        total = self._sum(contributions, nodes)
-        like = torch.empty(size, device=self.device)
-        return broadcast(total, like, root_of(nodes, self.owners), self.transport)
+        out = torch.empty(size, device=self.device)
+        return sum_everywhere(contributions, nodes, self.owners, self.transport, out)
 
     def total(self, op: Combine) -> Tensor | None:
         """The sum that is formed on the way, on the worker of its holder; None on others, and of nothing."""

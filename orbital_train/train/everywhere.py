@@ -1,0 +1,90 @@
+"""Sums over nodes that every worker needs: each worker adds up a stretch of them, and sends it to all others.
+
+The additions are those of :mod:`~orbital_train.train.tree` and so are the bits, since who makes them does not change
+them. No worker sends or hears more than twice the vector, as in an all-reduce around a ring, if the nodes of each are a
+subtree; they are where fleet and workers are powers of two, and then nearly so: what is added up on a worker is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from orbital_train.train.placement import Owners
+from orbital_train.train.transport import Transport
+from orbital_train.train.tree import BUCKET_BYTES, pieces
+
+Nodes = tuple[int, ...]
+
+
+def sum_everywhere(
+    contributions: Mapping[int, Tensor], nodes: Nodes, owners: Owners, transport: Transport, out: Tensor
+) -> Tensor:
+    """Sum of one float32 vector per node, on every worker; all call this with the same ``nodes``.
+
+    Args:
+        contributions: the vectors of this worker's nodes, all of the shape of ``out``; they are not changed.
+        nodes: all contributing nodes, sorted and distinct, at least one.
+        owners: which worker hosts which node.
+        transport: between the workers; all that was posted is waited for.
+        out: is overwritten by the sum (P,), and returned.
+    """
+    mine, ranks = transport.rank, range(transport.size)
+    stretches = _stretches(out.numel(), transport.size)
+    terms = list(_subtrees(nodes, owners))  # what each worker can add up by itself
+    own = {term: _local_sum(contributions, term, out) for term in terms if owners[term[0]] == mine}
+    at = stretches[mine]
+    heard = {term: out.new_empty(at.stop - at.start) for term in terms if term not in own}
+    transport.exchange(
+        [(total_P[stretches[rank]], rank) for rank in ranks if rank != mine for total_P in own.values()],
+        [(total, owners[term[0]]) for term, total in heard.items()],
+    )
+    for piece in pieces(at.stop - at.start, BUCKET_BYTES):
+        here = {term: total[piece] for term, total in heard.items()}
+        here |= {term: total_P[at][piece] for term, total_P in own.items()}
+        out[at][piece] = _added(here, nodes)
+    others = [rank for rank in ranks if rank != mine]
+    transport.exchange([(out[at], rank) for rank in others], [(out[stretches[rank]], rank) for rank in others])
+    return out
+
+
+def _stretches(size: int, workers: int) -> list[slice]:
+    """Equal parts of a vector, in order."""
+    ends = [size * k // workers for k in range(workers + 1)]
+    return [slice(start, end) for start, end in pairwise(ends)]
+
+
+def _halves(nodes: Nodes) -> tuple[Nodes, Nodes]:
+    """The nodes below the two children of the lowest vertex of the tree that has them all; at least two nodes."""
+    bit = 1 << ((nodes[0] ^ nodes[-1]).bit_length() - 1)
+    return tuple(n for n in nodes if not n & bit), tuple(n for n in nodes if n & bit)
+
+
+def _subtrees(nodes: Nodes, owners: Owners) -> Iterator[Nodes]:
+    """The largest subtrees whose nodes are all on one worker, in order."""
+    if len({owners[node] for node in nodes}) == 1:
+        yield nodes
+        return
+    for half in _halves(nodes):
+        yield from _subtrees(half, owners)
+
+
+def _local_sum(contributions: Mapping[int, Tensor], nodes: Nodes, like: Tensor) -> Tensor:
+    """The sum over nodes of this worker: a new vector, or the only one."""
+    if len(nodes) == 1:
+        return contributions[nodes[0]]
+    total_P = torch.empty_like(like)
+    for piece in pieces(like.numel(), BUCKET_BYTES):
+        total_P[piece] = _added({(node,): contributions[node][piece] for node in nodes}, nodes)
+    return total_P
+
+
+def _added(terms: Mapping[Nodes, Tensor], nodes: Nodes) -> Tensor:
+    """The sum over nodes along the tree; ``terms`` are its leaves."""
+    if nodes in terms:
+        return terms[nodes]
+    left, right = _halves(nodes)
+    return _added(terms, left) + _added(terms, right)
