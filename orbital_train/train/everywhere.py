@@ -20,29 +20,53 @@ from orbital_train.train.tree import BUCKET_BYTES, pieces
 Nodes = tuple[int, ...]
 
 
+class Scratch:
+    """Memory of a worker that is used again: to have new memory takes longer than to add vectors up in it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._kept: dict[object, Tensor] = {}
+
+    def take(self, role: object, size: int) -> Tensor:
+        """A float32 vector of this size with anything in it; the same memory for the same role."""
+        if role not in self._kept or self._kept[role].numel() < size:
+            self._kept[role] = torch.empty(size, device=self._device)
+        return self._kept[role][:size]
+
+
 def sum_everywhere(
-    contributions: Mapping[int, Tensor], nodes: Nodes, owners: Owners, transport: Transport, out: Tensor
+    contributions: Mapping[int, Tensor],
+    nodes: Nodes,
+    owners: Owners,
+    transport: Transport,
+    size: int,
+    scratch: Scratch,
 ) -> Tensor:
     """Sum of one float32 vector per node, on every worker; all call this with the same ``nodes``.
 
     Args:
-        contributions: the vectors of this worker's nodes, all of the shape of ``out``; they are not changed.
+        contributions: the vectors of this worker's nodes, all of the shape (``size``,); they are not changed.
         nodes: all contributing nodes, sorted and distinct, at least one.
         owners: which worker hosts which node.
         transport: between the workers; all that was posted is waited for.
-        out: is overwritten by the sum (P,), and returned.
+        size: of the vectors.
+        scratch: memory of this worker. The sum is there, and overwritten by the next one.
     """
     mine, ranks = transport.rank, range(transport.size)
-    stretches = _stretches(out.numel(), transport.size)
+    out, stretches = scratch.take("sum", size), _stretches(size, transport.size)
     terms = list(_subtrees(nodes, owners))  # what each worker can add up by itself
-    own = {term: _local_sum(contributions, term, out) for term in terms if owners[term[0]] == mine}
+    own = {
+        term: _local_sum(contributions, term, scratch.take(k, size) if len(term) > 1 else out)
+        for k, term in enumerate(terms)
+        if owners[term[0]] == mine
+    }
     at = stretches[mine]
-    heard = {term: out.new_empty(at.stop - at.start) for term in terms if term not in own}
+    heard = {term: scratch.take(k, at.stop - at.start) for k, term in enumerate(terms) if term not in own}
     transport.exchange(
         [(total_P[stretches[rank]], rank) for rank in ranks if rank != mine for total_P in own.values()],
         [(total, owners[term[0]]) for term, total in heard.items()],
     )
-    for piece in pieces(at.stop - at.start, BUCKET_BYTES):
+    for piece in pieces(at.stop - at.start, BUCKET_BYTES):  # each is read before it is overwritten
         here = {term: total[piece] for term, total in heard.items()}
         here |= {term: total_P[at][piece] for term, total_P in own.items()}
         out[at][piece] = _added(here, nodes)
@@ -72,14 +96,13 @@ def _subtrees(nodes: Nodes, owners: Owners) -> Iterator[Nodes]:
         yield from _subtrees(half, owners)
 
 
-def _local_sum(contributions: Mapping[int, Tensor], nodes: Nodes, like: Tensor) -> Tensor:
-    """The sum over nodes of this worker: a new vector, or the only one."""
+def _local_sum(contributions: Mapping[int, Tensor], nodes: Nodes, out: Tensor) -> Tensor:
+    """The sum over nodes of this worker, written into ``out`` if they are several."""
     if len(nodes) == 1:
         return contributions[nodes[0]]
-    total_P = torch.empty_like(like)
-    for piece in pieces(like.numel(), BUCKET_BYTES):
-        total_P[piece] = _added({(node,): contributions[node][piece] for node in nodes}, nodes)
-    return total_P
+    for piece in pieces(out.numel(), BUCKET_BYTES):
+        out[piece] = _added({(node,): contributions[node][piece] for node in nodes}, nodes)
+    return out
 
 
 def _added(terms: Mapping[Nodes, Tensor], nodes: Nodes) -> Tensor:

@@ -34,6 +34,7 @@ from orbital_train.train.contributions import (
     check_merging,
     is_finite,
 )
+from orbital_train.train.everywhere import Scratch
 from orbital_train.train.flat import Layout, flatten
 from orbital_train.train.gate import Gate
 from orbital_train.train.inner import Replica, clip, lr_at
@@ -101,6 +102,7 @@ class Executor:
             layout=self.layout,
             spec=spec.outer,
             device=initial_P.device,
+            scratch=Scratch(initial_P.device),
         )
         for node in self._nodes:
             self._keep(node, 0)

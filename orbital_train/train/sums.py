@@ -14,7 +14,7 @@ from torch import Tensor
 
 from orbital_train.schedule.trace import WHOLE, Combine, Merge, Part, part_of, parts_of
 from orbital_train.train.contributions import gather, robust_average, without_refused
-from orbital_train.train.everywhere import sum_everywhere
+from orbital_train.train.everywhere import Scratch, sum_everywhere
 from orbital_train.train.flat import Layout
 from orbital_train.train.liveness import weighed
 from orbital_train.train.placement import Owners
@@ -35,13 +35,13 @@ class Sums:
     layout: Layout
     spec: OuterSpec
     device: torch.device
+    scratch: Scratch
 
     def everywhere(self, contributions: dict[int, Tensor], nodes: tuple[int, ...], size: int) -> Tensor:
-        """Sum over nodes on every worker; zero over none."""
+        """Sum over nodes on every worker, which the next one overwrites; zero over none."""
         if not nodes:
             return torch.zeros(size, device=self.device)
-        out = torch.empty(size, device=self.device)
-        return sum_everywhere(contributions, nodes, self.owners, self.transport, out)
+        return sum_everywhere(contributions, nodes, self.owners, self.transport, size, self.scratch)
 
     def total(self, op: Combine) -> Tensor | None:
         """The sum that is formed on the way, on the worker of its holder; None on others, and of nothing."""
@@ -50,9 +50,12 @@ class Sums:
     def average(self, op: Merge) -> tuple[Tensor, float]:
         """What is merged, the same on all workers, and how much of the weight was refused."""
         if self.spec.merging == "mean":
+            parts = parts_of(op.inputs)
+            if len(parts) == 1:
+                return self._average(op, parts[0])
+            averages = [(vector.clone(), refused) for vector, refused in (self._average(op, part) for part in parts)]
             # What is refused is refused in all parts.
-            vectors, refused = zip(*(self._average(op, part) for part in parts_of(op.inputs)), strict=True)
-            return vectors[0] if len(vectors) == 1 else torch.cat(vectors), refused[0]
+            return torch.cat([vector for vector, _ in averages]), averages[0][1]
         total_F = self._robust_everywhere(op, self.layout.fragment_size(op.fragment) + 1)
         return total_F[:-1], total_F[-1].item()
 
