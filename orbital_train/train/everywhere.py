@@ -50,7 +50,8 @@ def sum_everywhere(
         owners: which worker hosts which node.
         transport: between the workers; all that was posted is waited for.
         size: of the vectors.
-        scratch: memory of this worker. The sum is there, and overwritten by the next one.
+        scratch: memory of this worker. The sum is there and overwritten by the next one, or it is
+            the only vector of this worker.
     """
     mine, ranks = transport.rank, range(transport.size)
     out, stretches = scratch.take("sum", size), _stretches(size, transport.size)
@@ -60,6 +61,8 @@ def sum_everywhere(
         for k, term in enumerate(terms)
         if owners[term[0]] == mine
     }
+    if len(terms) == 1:  # nothing is to be added that is elsewhere
+        return _from_one(own.get(terms[0]), owners[nodes[0]], transport, out)
     at = stretches[mine]
     heard = {term: scratch.take(k, at.stop - at.start) for k, term in enumerate(terms) if term not in own}
     transport.exchange(
@@ -73,6 +76,15 @@ def sum_everywhere(
     others = [rank for rank in ranks if rank != mine]
     transport.exchange([(out[at], rank) for rank in others], [(out[stretches[rank]], rank) for rank in others])
     return out
+
+
+def _from_one(total_P: Tensor | None, root: int, transport: Transport, out: Tensor) -> Tensor:
+    """A sum that one worker has, on all of them."""
+    if total_P is None:
+        transport.exchange([], [(out, root)])
+        return out
+    transport.exchange([(total_P, rank) for rank in range(transport.size) if rank != root], [])
+    return total_P
 
 
 def _stretches(size: int, workers: int) -> list[slice]:

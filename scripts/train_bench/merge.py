@@ -1,13 +1,11 @@
-"""One rank of: a merge of one contribution a worker against ``dist.all_reduce`` of the same bytes, in turns."""
+"""A merge of one contribution a worker against ``dist.all_reduce`` of the same bytes, in turns, over the loopback."""
 
 from __future__ import annotations
 
 import json
-import os
-import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.distributed as dist
@@ -16,6 +14,19 @@ from torch import Tensor
 from orbital_train.cluster.dist_transport import DistTransport
 from orbital_train.train.everywhere import Scratch, sum_everywhere
 from orbital_train.train.placement import place
+from scripts.train_bench.ranks import arguments, launch
+from scripts.train_bench.table import Row
+
+TARGETS = {2: 1.4, 4: 1.2}  # by the number of workers
+
+
+def rows(repeats: int, parameters: int) -> Iterator[Row]:
+    """For both numbers of workers."""
+    for workers, target in TARGETS.items():
+        found = launch("scripts.train_bench.merge", workers, [str(parameters), str(repeats)])[0]
+        note = f"{parameters / 1e6:g} M float32, all_reduce {min(found['theirs_s']):.2f} s at best"
+        ratios = [a / b for a, b in zip(found["ours_s"], found["theirs_s"], strict=True)]
+        yield Row(what=f"merge among {workers} workers: time", measured=ratios, target=target, note=note)
 
 
 def merged(vector_P: Tensor, transport: DistTransport, scratch: Scratch) -> Tensor:
@@ -35,21 +46,17 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    rank, size, meeting, parameters, repeats = (*map(int, sys.argv[1:3]), sys.argv[3], *map(int, sys.argv[4:6]))
-    os.environ["THP_MEM_ALLOC_ENABLE"] = "1"
-    torch.set_num_threads(1)
+    """One rank."""
+    rank, size, meeting, (parameters, repeats) = arguments()
     transport = DistTransport(rank, size)
     transport.join("gloo", meeting)
-    vector_P = torch.full((parameters,), float(rank))
-    reduced_P = vector_P.clone()
-    scratch = Scratch(vector_P.device)
-    ours, theirs = [], []
-    for _ in range(repeats + 1):
-        theirs.append(timed(lambda: dist.all_reduce(reduced_P)))
-        ours.append(timed(lambda: merged(vector_P, transport, scratch)))
-    pairs = [a / b for a, b in zip(ours[1:], theirs[1:], strict=True)]  # the first pair warms up
-    medians = {"ours_s": statistics.median(ours[1:]), "theirs_s": statistics.median(theirs[1:])}
-    print(json.dumps(medians | {"ratio": statistics.median(pairs), "least": min(pairs), "most": max(pairs)}))
+    vector_P = torch.full((int(parameters),), float(rank))
+    reduced_P, scratch = vector_P.clone(), Scratch(vector_P.device)
+    ours_s, theirs_s = [], []
+    for _ in range(int(repeats) + 1):
+        theirs_s.append(timed(lambda: dist.all_reduce(reduced_P)))
+        ours_s.append(timed(lambda: merged(vector_P, transport, scratch)))
+    json.dump({"ours_s": ours_s[1:], "theirs_s": theirs_s[1:]}, sys.stdout)  # the first pair warms up
     transport.leave()
 
 
