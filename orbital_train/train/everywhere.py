@@ -1,20 +1,20 @@
 """Sums over nodes that every worker needs: each worker adds up a stretch of them, and sends it to all others.
 
 The additions are those of :mod:`~orbital_train.train.tree` and so are the bits, since who makes them does not change
-them. No worker sends or hears more than twice the vector, as in an all-reduce around a ring, if the nodes of each are a
-subtree; they are where fleet and workers are powers of two, and then nearly so: what is added up on a worker is sent.
+them. Where the nodes of every worker are a subtree, as where both numbers are powers of two, each sends
+and hears what it would in an all-reduce around a ring; else a little more: each subtree of its own is sent by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from orbital_train.train.placement import Owners
-from orbital_train.train.transport import Transport
+from orbital_train.train.transport import Message, Transport
 from orbital_train.train.tree import BUCKET_BYTES, pieces
 
 Nodes = tuple[int, ...]
@@ -50,10 +50,10 @@ def sum_everywhere(
         owners: which worker hosts which node.
         transport: between the workers; all that was posted is waited for.
         size: of the vectors.
-        scratch: memory of this worker. The sum is there and overwritten by the next one, or it is
-            the only vector of this worker.
+        scratch: memory of this worker. The sum is there, and overwritten by the next one, or it is the only
+            vector that there is.
     """
-    mine, ranks = transport.rank, range(transport.size)
+    mine, others = transport.rank, [rank for rank in range(transport.size) if rank != transport.rank]
     out, stretches = scratch.take("sum", size), _stretches(size, transport.size)
     terms = list(_subtrees(nodes, owners))  # what each worker can add up by itself
     own = {
@@ -66,16 +66,22 @@ def sum_everywhere(
     at = stretches[mine]
     heard = {term: scratch.take(k, at.stop - at.start) for k, term in enumerate(terms) if term not in own}
     transport.exchange(
-        [(total_P[stretches[rank]], rank) for rank in ranks if rank != mine for total_P in own.values()],
-        [(total, owners[term[0]]) for term, total in heard.items()],
+        _not_empty((total_P[stretches[rank]], rank) for rank in others for total_P in own.values()),
+        _not_empty((total, owners[term[0]]) for term, total in heard.items()),
     )
-    for piece in pieces(at.stop - at.start, BUCKET_BYTES):  # each is read before it is overwritten
+    for piece in pieces(at.stop - at.start, BUCKET_BYTES):
         here = {term: total[piece] for term, total in heard.items()}
         here |= {term: total_P[at][piece] for term, total_P in own.items()}
         out[at][piece] = _added(here, nodes)
-    others = [rank for rank in ranks if rank != mine]
-    transport.exchange([(out[at], rank) for rank in others], [(out[stretches[rank]], rank) for rank in others])
+    transport.exchange(
+        _not_empty((out[at], rank) for rank in others), _not_empty((out[stretches[rank]], rank) for rank in others)
+    )
     return out
+
+
+def _not_empty(messages: Iterable[Message]) -> list[Message]:
+    """Where a vector is shorter than there are workers, some have no stretch of it."""
+    return [message for message in messages if message[0].numel()]
 
 
 def _from_one(total_P: Tensor | None, root: int, transport: Transport, out: Tensor) -> Tensor:
