@@ -1,10 +1,11 @@
 """What a run will need, before any worker starts: memory and disk. Needs no torch.
 
 Everything that scales with the model is float32. Per node: parameters, two AdamW moments, a snapshot and a mark, i.e.
-5 P; a sum formed on the way takes the place of a snapshot that went into it. Per worker: the gradient, and of
-a merge the sum, that of its own nodes, and what it hears of others, i.e. 4 P; two P (parameters, momentum; three with outer AdamW or delayed momentum) for every
-version of the global model held at once; 3 P for every earlier state of a replica that its node will go back to after a
-failure, and for the synchronous replica, if there is one. Other inner optimizers take as much as AdamW or less.
+5 P; a sum formed on the way takes the place of a snapshot that went into it. Per worker: the gradient and, of a merge,
+the sum, the part of it of its own nodes, and what it hears of the others', i.e. 4 P; two P (parameters, momentum; three
+with outer AdamW or delayed momentum) for every version of the global model held at once; 3 P for every earlier state of
+a replica that its node will go back to after a failure, and for the synchronous replica, if there is one. Other inner
+optimizers take as much as AdamW or less.
 Activations come on top, once per worker, since its nodes train in turn; they are those of a micro-batch.
 """
 

@@ -1,8 +1,8 @@
 """Sums over nodes that every worker needs: each worker adds up a stretch of them, and sends it to all others.
 
 The additions are those of :mod:`~orbital_train.train.tree` and so are the bits, since who makes them does not change
-them. Where the nodes of every worker are a subtree, as where both numbers are powers of two, each sends
-and hears what it would in an all-reduce around a ring; else a little more: each subtree of its own is sent by itself.
+them. Where the nodes of every worker are a subtree, as where both numbers are powers of two, each sends and hears what
+it would in an all-reduce around a ring; else a little more: each subtree of its own is sent by itself.
 """
 
 from __future__ import annotations

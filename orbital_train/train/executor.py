@@ -264,7 +264,7 @@ class Executor:
                 contributions[node] = torch.cat([torch.where(finite, vector, 0.0), refused_G])
         nodes, size = tuple(sorted(group)), self.layout.size + 1
         total = self._sums.everywhere(contributions, nodes, size + len(group))
-        return total[:size] / (len(group) - total[size:].sum()).clamp(min=1.0), total[size:]
+        return total[:size] / (len(group) - total[size:].sum()).clamp(min=1.0), total[size:].clone()
 
     def _snapshot(self, op: Snapshot) -> None:
         node = self._nodes.get(op.node)

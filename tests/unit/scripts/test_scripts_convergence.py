@@ -90,11 +90,11 @@ def test_a_run_that_diverged_is_never_the_best(tmp_path: Path):
 
 
 def test_the_table_has_claim_target_and_grid(tmp_path: Path):
-    filled(tmp_path / "r.json", ARM, best=4, losses=[1.01, 1.02, 1.03])
+    filled(tmp_path / "r.json", ARM, best=4, losses=[1.0, 1.01, 1.02])
     results = filled(tmp_path / "r.json", BASE, best=0, losses=[1.0, 1.0, 1.0])
     lines = markdown([CLAIM], results).splitlines()
     assert lines[2] == (
-        "| local against parallel | ≤ +2.0% | +2.00 ± 2.48 % | 3 | 1.0200 | 1.0000 | 30 × | the mean does |"
+        "| local against parallel | ≤ +2.0% | +1.00 ± 2.48 % | 3 | 1.0100 | 1.0000 | 30 × | the mean does |"
     )
     assert next(line for line in lines if line.startswith("| parallel")).startswith("| parallel * | **2.0000** | – |")
     assert next(line for line in lines if line.startswith("| local |")).count("**2.0000**") == 1

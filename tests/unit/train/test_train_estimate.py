@@ -41,6 +41,6 @@ def test_estimate_bounds_what_the_executor_saves(trace: Trace, outer: OuterSpec)
 
 def test_another_node_adds_its_five_vectors() -> None:
     one = worker_bytes(1000, 77, nodes=1, versions=2, version_vectors=2, states=0, synchronous=False)
-    assert one == 4 * 1000 * (5 + 2 * 2 + 3) + 77
+    assert one == 4 * 1000 * (5 + 2 * 2 + 4) + 77
     two = worker_bytes(1000, 77, nodes=2, versions=2, version_vectors=2, states=0, synchronous=False)
     assert two - one == 5 * 4 * 1000
