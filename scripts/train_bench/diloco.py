@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +75,8 @@ def main() -> None:
     with _torchft(rank, size, spec, inner_steps) as (model, optimizer):
         for _ in range(int(repeats) + 1):
             executor = _executor(trace, spec, problem, transport)
-            ours_s.append(timed(lambda executor=executor: executor.run(Gate())))
-            theirs_s.append(timed(lambda: _train(model, optimizer, problem, spec, (rank, steps))))
-    from importlib.metadata import version
-
+            ours_s.append(timed(lambda executor=executor: executor.run(Gate()))[0])
+            theirs_s.append(timed(lambda: _train(model, optimizer, problem, spec, (rank, steps)))[0])
     found = {"ours_s": ours_s[1:], "theirs_s": theirs_s[1:], "version": version("torchft-nightly")}
     print(json.dumps(found), flush=True)
     transport.leave()

@@ -24,7 +24,10 @@ def rows(repeats: int, parameters: int) -> Iterator[Row]:
     """For both numbers of workers."""
     for workers, target in TARGETS.items():
         found = launch("scripts.train_bench.merge", workers, [str(parameters), str(repeats)])[0]
-        note = f"{parameters / 1e6:g} M float32, all_reduce {min(found['theirs_s']):.2f} s at best"
+        cpu = found["ours_cpu_s"] / found["theirs_cpu_s"]
+        note = (
+            f"{parameters / 1e6:g} M float32; all_reduce {min(found['theirs_s']):.2f} s at best; CPU time {cpu:.2f} ×"
+        )
         ratios = [a / b for a, b in zip(found["ours_s"], found["theirs_s"], strict=True)]
         yield Row(what=f"merge among {workers} workers: time", measured=ratios, target=target, note=note)
 
@@ -36,13 +39,13 @@ def merged(vector_P: Tensor, transport: DistTransport, scratch: Scratch) -> Tens
     return sum_everywhere({transport.rank: vector_P}, nodes, owners, transport, vector_P.numel(), scratch)
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Seconds until all ranks are done."""
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds until all ranks are done, and CPU seconds of this one, which other processes do not lengthen."""
     dist.barrier()
-    begin_s = time.perf_counter()
+    begin_s, begin_cpu_s = time.perf_counter(), time.process_time()
     work()
     dist.barrier()
-    return time.perf_counter() - begin_s
+    return time.perf_counter() - begin_s, time.process_time() - begin_cpu_s
 
 
 def main() -> None:
@@ -52,11 +55,13 @@ def main() -> None:
     transport.join("gloo", meeting)
     vector_P = torch.full((int(parameters),), float(rank))
     reduced_P, scratch = vector_P.clone(), Scratch(vector_P.device)
-    ours_s, theirs_s = [], []
+    ours, theirs = [], []
     for _ in range(int(repeats) + 1):
-        theirs_s.append(timed(lambda: dist.all_reduce(reduced_P)))
-        ours_s.append(timed(lambda: merged(vector_P, transport, scratch)))
-    json.dump({"ours_s": ours_s[1:], "theirs_s": theirs_s[1:]}, sys.stdout)  # the first pair warms up
+        theirs.append(timed(lambda: dist.all_reduce(reduced_P)))
+        ours.append(timed(lambda: merged(vector_P, transport, scratch)))
+    (ours_s, ours_cpu_s), (theirs_s, theirs_cpu_s) = (zip(*pairs[1:], strict=True) for pairs in (ours, theirs))
+    cpu = {"ours_cpu_s": sum(ours_cpu_s), "theirs_cpu_s": sum(theirs_cpu_s)}
+    json.dump({"ours_s": ours_s, "theirs_s": theirs_s} | cpu, sys.stdout)  # the first pair warms up
     transport.leave()
 
 
