@@ -57,7 +57,7 @@ def sum_everywhere(
     out, stretches = scratch.take("sum", size), _stretches(size, transport.size)
     terms = list(_subtrees(nodes, owners))  # what each worker can add up by itself
     own = {
-        term: _local_sum(contributions, term, scratch.take(k, size) if len(term) > 1 else out)
+        term: _local_sum(contributions, term, scratch, scratch.take(k, size) if len(term) > 1 else out)
         for k, term in enumerate(terms)
         if owners[term[0]] == mine
     }
@@ -72,7 +72,7 @@ def sum_everywhere(
     for piece in pieces(at.stop - at.start, BUCKET_BYTES):
         here = {term: total[piece] for term, total in heard.items()}
         here |= {term: total_P[at][piece] for term, total_P in own.items()}
-        out[at][piece] = _added(here, nodes)
+        _add(here, nodes, scratch, out[at][piece])
     transport.exchange(
         _not_empty((out[at], rank) for rank in others), _not_empty((out[stretches[rank]], rank) for rank in others)
     )
@@ -114,18 +114,20 @@ def _subtrees(nodes: Nodes, owners: Owners) -> Iterator[Nodes]:
         yield from _subtrees(half, owners)
 
 
-def _local_sum(contributions: Mapping[int, Tensor], nodes: Nodes, out: Tensor) -> Tensor:
+def _local_sum(contributions: Mapping[int, Tensor], nodes: Nodes, scratch: Scratch, out: Tensor) -> Tensor:
     """The sum over nodes of this worker, written into ``out`` if they are several."""
     if len(nodes) == 1:
         return contributions[nodes[0]]
     for piece in pieces(out.numel(), BUCKET_BYTES):
-        out[piece] = _added({(node,): contributions[node][piece] for node in nodes}, nodes)
+        _add({(node,): contributions[node][piece] for node in nodes}, nodes, scratch, out[piece])
     return out
 
 
-def _added(terms: Mapping[Nodes, Tensor], nodes: Nodes) -> Tensor:
-    """The sum over nodes along the tree; ``terms`` are its leaves."""
+def _add(terms: Mapping[Nodes, Tensor], nodes: Nodes, scratch: Scratch, out: Tensor, depth: int = 0) -> Tensor:
+    """The sum over nodes along the tree, of which ``terms`` are the leaves: in ``out``, or the leaf that it is."""
     if nodes in terms:
         return terms[nodes]
     left, right = _halves(nodes)
-    return _added(terms, left) + _added(terms, right)
+    first = _add(terms, left, scratch, out, depth)
+    second = _add(terms, right, scratch, scratch.take(("right", depth), out.numel()), depth + 1)
+    return torch.add(first, second, out=out)
