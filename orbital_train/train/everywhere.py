@@ -66,22 +66,22 @@ def sum_everywhere(
     at = stretches[mine]
     heard = {term: scratch.take(k, at.stop - at.start) for k, term in enumerate(terms) if term not in own}
     transport.exchange(
-        _not_empty((total_P[stretches[rank]], rank) for rank in others for total_P in own.values()),
-        _not_empty((total, owners[term[0]]) for term, total in heard.items()),
+        _in_pieces((total_P[stretches[rank]], rank) for rank in others for total_P in own.values()),
+        _in_pieces((total, owners[term[0]]) for term, total in heard.items()),
     )
     for piece in pieces(at.stop - at.start, BUCKET_BYTES):
         here = {term: total[piece] for term, total in heard.items()}
         here |= {term: total_P[at][piece] for term, total_P in own.items()}
         _add(here, nodes, scratch, out[at][piece])
     transport.exchange(
-        _not_empty((out[at], rank) for rank in others), _not_empty((out[stretches[rank]], rank) for rank in others)
+        _in_pieces((out[at], rank) for rank in others), _in_pieces((out[stretches[rank]], rank) for rank in others)
     )
     return out
 
 
-def _not_empty(messages: Iterable[Message]) -> list[Message]:
-    """Where a vector is shorter than there are workers, some have no stretch of it."""
-    return [message for message in messages if message[0].numel()]
+def _in_pieces(messages: Iterable[Message]) -> list[Message]:
+    """None of what is empty: where a vector is shorter than there are workers, some have no stretch of it."""
+    return [(vector[piece], rank) for vector, rank in messages for piece in pieces(vector.numel(), BUCKET_BYTES)]
 
 
 def _from_one(total_P: Tensor | None, root: int, transport: Transport, out: Tensor) -> Tensor:
