@@ -1,0 +1,74 @@
+"""What an outer gradient is turned into before it travels, and back: bytes, exactly as many as ``schedule/wire.py`` says.
+
+A vector is worked through in pieces, of which one fits the caches; memory beside input and output is bounded by them. A
+vector that holds something that is not finite is decoded to one that does: never to numbers that look right.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from orbital_train.schedule.wire import WIRE, Blocked, Plain, Sparse, encoded_bytes
+from orbital_train.train.codecs.fp8 import Fp8
+from orbital_train.train.codecs.integers import Int4, Int8
+from orbital_train.train.codecs.plain import PlainCodec
+from orbital_train.train.codecs.topk import TopK
+
+GRAIN = 4096  # elements; a vector may be decoded from any multiple of it on
+
+
+class Codec(Protocol):
+    """Writes and reads one wire format."""
+
+    def encode_into(self, out: Tensor, vector_F: Tensor, generator: torch.Generator) -> None:
+        """Write the bytes of a float32 vector; what is random comes from the generator."""
+
+    def decode_into(self, out_E: Tensor, encoded: Tensor, size: int, start: int) -> None:
+        """Write elements from ``start`` on, a multiple of :data:`GRAIN`, of the encoded vector of ``size`` elements."""
+
+
+_OF_KIND = {"fp8": Fp8, "int8": Int8, "int4": Int4}
+
+
+def _codec(name: str) -> Codec:
+    wire = WIRE[name]
+    if isinstance(wire, Blocked):
+        return _OF_KIND[name](wire)
+    if isinstance(wire, Sparse):
+        return TopK(wire)
+    assert isinstance(wire, Plain)
+    return PlainCodec({4: torch.float32, 2: torch.bfloat16}[wire.element_bytes])
+
+
+CODECS = {name: _codec(name) for name in WIRE}
+
+
+def encode(vector_F: Tensor, codec: str, seed: int = 0) -> Tensor:
+    """The bytes that travel, as a new tensor on the same device.
+
+    A node's own contribution is encoded too where it is merged on the spot: a value must not depend on the place.
+
+    Args:
+        vector_F: float32, contiguous.
+        codec: its name; there is no other one to fall back to.
+        seed: of stochastic rounding; the same on any worker, and whenever this is done again.
+    """
+    out = torch.empty(encoded_bytes(codec, vector_F.numel()), dtype=torch.uint8, device=vector_F.device)
+    CODECS[codec].encode_into(out, vector_F, torch.Generator(vector_F.device).manual_seed(seed))
+    return out
+
+
+def decode_into(out_E: Tensor, encoded: Tensor, codec: str, size: int, start: int = 0) -> None:
+    """Write some elements of a vector of ``size``: as many as ``out_E`` has, from a multiple of :data:`GRAIN` on."""
+    assert encoded.numel() == encoded_bytes(codec, size)
+    CODECS[codec].decode_into(out_E, encoded, size, start)
+
+
+def decode(encoded: Tensor, codec: str, size: int) -> Tensor:
+    """Back to a new vector (size,) of float32."""
+    out_F = torch.empty(size, device=encoded.device)
+    decode_into(out_F, encoded, codec, size)
+    return out_F
