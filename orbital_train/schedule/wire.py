@@ -1,4 +1,4 @@
-"""How many bytes an outer gradient is on the wire: the one place that says so, of the flown model and of the trained one.
+"""How many bytes an outer gradient is on the wire: the one place that says so, of the flown model and the trained one.
 
 ``train/codecs`` writes exactly these bytes, and nothing else: sender and receiver know codec and length, so that there
 is no header. docs/training.md has the formats with their sources.

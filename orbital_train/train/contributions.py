@@ -11,19 +11,7 @@ import torch
 from torch import Tensor
 
 from orbital_train.errors import InputError
-from orbital_train.train.codec import decode, encode
 from orbital_train.train.spec import OuterSpec
-from orbital_train.train.transport import Transport
-from orbital_train.train.tree import BUCKET_BYTES, pieces
-
-
-def as_sent(vector_F: Tensor, codec: str, trained: int) -> Tensor:
-    """A vector as it arrives: parameters as the codec encodes them, the buffers behind them exactly.
-
-    A variance that was rounded could come out negative. It may share memory.
-    """
-    parameters_F = decode(encode(vector_F[:trained], codec))
-    return parameters_F if trained == len(vector_F) else torch.cat([parameters_F, vector_F[trained:]])
 
 
 def is_finite(vector_F: Tensor) -> bool:
@@ -51,40 +39,6 @@ def check_merging(spec: OuterSpec, *, sums: bool) -> None:
     if sums and spec.merging != "mean":
         problem = "needs every contribution by itself, and here sums are formed on their way; accepted: mean"
         raise InputError("outer.merging", spec.merging, problem)
-
-
-def gather(
-    mine: dict[str, Tensor],
-    values: tuple[tuple[str, int], ...],
-    like: Tensor,
-    root: int,
-    transport: Transport,
-    bucket_bytes: int = BUCKET_BYTES,
-) -> Tensor | None:
-    """Bring one vector each of several nodes to one worker; all workers call this with the same ``values``.
-
-    Args:
-        mine: vectors (F,) of this worker by name; they must not be changed before the next ``flush``.
-        values: name and rank of all, in the order that is wanted.
-        like: any vector of the same shape, type and device.
-        root: rank of the worker that gets them.
-        transport: between the workers.
-        bucket_bytes: largest message.
-
-    Returns:
-        The vectors (K, F) on the root, None on all others.
-    """
-    gathered = like.new_empty(len(values), len(like)) if transport.rank == root else None
-    for row, (value, rank) in enumerate(values):
-        for piece in pieces(len(like), bucket_bytes):
-            if gathered is None:
-                if rank == transport.rank:
-                    transport.send(mine[value][piece], root)
-            elif rank == root:
-                gathered[row, piece] = mine[value][piece]
-            else:
-                transport.recv(gathered[row, piece], rank)
-    return gathered
 
 
 def robust_average(vectors_KF: Tensor, spec: OuterSpec, averaged: int) -> Tensor:

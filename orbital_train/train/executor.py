@@ -29,21 +29,21 @@ from orbital_train.schedule.trace import (
 )
 from orbital_train.train.adopt import adopted, base_codecs, moved_mark, received
 from orbital_train.train.bench import Bench
-from orbital_train.train.contributions import (
-    as_sent,
-    check_merging,
-    is_finite,
-)
+from orbital_train.train.contributions import check_merging, is_finite
+from orbital_train.train.encoders import Encoders
+from orbital_train.train.feedback import feedback
 from orbital_train.train.flat import Layout, flatten
 from orbital_train.train.gate import Gate
 from orbital_train.train.inner import Replica, clip, lr_at
 from orbital_train.train.liveness import drops, goes_back, holders, is_mark, kept_states, mark_value
 from orbital_train.train.outer import outer_step
+from orbital_train.train.packets import Form
 from orbital_train.train.placement import Owners
 from orbital_train.train.problem import Problem
+from orbital_train.train.side_stream import SideStream
 from orbital_train.train.spec import TrainSpec
 from orbital_train.train.state import NodeState, Saved, load_replica, replica_state
-from orbital_train.train.sums import Sums
+from orbital_train.train.sums import Sums, value_codecs
 from orbital_train.train.transport import Transport
 from orbital_train.train.versions import Versions
 
@@ -92,12 +92,27 @@ class Executor:
         self._sync = self._replica(initial_P) if any(trace.of_kind(SyncStep)) else None
         self._drops, self._holders, self._final = drops(trace), holders(trace), trace.versions
         self._kept_states, self._base_codecs = kept_states(trace), base_codecs(trace)
+        forms = tuple(Form.of(self.layout, fragment) for fragment in range(trace.fragments))
+        self._encoders = Encoders(
+            nodes=self._nodes,
+            holders=self._holders,
+            feedback=feedback(trace),
+            forms=forms,
+            owners=owners,
+            transport=transport,
+            seed=spec.data_seed,
+            clip_norm=spec.outer.clip_norm,
+            side=SideStream.of(initial_P.device),
+            device=initial_P.device,
+        )
         self._sums = Sums(
             nodes=self._nodes,
             holders=self._holders,
+            codecs=value_codecs(trace),
+            forms=forms,
+            encoders=self._encoders,
             owners=owners,
             transport=transport,
-            layout=self.layout,
             spec=spec.outer,
             device=initial_P.device,
         )
@@ -156,6 +171,7 @@ class Executor:
 
     def save_nodes(self) -> dict[int, Saved]:
         """State of this worker's nodes. To be called while the executor stands at the gate."""
+        self._encoders.side.join()
         return {node: state.save() for node, state in self._nodes.items()}
 
     def save_shared(self) -> Saved:
@@ -267,32 +283,22 @@ class Executor:
         node = self._nodes.get(op.node)
         if node is None:
             return
-        trained = self.layout.fragment_trained(op.fragment)
         local_F = self.layout.take(node.replica.parameters_P.detach(), op.fragment)
         delta_F = self._base(op) - local_F
-        if node.replica.stopped or not is_finite(delta_F):
-            delta_F, node.refused[op.value] = torch.zeros_like(delta_F), 1.0
+        refused = node.replica.stopped or not is_finite(delta_F)
+        if refused:
+            delta_F = torch.zeros_like(delta_F)
             row = {"node": op.node, "fragment": op.fragment, "problem": _NOT_FINITE}
             self._emit({**_row("refuse", op), **row})
-        clip(delta_F[:trained], self._spec.outer.clip_norm)
-        node.hold(op.value, delta_F, op.codec, trained)
+        self._encoders.contribute(op, delta_F, refused)
         node.held[mark_value(op.value)] = local_F.clone()
 
     def _combine(self, op: Combine) -> None:
-        total_F = self._sums.total(op)
-        node = self._nodes.get(self._holders[op.value])
-        if node is None:
-            return
-        if total_F is None:  # nothing that it adds has a weight
-            total_F = torch.zeros(self.layout.fragment_size(op.fragment) + 1, device=self._bench.gradient_P.device)
-        if refused := total_F[-1].item():
-            node.refused[op.value] = refused
-        node.hold(op.value, total_F[:-1], op.codec, self.layout.fragment_trained(op.fragment))
+        self._sums.combine(op)
 
     def _merge(self, op: Merge) -> None:
         before, trained = self._versions.get(op.fragment, op.from_version), self.layout.fragment_trained(op.fragment)
-        average_F, refused = self._sums.average(op)
-        outer_gradient_F = as_sent(average_F, op.codec, trained)  # as it is sent back to the nodes
+        outer_gradient_F, refused = self._sums.average(op)
         after = outer_step(before, outer_gradient_F, self._spec.outer, trained)
         self._versions.put(op.fragment, op.to_version, after)
         if self._transport.rank == 0:

@@ -1,7 +1,8 @@
 """Sums, averages and medians of what nodes hold, for a :class:`Combine` or a :class:`Merge`, over all workers.
 
-A vector travels with one element more: how much of its weight was refused, since a contribution in it was not finite.
-Suffix F: elements of a fragment (parameters, then floating buffers, then integer ones); K: contributions.
+What travels between workers is packets: those of single inputs where they are fewer bytes than the sum of them, which
+is float32; and that of the average, from which everyone makes the same step. Suffix F: elements of a fragment, see
+``packets.py``; K: contributions.
 """
 
 from __future__ import annotations
@@ -12,15 +13,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from orbital_train.schedule.trace import Combine, Merge
-from orbital_train.train.contributions import gather, robust_average, without_refused
-from orbital_train.train.flat import Layout
-from orbital_train.train.liveness import weighed
+from orbital_train.schedule.trace import Combine, Merge, Snapshot, Trace
+from orbital_train.train.contributions import robust_average, without_refused
+from orbital_train.train.encoders import Encoders
+from orbital_train.train.feedback import weighed
+from orbital_train.train.packets import FLOAT_BYTES, Form, Terms, unpack
 from orbital_train.train.placement import Owners
 from orbital_train.train.spec import OuterSpec
 from orbital_train.train.state import NodeState
 from orbital_train.train.transport import Transport
-from orbital_train.train.tree import broadcast, root_of, sum_on_tree
+from orbital_train.train.tree import broadcast, receive, root_of, send, settled, sum_on_tree
+
+Input = tuple[int, str, float]  # to a sum, if it counts: the node that holds it, its name, its weight
+
+
+def value_codecs(trace: Trace) -> dict[str, str]:
+    """How outer gradients and sums are encoded, by their names."""
+    return {op.value: op.codec for op in trace.ops if isinstance(op, Snapshot | Combine)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,83 +38,101 @@ class Sums:
 
     nodes: Mapping[int, NodeState]  # of this worker
     holders: Mapping[str, int]  # the node that holds each value
+    codecs: Mapping[str, str]
+    forms: tuple[Form, ...]  # by fragment
+    encoders: Encoders
     owners: Owners
     transport: Transport
-    layout: Layout
     spec: OuterSpec
     device: torch.device
 
     def everywhere(self, contributions: dict[int, Tensor], nodes: tuple[int, ...], size: int) -> Tensor:
-        """Sum over nodes on every worker; zero over none."""
-        if not nodes:
-            return torch.zeros(size, device=self.device)
-        total = self._sum(contributions, nodes)
+        """Sum over nodes on every worker, of vectors that are not encoded."""
+        if contributions:  # what the last sum posted is waited for: buffers stay bounded
+            self.transport.flush()
+        total = sum_on_tree(contributions, nodes, self.owners, self.transport)
         like = torch.empty(size, device=self.device)
         return broadcast(total, like, root_of(nodes, self.owners), self.transport)
 
-    def total(self, op: Combine) -> Tensor | None:
-        """The sum that is formed on the way, on the worker of its holder; None on others, and of nothing."""
-        return self._sum(*self._inputs(op))
+    def combine(self, op: Combine) -> None:
+        """Let the holder of a sum that is formed on the way hold it."""
+        inputs, holder = self._inputs(op), self.holders[op.value]
+        root = self.owners[holder]
+        left = self.encoders.residuals(op, root)
+        total_F = self._total(op, inputs) if inputs else self._nothing(op)
+        if total_F is not None and self.transport.rank == root:
+            self.nodes[holder].held[op.value] = self.encoders.encode(op, total_F, left)
 
     def average(self, op: Merge) -> tuple[Tensor, float]:
-        """What is merged, the same on all workers, and how much of the weight was refused."""
-        size, averaged = self.layout.fragment_size(op.fragment), self.layout.fragment_averaged(op.fragment)
+        """The averaged outer gradient as it is sent back, the same on all workers, and how much weight was refused."""
+        inputs, form = self._inputs(op), self.forms[op.fragment]
+        if not inputs:
+            return self._nothing(op)[:-1], 0.0
+        root = self.owners[inputs[0][0]]
+        left, packet = self.encoders.residuals(op, root), None
         if self.spec.merging == "mean":
-            total_F = self.everywhere(*self._inputs(op), size + 1)
-            refused = total_F[-1].item()
-            return without_refused(total_F[:-1], refused, averaged), refused
-        total_F = self._robust_everywhere(op, size + 1)
-        return total_F[:-1], total_F[-1].item()
+            average_F = self._total(op, inputs)
+            if average_F is not None:
+                refused = average_F[-1:]
+                average_F = torch.cat([without_refused(average_F[:-1], refused.item(), form.averaged), refused])
+        else:
+            average_F = self._robust(op, inputs, root)
+        if average_F is not None:
+            packet = self.encoders.encode(op, average_F, left)
+        like = torch.empty(form.packet_bytes(op.codec), dtype=torch.uint8, device=self.device)
+        vector_F = unpack(broadcast(packet, like, root, self.transport), op.codec, form)
+        return vector_F[:-1], vector_F[-1].item()
 
-    def _sum(self, contributions: dict[int, Tensor], nodes: tuple[int, ...]) -> Tensor | None:
-        """Sum over nodes on the lowest one's worker. What the last sum posted is waited for: buffers stay bounded."""
-        if contributions:
-            self.transport.flush()
-        return sum_on_tree(contributions, nodes, self.owners, self.transport)
-
-    def _inputs(self, op: Combine | Merge) -> tuple[dict[int, Tensor], tuple[int, ...]]:
-        """What enters a sum, by the node that holds it: the weighted vectors of this worker's nodes, and all nodes.
-
-        A node holds several if it has failed since it took the first; they are added up in the order of their names.
-        Integer buffers are copied, and not averaged: they are those of the first input.
-        """
-        counted, averaged = self._counted(op), self.layout.fragment_averaged(op.fragment)
-        mine: dict[int, Tensor] = {}
-        for order, (node, value, weight) in enumerate(counted):
-            if node in self.nodes:
-                vector_F = self._vector(node, value)
-                integers = vector_F[averaged:-1] if order == 0 else 0.0
-                weighted_F = vector_F * weight
-                weighted_F[averaged:-1] = integers
-                mine[node] = mine[node] + weighted_F if node in mine else weighted_F
-        return mine, tuple(sorted({node for node, _, _ in counted}))
-
-    def _counted(self, op: Combine | Merge) -> list[tuple[int, str, float]]:
-        """The inputs that count, with the nodes that hold them and their weights, in order."""
+    def _inputs(self, op: Combine | Merge) -> list[Input]:
+        """In order. A node holds several if it has failed since it took the first."""
         weights = weighed(op.inputs, op.input_weights if isinstance(op, Merge) else op.weights)
         return sorted((self.holders[value], value, weight) for value, weight in weights.items())
 
-    def _vector(self, node: int, value: str) -> Tensor:
-        """A value that a node of this worker holds and, as a last element, how much of its weight was refused."""
-        state = self.nodes[node]
-        vector_F = state.read(value)
-        return torch.cat([vector_F, vector_F.new_full((1,), state.refused.get(value, 0.0))])
+    def _nothing(self, op: Combine | Merge) -> Tensor:
+        return torch.zeros(self.forms[op.fragment].size, device=self.device)
 
-    def _robust_everywhere(self, op: Merge, size: int) -> Tensor:
-        """Median or trimmed mean of the contributions and, as a last element, how much of their weight was refused."""
-        counted, like = self._counted(op), torch.empty(size, device=self.device)
-        if not counted:
-            return torch.zeros_like(like)
-        mine = {value: self._vector(node, value) for node, value, _ in counted if node in self.nodes}
-        values = tuple((value, self.owners[node]) for node, value, _ in counted)
-        if mine:
-            self.transport.flush()
-        root = values[0][1]
-        vectors_KF, total_F = gather(mine, values, like, root, self.transport), None
-        if vectors_KF is not None:
-            refused_K = vectors_KF[:, -1]
-            weights_K = refused_K.new_tensor([weight for _, _, weight in counted])
-            averaged = self.layout.fragment_averaged(op.fragment)
-            average_F = robust_average(vectors_KF[refused_K == 0, :-1], self.spec, averaged)
-            total_F = torch.cat([average_F, (refused_K * weights_K).sum().view(1)])
-        return broadcast(total_F, like, root, self.transport)
+    def _total(self, op: Combine | Merge, inputs: list[Input]) -> Tensor | None:
+        """The weighted sum on the worker of its lowest node, None on the others."""
+        form = self.forms[op.fragment]
+        packet_bytes = {node: 0 for node, _, _ in inputs}
+        for node, value, _ in inputs:
+            packet_bytes[node] += form.packet_bytes(self.codecs[value])
+        owners = settled(packet_bytes, self.owners, FLOAT_BYTES * form.size)
+        packets = self._gather(inputs, owners, form)
+        terms: dict[int, list[tuple[Tensor, str, float]]] = {}
+        for node, value, weight in inputs:
+            if owners[node] == self.transport.rank:
+                terms.setdefault(node, []).append((packets[value], self.codecs[value], weight))
+        first = inputs[0][0]
+        vectors = {node: Terms(form=form, terms=own, first=node == first) for node, own in terms.items()}
+        return sum_on_tree(vectors, tuple(packet_bytes), owners, self.transport)
+
+    def _robust(self, op: Merge, inputs: list[Input], root: int) -> Tensor | None:
+        """Median or trimmed mean of the inputs and, as a last element, how much of their weight was refused."""
+        form = self.forms[op.fragment]
+        packets = self._gather(inputs, {node: root for node, _, _ in inputs}, form)
+        if not packets:
+            return None
+        vectors_KF = torch.stack([unpack(packets[value], self.codecs[value], form) for _, value, _ in inputs])
+        refused_K = vectors_KF[:, -1]
+        weights_K = refused_K.new_tensor([weight for _, _, weight in inputs])
+        average_F = robust_average(vectors_KF[refused_K == 0, :-1], self.spec, form.averaged)
+        return torch.cat([average_F, (refused_K * weights_K).sum().view(1)])
+
+    def _gather(self, inputs: list[Input], owners: Owners, form: Form) -> dict[str, Tensor]:
+        """The packets of inputs whose nodes are this worker's by ``owners``; the others are sent to where they are."""
+        packets, mine = {}, self.transport.rank
+        if mine in {self.owners[node] for node, _, _ in inputs}:
+            self.encoders.side.join()
+            self.transport.flush()  # what the last sum posted is waited for: buffers stay bounded
+        for node, value, _ in inputs:
+            source, dest = self.owners[node], owners[node]
+            if source == mine == dest:
+                packets[value] = self.nodes[node].held[value]
+            elif source == mine:
+                send(self.nodes[node].held[value], dest, self.transport)
+            elif dest == mine:
+                length = form.packet_bytes(self.codecs[value])
+                buffer = torch.empty(length, dtype=torch.uint8, device=self.device)
+                packets[value] = receive(buffer, source, self.transport)
+        return packets

@@ -1,4 +1,4 @@
-"""What an outer gradient is turned into before it travels, and back: bytes, exactly as many as ``schedule/wire.py`` says.
+"""What an outer gradient is turned into before it travels, and back: as many bytes as ``schedule/wire.py`` says.
 
 A vector is worked through in pieces, of which one fits the caches; memory beside input and output is bounded by them. A
 vector that holds something that is not finite is decoded to one that does: never to numbers that look right.
@@ -6,6 +6,7 @@ vector that holds something that is not finite is decoded to one that does: neve
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -30,13 +31,13 @@ class Codec(Protocol):
         """Write elements from ``start`` on, a multiple of :data:`GRAIN`, of the encoded vector of ``size`` elements."""
 
 
-_OF_KIND = {"fp8": Fp8, "int8": Int8, "int4": Int4}
+_BLOCKED: dict[str, Callable[[Blocked], Codec]] = {"fp8": Fp8, "int8": Int8, "int4": Int4}
 
 
 def _codec(name: str) -> Codec:
     wire = WIRE[name]
     if isinstance(wire, Blocked):
-        return _OF_KIND[name](wire)
+        return _BLOCKED[name](wire)
     if isinstance(wire, Sparse):
         return TopK(wire)
     assert isinstance(wire, Plain)

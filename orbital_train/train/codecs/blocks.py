@@ -27,7 +27,7 @@ class BlockCodec(ABC):
 
     @abstractmethod
     def quantise(self, scaled_BW: Tensor, generator: torch.Generator) -> Tensor:
-        """The bytes of elements that are divided by their scales; such as are not finite become 0. It may be changed."""
+        """The bytes of elements that are divided by their scales: 0 where they are no numbers. They may be changed."""
 
     @abstractmethod
     def dequantise(self, stored: Tensor, blocks: int) -> Tensor:

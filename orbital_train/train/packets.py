@@ -1,0 +1,109 @@
+"""Packets: the bytes that travel of an outer gradient, of a sum of such, or of an average.
+
+First the parameters as a codec encodes them; then, as float32, the buffers exactly, since a variance that was rounded
+could come out negative, and how much of the weight was refused, since a contribution in it was not finite. Suffix F:
+elements of a fragment in this order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from orbital_train.schedule.wire import encoded_bytes
+from orbital_train.train.codecs import decode_into, encode
+from orbital_train.train.flat import Layout
+
+FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """What the elements of a vector are."""
+
+    trained: int  # parameters
+    averaged: int  # these, and floating buffers
+    size: int  # these, integer buffers, and the refused weight
+
+    @classmethod
+    def of(cls, layout: Layout, fragment: int) -> Form:
+        """Of a fragment."""
+        return cls(
+            trained=layout.fragment_trained(fragment),
+            averaged=layout.fragment_averaged(fragment),
+            size=layout.fragment_size(fragment) + 1,
+        )
+
+    def packet_bytes(self, codec: str) -> int:
+        """Size of a packet."""
+        return encoded_bytes(codec, self.trained) + FLOAT_BYTES * (self.size - self.trained)
+
+
+def seed_of(seed: int, value: str) -> int:
+    """Of the rounding of a value, which names node or site, fragment and state or version: wherever and whenever."""
+    return int.from_bytes(hashlib.blake2b(f"{seed}/{value}".encode(), digest_size=8).digest(), "big") >> 1
+
+
+def pack(vector_F: Tensor, codec: str, form: Form, seed: int) -> Tensor:
+    """The packet (bytes) of a vector."""
+    encoded = encode(vector_F[: form.trained], codec, seed)
+    return torch.cat([encoded, vector_F[form.trained :].view(torch.uint8)])
+
+
+def unpack_into(out_E: Tensor, packet: Tensor, codec: str, form: Form, start: int = 0) -> None:
+    """Write as many elements as ``out_E`` has, from one on that codecs can be decoded from."""
+    end = encoded_bytes(codec, form.trained)
+    assert len(packet) == form.packet_bytes(codec)
+    parameters = min(max(form.trained - start, 0), len(out_E))
+    if parameters:
+        decode_into(out_E[:parameters], packet[:end], codec, form.trained, start)
+    if parameters < len(out_E):
+        rest = packet[end:].clone().view(torch.float32)  # the clone is aligned
+        out_E[parameters:] = rest[start + parameters - form.trained :][: len(out_E) - parameters]
+
+
+def unpack(packet: Tensor, codec: str, form: Form) -> Tensor:
+    """The vector that a packet's receiver has."""
+    out_F = torch.empty(form.size, device=packet.device)
+    unpack_into(out_F, packet, codec, form)
+    return out_F
+
+
+def residual_of(vector_F: Tensor, packet: Tensor, codec: str, form: Form) -> Tensor:
+    """The parameters that a packet does not have; of what is not finite there is nothing that could be sent later."""
+    left_F = vector_F[: form.trained] - unpack(packet, codec, form)[: form.trained]
+    return left_F.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """The weighted sum of packets, of which any stretch can be had without the others; at least one packet.
+
+    Integer buffers are copied, and not averaged: they are those of the first packet of all, if that is here.
+    """
+
+    form: Form
+    terms: list[tuple[Tensor, str, float]]  # packet, its codec, its weight
+    first: bool  # whether the first packet here is the first of all
+
+    def __len__(self) -> int:
+        return self.form.size
+
+    def __getitem__(self, where: slice) -> Tensor:
+        total_E = self._term(0, where)
+        for k in range(1, len(self.terms)):
+            total_E += self._term(k, where)
+        return total_E
+
+    def _term(self, k: int, where: slice) -> Tensor:
+        packet, codec, weight = self.terms[k]
+        out_E = torch.empty(where.stop - where.start, device=packet.device)
+        unpack_into(out_E, packet, codec, self.form, where.start)
+        integers = slice(max(self.form.averaged - where.start, 0), max(self.form.size - 1 - where.start, 0))
+        copied = out_E[integers].clone() if self.first and k == 0 else 0.0
+        out_E *= weight
+        out_E[integers] = copied
+        return out_E
