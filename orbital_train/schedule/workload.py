@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-CODECS = {32.0: "fp32", 16.0: "bf16"}  # by bits per parameter: what an outer gradient is encoded as on its way
+from orbital_train.schedule.wire import encoded_bytes
+
 FLOP_PER_PARAMETER_AND_TOKEN = 6  # forward and backward pass of a dense transformer (Kaplan et al., arXiv 2001.08361)
 
 
@@ -15,12 +16,12 @@ class Workload:
 
     parameters: float
     tokens_per_step: int  # of one node and inner step
-    bits_per_parameter: float  # of an outer gradient on the wire
+    codec: str = "fp32"  # how outer gradients are encoded, here and in the training that stands for it
     device_flops: float | None = None  # [FLOP/s] dense, in the training precision
     mfu: float | None = None  # model FLOP/s utilisation
     step_s: float | None = None
     step_time_factor: float = 1.0  # of a device that is throttled
-    state_bits_per_parameter: float = 16.0  # of parameters that are sent to a node that has no version before
+    state_codec: str = "bf16"  # how parameters are that are sent to a node that has no version before
     fragments: int = 1  # that the model is synchronised in; each is the same share of the message
 
     @property
@@ -34,14 +35,9 @@ class Workload:
         return math.ceil(flop / (self.device_flops * self.mfu) * self.step_time_factor * 1e6)
 
     @property
-    def codec(self) -> str:
-        """How outer gradients are encoded, here and in the training that stands for it."""
-        return CODECS[self.bits_per_parameter]
-
-    @property
     def message_bits(self) -> int:
         """Size of one outer gradient, or of one averaged outer gradient."""
-        return math.ceil(self.parameters * self.bits_per_parameter)
+        return 8 * encoded_bytes(self.codec, math.ceil(self.parameters))
 
     @property
     def fragment_bits(self) -> int:
@@ -49,14 +45,9 @@ class Workload:
         return math.ceil(self.message_bits / self.fragments)
 
     @property
-    def state_codec(self) -> str:
-        """How parameters are encoded."""
-        return CODECS[self.state_bits_per_parameter]
-
-    @property
     def state_bits(self) -> int:
         """Size of the parameters."""
-        return math.ceil(self.parameters * self.state_bits_per_parameter)
+        return 8 * encoded_bytes(self.state_codec, math.ceil(self.parameters))
 
     @property
     def fragment_state_bits(self) -> int:
