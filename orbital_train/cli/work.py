@@ -15,7 +15,7 @@ from orbital_train.schedule.trace import SyncStep, Trace
 from orbital_train.train import estimate
 from orbital_train.train.device import Device, choose_device
 from orbital_train.train.flat import Layout
-from orbital_train.train.liveness import peak_states, peak_versions
+from orbital_train.train.liveness import peak_residuals, peak_states, peak_versions
 from orbital_train.train.optimizers import check_optimizer
 from orbital_train.train.placement import place
 from orbital_train.train.problem import build_data
@@ -59,7 +59,7 @@ def estimate_line(recipe: Recipe, trace: Trace, imports: Imports = ()) -> str:
     """
     cluster, trial, synchronous = recipe.cluster, check_problem(recipe, imports), any(trace.of_kind(SyncStep))
     nodes = 0 if synchronous else -(-len(trace.fleet_nodes) // cluster.workers)
-    versions, states = peak_versions(trace), peak_states(trace)
+    versions, states, residuals = peak_versions(trace), peak_states(trace), peak_residuals(trace)
     version_vectors = estimate.version_vectors(build.train_spec(recipe, imports).outer)
     each = estimate.worker_bytes(
         trial.parameters,
@@ -68,6 +68,7 @@ def estimate_line(recipe: Recipe, trace: Trace, imports: Imports = ()) -> str:
         versions=versions,
         version_vectors=version_vectors,
         states=min(states, nodes),
+        residuals=residuals,
         synchronous=synchronous,
     )
     disk = estimate.checkpoint_bytes(
@@ -76,6 +77,7 @@ def estimate_line(recipe: Recipe, trace: Trace, imports: Imports = ()) -> str:
         versions=versions,
         version_vectors=version_vectors,
         states=states,
+        residuals=residuals,
         synchronous=synchronous,
     )
     if cluster.address is None:
