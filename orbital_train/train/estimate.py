@@ -5,7 +5,8 @@ Everything that scales with the model is float32. Per node: parameters, two Adam
 them smaller. P for what a codec left out and will be sent later. Per worker: the gradient, the sum of a merge and its
 buffers, i.e. 3 P; two P (parameters, momentum; three with outer AdamW or delayed momentum) for every version of the
 global model held at once; 3 P for every earlier state of a replica that its node will go back to after a failure, and
-for the synchronous replica, if there is one. Other inner optimizers take as much as AdamW or less. Activations come on top, once per worker, since its nodes train in turn; they are those of a micro-batch.
+for the synchronous replica, if there is one. Other inner optimizers take as much as AdamW or less. Activations come on
+top, once per worker, since its nodes train in turn; they are those of a micro-batch.
 """
 
 from __future__ import annotations

@@ -92,7 +92,9 @@ def test_sizes_and_decoding_from_the_middle(codec: str, size: int) -> None:
         assert torch.equal(stretch, whole[start : start + GRAIN * 17])
 
 
-@pytest.mark.parametrize(("codec", "error"), [("fp32", 0.0), ("bf16", 0.002), ("fp8", 0.03), ("int8", 0.03), ("int4", 0.3)])
+@pytest.mark.parametrize(
+    ("codec", "error"), [("fp32", 0.0), ("bf16", 0.002), ("fp8", 0.03), ("int8", 0.03), ("int4", 0.3)]
+)
 def test_relative_error_of_a_vector_with_outliers(codec: str, error: float) -> None:
     values = vector(100_000)
     left = values - decode(encode(values, codec, seed=1), codec, 100_000)

@@ -32,7 +32,10 @@ def test_estimate_bounds_what_the_executor_saves(trace: Trace) -> None:
         parameters, nodes=4, versions=peak_versions(trace), version_vectors=2, states=0, residuals=0, synchronous=False
     )
     assert 0.6 * estimate < max(sizes) <= estimate
-    assert worker_bytes(parameters, 0, nodes=4, versions=2, version_vectors=2, states=0, residuals=0, synchronous=False) > estimate
+    assert (
+        worker_bytes(parameters, 0, nodes=4, versions=2, version_vectors=2, states=0, residuals=0, synchronous=False)
+        > estimate
+    )
 
 
 def test_another_node_adds_its_five_vectors() -> None:

@@ -372,6 +372,56 @@ def failures_trace() -> Trace:
 
 def one_by_one_trace() -> Trace:
     """As asynchronous: every merge has one contribution, of a node that keeps what it trained meanwhile."""
+    build = TraceBuilder(nodes=(0, 2, 3, 7), budget_steps=40)
+    version = 0
+    for turn in range(3):
+        for node in (0, 7, 2, 0, 3)[turn:]:
+            build.step(node, 1 + (node + turn) % 3)
+            name = build.snapshot(node, build.adopted.get((node, 0), 0))
+            build.step(node, 1)
+            staleness = version - build.adopted.get((node, 0), 0)
+            build.merge(version, {name: 1.0}, staleness)
+            version += 1
+            build.adopt(node, version, "keep", name)
+        build.evaluate(version)
+    return build.trace()
+
+
+def contributions_trace() -> Trace:
+    """Rounds of which every contribution comes by itself: two of one node that failed, stale ones, one of no weight,
+    few, one alone and none, encoded and not, with every way to adopt."""
+    build = TraceBuilder(nodes=(0, 2, 3, 7), budget_steps=30)
+    for node in build.nodes:
+        build.step(node, 1 + node % 3)
+    first = [build.snapshot(node, 0, "bf16" if node == 3 else "fp32") for node in build.nodes]
+    build.merge(0, dict(zip(first, (0.1, 0.2, 0.3, 0.4), strict=True)), codec="bf16")
+    for node, name in zip(build.nodes[:3], first, strict=False):
+        build.adopt(node, 1, "keep" if node else "replace", name if node else None)
+    for node in build.nodes:
+        build.step(node, 2)
+    lost = build.snapshot(2, 1)
+    build.start_anew(2, 0, 1)
+    build.step(2, 1)
+    second = [build.snapshot(node, 0 if node == 7 else 1) for node in build.nodes]
+    build.merge(1, {lost: 0.2, **dict.fromkeys(second, 0.2)}, staleness=1)
+    build.adopt(0, 2, "blend", alpha=0.5)
+    build.adopt(7, 2, "replace")
+    build.step(0, 1)
+    build.step(7, 3)
+    third = [build.snapshot(node, 2) for node in (0, 7)]
+    build.merge(2, {third[0]: 0.5, third[1]: 0.5, build.snapshot(3, 1): 0.0})
+    build.adopt(0, 3)
+    build.step(0, 2)
+    build.merge(3, {build.snapshot(0, 3): 1.0})
+    build.merge(4, {})
+    build.evaluate(5, merged_steps=20)
+    return build.trace()
+
+
+def codec_trace(codec: str) -> Trace:
+    """Rounds in which everything is encoded by one codec. Two outer gradients are added up on the way, at the same site
+    in every round, and one is lost in the first; later a node goes back to its own store with its outer gradient under
+    way, another loses its state, and a version is given up."""
     build, newest = TraceBuilder(nodes=(0, 2, 3, 7), budget_steps=40), 0
     build.evaluate(0)
     for number in range(5):
