@@ -61,14 +61,14 @@ def test_topk_to_the_byte() -> None:
 @pytest.mark.parametrize(
     ("codec", "sha256"),
     [
-        ("fp32", "9bb2f8f3b8faad29"),
-        ("bf16", "20447b04568bbb2d"),
-        ("fp8", "8fabd67ead01d058"),
-        ("int8", "dbd6656bcefcfc40"),
-        ("int4", "217c48ddcad8f87b"),
-        ("topk1", "0a48be8336519fe2"),
-        ("topk2", "c6a260f97c24dc90"),
-        ("topk3", "50a44739fe5fcfc5"),
+        ("fp32", "5874d0994c3e0b4a"),
+        ("bf16", "f6a5ac3cbde6c4f3"),
+        ("fp8", "f8bf7f20a20c09d1"),
+        ("int8", "d36fb3241b3261ee"),
+        ("int4", "be0fa04dcb752cc3"),
+        ("topk1", "7ec771f11e20e953"),
+        ("topk2", "9418caa9162464a4"),
+        ("topk3", "af79a9163774a8b9"),
     ],
 )
 def test_golden_bytes(codec: str, sha256: str) -> None:
