@@ -49,7 +49,7 @@ VECTORS = st.builds(
 
 
 def largest_of_block(values: Tensor, block: int) -> Tensor:
-    return torch.cat([part.abs().max().expand(len(part)) for part in values.split(block)] or [values])
+    return torch.cat([part.abs().amax().expand(len(part)) for part in values.split(block)]) if len(values) else values
 
 
 @many
