@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from orbital_train.schedule.trace import Combine, Merge, Snapshot
-from orbital_train.train.feedback import Feedback, encoded_value, residual_value
+from orbital_train.train.feedback import Feedback, decay, encoded_value, residual_value
 from orbital_train.train.inner import clip
 from orbital_train.train.packets import Form, pack, residual_of, seed_of
 from orbital_train.train.placement import Owners
@@ -87,4 +87,4 @@ class Encoders:
         packet = pack(vector_F, op.codec, form, seed_of(self.seed, value))
         if residual_value(value) not in self.holders:
             return (packet,)
-        return packet, residual_of(vector_F, packet, op.codec, form)
+        return packet, residual_of(vector_F, packet, op.codec, form) * decay(op.codec)

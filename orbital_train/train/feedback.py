@@ -1,6 +1,7 @@
 """Error feedback: which residual is added to which outer gradient, sum or average. A pure function of the trace.
 
-What a codec leaves out of a vector is its *residual*; it is added to the next vector that is encoded in the same place.
+What a codec leaves out of a vector is its *residual*; it is added to the next vector that is encoded in the same place,
+times 0.95 where the codec is sparse.
 
 - Of a node's outer gradient it is added to the node's first one that starts from a version with that outer gradient in
   it. One that was lost on its way takes its residual with it: the node's progress is all in the next one, and what was
@@ -23,6 +24,9 @@ from dataclasses import dataclass, field
 from orbital_train.schedule.trace import Combine, Lose, Merge, Op, Restore, Snapshot, Trace, result_value
 from orbital_train.schedule.wire import has_feedback, sums_have_feedback
 
+# What a sparse codec left out waits long, while nodes make much of that progress anew: it fades (SparseLoCo).
+SPARSE_DECAY = 0.95
+
 Feedback = Mapping[int, tuple[str, ...]]  # residuals that are added, by the id of the operation that encodes
 Place = tuple[int, int]  # node or site, fragment
 
@@ -30,6 +34,11 @@ Place = tuple[int, int]  # node or site, fragment
 def residual_value(value: str) -> str:
     """Name of what the codec left out of a value."""
     return f"residual/{value}"
+
+
+def decay(codec: str) -> float:
+    """By what a residual is multiplied before it is added."""
+    return SPARSE_DECAY if sums_have_feedback(codec) else 1.0
 
 
 def encoded_value(op: Snapshot | Combine | Merge) -> str:

@@ -7,7 +7,7 @@ from torch import Tensor
 from orbital_train.schedule.trace import Trace
 from orbital_train.schedule.wire import has_feedback
 from orbital_train.train.executor import Executor
-from orbital_train.train.feedback import feedback
+from orbital_train.train.feedback import decay, feedback
 from orbital_train.train.liveness import drops, holders, peak_residuals
 from orbital_train.train.packets import Form, pack, residual_of, unpack
 from orbital_train.train.problem import Problem
@@ -202,7 +202,7 @@ def test_packet_and_residual_are_the_outer_gradient_and_the_residual_before(code
         assert (before is None) == (version == 3)  # nobody would add the last
         if before is not None:
             assert before.any()
-            torch.testing.assert_close(sent + before, target, rtol=1e-5, atol=1e-7)
+            torch.testing.assert_close(sent + before / decay(codec), target, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("codec", ["int4", "topk3"])
@@ -230,7 +230,7 @@ def test_what_is_refused_leaves_the_residual_as_it_was(codec: str) -> None:
 
 
 @pytest.mark.parametrize("codec", LOSSY)
-def test_with_feedback_a_constant_gradient_arrives(codec: str) -> None:
+def test_without_decay_a_constant_gradient_arrives(codec: str) -> None:
     """What is sent of one outer gradient, again and again, is that on average: the error falls as 1 / rounds."""
     gradient = torch.randn(3000, generator=torch.Generator().manual_seed(1)) ** 3
     form = Form(trained=3000, averaged=3000, size=3001)
@@ -241,6 +241,8 @@ def test_with_feedback_a_constant_gradient_arrives(codec: str) -> None:
         total += unpack(packet, codec, form)
         residual[:3000] = residual_of(vector, packet, codec, form)
         errors.append((total[:3000] / rounds - gradient).norm() / gradient.norm())
+    assert decay("topk1") == decay("topk3") == 0.95
+    assert decay("int4") == decay("int8") == decay("fp8") == 1.0
     assert errors[199] < 0.02 * max(1.0, errors[0] / 0.02)
     assert errors[199] < errors[19] / 4 or errors[199] < 1e-4
 
