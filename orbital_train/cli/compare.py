@@ -25,7 +25,7 @@ from orbital_train.cli.run_directory import (
 from orbital_train.cli.survey import Survey
 from orbital_train.cli.training import StopFlag, stop_flag, train_on
 from orbital_train.cli.work import Imports, check_problem, check_work, estimate_line
-from orbital_train.cluster.group import Workers, worker_group
+from orbital_train.cluster.group import Group, worker_group
 from orbital_train.cluster.session import ray_session
 from orbital_train.config.load import with_values
 from orbital_train.config.recipe import ArmName, BaselineName, Recipe
@@ -116,7 +116,7 @@ def compare(
 
 
 def _run(
-    workers: Workers, arm: Arm, flight: Flight, path: Path, flag: StopFlag, console: Console, imports: Imports
+    workers: Group, arm: Arm, flight: Flight, path: Path, flag: StopFlag, console: Console, imports: Imports
 ) -> None:
     begun = RunDirectory(path).trace.exists()
     if path.exists() and not begun:

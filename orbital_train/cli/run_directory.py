@@ -24,6 +24,7 @@ LOCK = ".lock"
 MAY_CHANGE = (
     "cluster.workers",
     "cluster.address",
+    "cluster.copy_every_s",
     "cluster.checkpoint_every_s",
     "cluster.keep_checkpoints",
     "description",
@@ -61,6 +62,11 @@ class RunDirectory:
     def metrics(self) -> Path:
         """One row per event."""
         return self.path / "metrics.jsonl"
+
+    @property
+    def log(self) -> Path:
+        """What really happened: workers lost and replaced, checkpoints that could not be written. Only if any did."""
+        return self.path / "log.jsonl"
 
     @property
     def checkpoints(self) -> Path:

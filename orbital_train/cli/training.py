@@ -10,10 +10,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
 from orbital_train.cli.folder_cache import file_sha256
@@ -27,8 +29,9 @@ from orbital_train.cli.run_directory import (
     write_json,
 )
 from orbital_train.cli.work import Imports, check_problem, check_work, estimate_line
-from orbital_train.cluster.driver import CheckpointRule, Progress, RunResult, drive, write_model
-from orbital_train.cluster.group import Workers, worker_group
+from orbital_train.cluster.cuts import CheckpointRule
+from orbital_train.cluster.driver import Driver, Progress, RunResult, write_model
+from orbital_train.cluster.group import Group, worker_group
 from orbital_train.cluster.metrics_log import MetricsLog
 from orbital_train.cluster.session import ray_session
 from orbital_train.cluster.worker import Job
@@ -83,7 +86,7 @@ def stop_flag() -> Iterator[StopFlag]:
 
 
 @contextmanager
-def workers_for(cluster: Cluster) -> Iterator[Workers]:
+def workers_for(cluster: Cluster) -> Iterator[Group]:
     """A Ray cluster and a group of workers on it."""
     with ray_session(cluster.address, cluster.workers * cluster.threads_per_worker), worker_group(cluster) as workers:
         yield workers
@@ -117,7 +120,7 @@ def train(recipe: Recipe, out: Path, *, resume: bool, console: Console, imports:
 
 
 def train_on(
-    workers: Workers,
+    workers: Group,
     recipe: Recipe,
     run: RunDirectory,
     *,
@@ -138,6 +141,7 @@ def train_on(
     rule = CheckpointRule(
         folder=run.checkpoints,
         every_s=recipe.cluster.checkpoint_every_s,
+        copy_every_s=recipe.cluster.copy_every_s,
         keep=recipe.cluster.keep_checkpoints,
         recipe_sha256=recipe_sha256(recipe),
         trace_sha256=file_sha256(run.trace),
@@ -150,19 +154,27 @@ def train_on(
         closing(MetricsLog(run.metrics, kept_bytes)) as metrics,
         display.RunProgress(f"{recipe.name}: {title or arm}", console) as shown,
     ):
-        result = drive(
-            workers,
-            job,
+        result = Driver(
+            group=workers,
+            job=job,
             metrics=metrics,
             rule=rule,
             stop_asked=flag.asked,
             show=lambda p: shown.update(**vars(watch.display(p))),
-        )
+            tell=lambda line: _log(run, line, console),
+        ).run()
     if not result.finished:
         assert flag.signal_number is not None
         raise Stopped(flag.signal_number, run.path)
     write_model(workers, run.path)
     write_json(run.summary, summary(recipe, arm, run, trace, result, saved, imports))
+
+
+def _log(run: RunDirectory, line: str, console: Console) -> None:
+    """Tell people, and whoever reads the run directory later."""
+    with run.log.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": line}) + "\n")
+    console.print(line, highlight=False, soft_wrap=True)
 
 
 def _last_checkpoint(run: RunDirectory, rule: CheckpointRule) -> checkpoint.Checkpoint | None:
@@ -192,8 +204,8 @@ class Watch:
         self._contacts = ContactPlan.read(run.plan / "contacts.parquet")
         self._light = Illumination.read(run.plan / "illumination.parquet")
         self._trace = trace
-        self._total = sum(a.steps for a in trace.accounts)
-        self._before = _steps_below(trace, position)
+        self._steps = _steps_below(trace)
+        self._before = int(self._steps[position])
         self._begin_s = time.monotonic()
 
     def display(self, progress: Progress) -> display.Progress:
@@ -201,6 +213,7 @@ class Watch:
         ops = self._trace.ops
         sim_s = ops[min(progress.position, len(ops) - 1)].end_us / 1e6
         elapsed_s = max(1e-9, time.monotonic() - self._begin_s)
+        done = int(self._steps[progress.position])
         nodes = self._trace.fleet_nodes
         open_now = (self._contacts.start_s <= sim_s) & (sim_s < self._contacts.end_s)
         return display.Progress(
@@ -210,9 +223,9 @@ class Watch:
             nodes=len(nodes),
             open_links=int(np.unique(self._contacts.link_id[open_now]).size),
             loss=progress.loss,
-            steps_per_s=progress.steps_done / elapsed_s,
-            done_steps=self._before + progress.steps_done,
-            total_steps=self._total,
+            steps_per_s=max(0, done - self._before) / elapsed_s,
+            done_steps=done,
+            total_steps=int(self._steps[-1]),
         )
 
     def _is_sunlit(self, node: int, sim_s: float) -> bool:
@@ -220,14 +233,13 @@ class Watch:
         return bool(self._light.fraction[node][min(k, self._light.fraction[node].size - 1)] > 0.5)
 
 
-def _steps_below(trace: Trace, position: int) -> int:
-    steps = 0
-    for op in trace.ops[:position]:
-        if isinstance(op, Step):
-            steps += op.n
-        elif isinstance(op, SyncStep):
-            steps += op.n * len(op.group)
-    return steps
+def _steps_below(trace: Trace) -> NDArray[np.int64]:
+    """Inner steps of the operations before each position."""
+    steps = [
+        op.n * (len(op.group) if isinstance(op, SyncStep) else 1) if isinstance(op, Step | SyncStep) else 0
+        for op in trace.ops
+    ]
+    return np.concatenate([[0], np.cumsum(steps, dtype=np.int64)])
 
 
 def summary(
@@ -246,6 +258,9 @@ def summary(
     notes = [*plan["notes"], *refusals(run.metrics, trace)]
     if saved:
         notes.append(f"resumed at operation {saved.manifest.cut}: wall time and real bytes are those since then")
+    if result.recoveries:
+        times = f"{len(result.recoveries)} time" + "s" * (len(result.recoveries) > 1)
+        notes.append(f"workers were lost and replaced {times}, and what came after the last copy was done again")
     return {
         "name": recipe.name,
         "arm": arm,
@@ -264,6 +279,7 @@ def summary(
         "tokens_per_step_trained": trial.tokens_per_step,
         "message_bytes": trace.message_bits / 8,
         "real_bytes": result.real_bytes,
+        "recoveries": [asdict(recovery) for recovery in result.recoveries],
         **figures,
         "tuned": {"inner_lr": recipe.inner.lr, "outer_lr": recipe.outer.lr},
         "assumptions": list(recipe.assumptions),

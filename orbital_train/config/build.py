@@ -311,7 +311,7 @@ def train_spec(recipe: Recipe, imports: tuple[str, ...] = ()) -> TrainSpec:
         model=model_named(recipe),
         data=data_named(recipe),
         inner=InnerSpec(**inner),
-        outer=OuterSpec(**recipe.outer.model_dump()),
+        outer=OuterSpec(**{**recipe.outer.model_dump(), "delay_merges": _delay_merges(recipe)}),
         batch_size=recipe.inner.batch_size,
         init_seed=recipe.seeds.init,
         data_seed=recipe.seeds.data,
@@ -321,6 +321,12 @@ def train_spec(recipe: Recipe, imports: tuple[str, ...] = ()) -> TrainSpec:
         device=recipe.cluster.device,
         imports=imports,
     )
+
+
+def _delay_merges(recipe: Recipe) -> int | None:
+    if recipe.outer.delay_merges is None and POLICIES[recipe.schedule.policy].one_by_one:
+        return None
+    return recipe.outer.delay_merges or 1
 
 
 def model_named(recipe: Recipe) -> Named:

@@ -46,6 +46,7 @@ class Entry(NamedTuple):
     fragments: int | None = None  # of the model if the recipe says nothing; None: it is always synchronised whole
     forms: tuple[str, ...] = ()
     sums: bool = False  # contributions are added up on their way
+    one_by_one: bool = False  # a merge holds one contribution
 
 
 def _link_aware(setting: Setting) -> LinkAware:
@@ -115,7 +116,7 @@ POLICIES = {
     "link_aware": Entry(_link_aware, fragments=1, sums=True),
     "fixed_period": Entry(_fixed_period, forms=("blocking", "skipping")),
     "streaming": Entry(_streaming, fragments=4),
-    "asynchronous": Entry(_asynchronous),
+    "asynchronous": Entry(_asynchronous, one_by_one=True),
     "quorum": Entry(_quorum),
     "local_then_average": Entry(_local_then_average),
     "fully_connected": Entry(None),

@@ -554,9 +554,9 @@ class Outer(Table):
     """``sgd``."""
     nesterov: bool = True
     """``sgd``."""
-    delay_merges: Annotated[int, Field(ge=1, le=1_000_000)] = 1
-    """``sgd``: so many merges make one outer step, and momentum comes with the last: Delayed Nesterov. Take the number
-    of satellites for ``asynchronous``, whose merges hold one contribution each."""
+    delay_merges: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """``sgd``: so many merges make one outer step, and momentum comes with the last: Delayed Nesterov. If not given 1;
+    for ``asynchronous``, whose merges hold one contribution each, the number of satellites."""
     beta1: Beta = 0.9
     """``adamw``."""
     beta2: Beta = 0.95
@@ -595,7 +595,11 @@ class Cluster(Table):
     deterministic: bool = True
     address: str | None = None
     """Of a running Ray cluster, as host:port, or ``auto``; none: one is started on this machine for the run."""
+    copy_every_s: Annotated[float, Field(gt=0.0, le=31_557_600.0)] = 10.0
+    """Time between copies of the run's state in memory, from which it goes on when a worker is lost. It may be longer:
+    copying takes a hundredth of the time at most."""
     checkpoint_every_s: Annotated[float, Field(gt=0.0, le=31_557_600.0)] = 60.0
+    """Time between checkpoints on the disk, from which ``--resume`` goes on."""
     keep_checkpoints: Small = 2
 
 

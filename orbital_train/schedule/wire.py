@@ -11,14 +11,15 @@ from typing import Literal, Protocol
 
 CodecName = Literal["fp32", "bf16", "fp8", "int8", "int4", "topk1", "topk2", "topk3"]
 SCALE_BYTES = 2  # bfloat16, one for each block
-ENTRY_BYTES = 4  # of a sparse vector: an index in its chunk as 16 bits, a value as bfloat16
+INDEX_BYTES = 2  # of an element in its chunk
+VALUE_BYTES = 2  # bfloat16
 
 
 class WireFormat(Protocol):
-    """What a codec makes of a vector."""
+    """What a codec makes of a vector: areas, one after the other."""
 
-    def encoded_bytes(self, size: int) -> int:
-        """Size of an encoded vector of so many elements."""
+    def areas(self, size: int) -> tuple[int, ...]:
+        """Bytes of each, of an encoded vector of so many elements."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,9 @@ class Plain:
 
     element_bytes: int
 
-    def encoded_bytes(self, size: int) -> int:
+    def areas(self, size: int) -> tuple[int, ...]:
         """See :class:`WireFormat`."""
-        return size * self.element_bytes
+        return (size * self.element_bytes,)
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,9 @@ class Blocked:
     element_bits: int
     block: int  # elements; an even number
 
-    def encoded_bytes(self, size: int) -> int:
+    def areas(self, size: int) -> tuple[int, ...]:
         """See :class:`WireFormat`."""
-        return SCALE_BYTES * -(-size // self.block) + -(-size * self.element_bits // 8)
+        return SCALE_BYTES * -(-size // self.block), -(-size * self.element_bits // 8)
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,9 @@ class Sparse:
         chunks, rest = divmod(size, self.chunk)
         return chunks * -(-self.chunk * self.percent // 100) + -(-rest * self.percent // 100)
 
-    def encoded_bytes(self, size: int) -> int:
+    def areas(self, size: int) -> tuple[int, ...]:
         """See :class:`WireFormat`."""
-        return ENTRY_BYTES * self.entries(size)
+        return INDEX_BYTES * self.entries(size), VALUE_BYTES * self.entries(size)
 
 
 WIRE: dict[str, WireFormat] = {
@@ -75,7 +76,7 @@ WIRE: dict[str, WireFormat] = {
 
 def encoded_bytes(codec: str, size: int) -> int:
     """Size of an encoded vector. There is no other codec to fall back to: an unknown name is a :class:`KeyError`."""
-    return WIRE[codec].encoded_bytes(size)
+    return sum(WIRE[codec].areas(size))
 
 
 def has_feedback(codec: str) -> bool:

@@ -47,7 +47,7 @@ def robust_average(vectors_KF: Tensor, spec: OuterSpec, averaged: int) -> Tensor
     Integer buffers, behind ``averaged``, are those of the first contribution. Of none it is zero.
     """
     if not len(vectors_KF):
-        return torch.zeros_like(vectors_KF.sum(0))
+        return vectors_KF.sum(0)
     ordered_KF, k = vectors_KF[:, :averaged].sort(dim=0).values, len(vectors_KF)
     cut = (k - 1) // 2 if spec.merging == "median" else math.floor(spec.trim_fraction * k)
     return torch.cat([ordered_KF[cut : k - cut].mean(dim=0), vectors_KF[0, averaged:]])

@@ -21,7 +21,7 @@ REPLICA_VECTORS = 3
 
 def version_vectors(outer: OuterSpec) -> int:
     """Vectors of a version of the global model: its parameters and the state of the outer optimizer."""
-    return 3 if outer.optimizer == "adamw" or outer.delay_merges > 1 else 2
+    return 3 if outer.optimizer == "adamw" or outer.delay_merges != 1 else 2
 
 
 def worker_bytes(

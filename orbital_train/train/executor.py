@@ -80,6 +80,7 @@ class Executor:
         emit: Callable[[Row], None],
         progress: Callable[[Op], None] | None = None,
     ) -> None:
+        spec = replace(spec, outer=spec.outer.of_fleet(len(trace.fleet_nodes)))
         self._trace, self._spec, self._problem = trace, spec, problem
         self._transport, self._owners = transport, owners
         self._emit, self._progress = emit, progress

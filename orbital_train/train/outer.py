@@ -30,7 +30,7 @@ def initial_state(parameters_F: Tensor, spec: OuterSpec, trained: int | None = N
     if spec.optimizer == "adamw":
         return GlobalState(parameters_F=parameters_F, outer={})  # torch begins it at the first step
     outer = {"momentum": torch.zeros_like(parameters_F[:trained])}
-    if spec.delay_merges > 1:
+    if spec.delay_merges != 1:
         outer |= {"pending": torch.zeros_like(parameters_F[:trained]), "merges": torch.zeros((), dtype=torch.int64)}
     return GlobalState(parameters_F=parameters_F, outer=outer)
 
@@ -42,7 +42,7 @@ def outer_step(
     before_F, gradient_F = state.parameters_F[:trained], outer_gradient_F[:trained]
     if spec.optimizer == "adamw":
         after_F, outer = _adamw(before_F, gradient_F, state.outer, spec)
-    elif spec.delay_merges > 1:
+    elif spec.delay_merges != 1:
         after_F, outer = _delayed(before_F, gradient_F, state.outer, spec)
     else:
         after_F, outer = _sgd(before_F, gradient_F, state.outer, spec)
@@ -67,6 +67,7 @@ def _delayed(before_F: Tensor, gradient_F: Tensor, outer: State, spec: OuterSpec
     Every merge goes down by g / k at once; momentum is updated and applied with the k-th. So k merges lead as far as
     one step of :func:`_sgd` on their mean, up to rounding.
     """
+    assert spec.delay_merges is not None  # as :meth:`OuterSpec.of_fleet` gives it
     k, merges = spec.delay_merges, outer["merges"] + 1
     step_F, pending_F, momentum_F = gradient_F / k, outer["pending"] + gradient_F, outer["momentum"]
     if int(merges) % k == 0:

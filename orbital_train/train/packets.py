@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from orbital_train.schedule.wire import encoded_bytes
-from orbital_train.train.codecs import decode_into, encode
+from orbital_train.train.codecs import cut, decode_into, encode
 from orbital_train.train.flat import Layout
 
 FLOAT_BYTES = 4
@@ -41,6 +41,14 @@ class Form:
         """Size of a packet."""
         return encoded_bytes(codec, self.trained) + FLOAT_BYTES * (self.size - self.trained)
 
+    def part(self, codec: str, packet: Tensor, where: slice) -> Tensor:
+        """Some of a packet's parameters, as if they had been encoded by themselves; whole grains but at the end."""
+        return cut(packet[: encoded_bytes(codec, self.trained)], codec, self.trained, where)
+
+    def others(self, codec: str, packet: Tensor) -> Tensor:
+        """Buffers and refused weight of a packet. A copy, since they need not be aligned there."""
+        return packet[encoded_bytes(codec, self.trained) :].clone().view(torch.float32)
+
 
 def seed_of(seed: int, value: str) -> int:
     """Of the rounding of a value, which names node or site, fragment and state or version: wherever and whenever."""
@@ -61,8 +69,8 @@ def unpack_into(out_E: Tensor, packet: Tensor, codec: str, form: Form, start: in
     if parameters:
         decode_into(out_E[:parameters], packet[:end], codec, form.trained, start)
     if parameters < len(out_E):
-        rest = packet[end:].clone().view(torch.float32)  # the clone is aligned
-        out_E[parameters:] = rest[start + parameters - form.trained :][: len(out_E) - parameters]
+        others = form.others(codec, packet)
+        out_E[parameters:] = others[start + parameters - form.trained :][: len(out_E) - parameters]
 
 
 def unpack(packet: Tensor, codec: str, form: Form) -> Tensor:

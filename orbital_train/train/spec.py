@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 
@@ -49,7 +49,8 @@ class OuterSpec:
     optimizer: Literal["sgd", "adamw"] = "sgd"
     momentum: float = 0.9
     nesterov: bool = True
-    delay_merges: int = 1  # Delayed Nesterov: so many merges are one outer step, and momentum comes with the last
+    # Delayed Nesterov: so many merges are one outer step, and momentum comes with the last; None: one of each node
+    delay_merges: int | None = 1
     beta1: float = 0.9
     beta2: float = 0.95
     eps: float = 0.1
@@ -57,6 +58,10 @@ class OuterSpec:
     merging: Literal["mean", "trimmed_mean", "median"] = "mean"
     trim_fraction: float = 0.2  # of the contributions, with trimmed_mean: left out at either end
     clip_norm: float = 0.0  # of every contribution; 0 turns clipping off
+
+    def of_fleet(self, nodes: int) -> OuterSpec:
+        """The same with all that follows from the number of training nodes."""
+        return replace(self, delay_merges=self.delay_merges or nodes)
 
 
 @dataclass(frozen=True, kw_only=True)

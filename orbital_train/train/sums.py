@@ -7,13 +7,16 @@ is float32; and that of the average, from which everyone makes the same step. Su
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from orbital_train.schedule.trace import Combine, Merge, Snapshot, Trace
+from orbital_train.schedule.wire import encoded_bytes
+from orbital_train.train.codecs import decode, whole_grains
 from orbital_train.train.contributions import robust_average, without_refused
 from orbital_train.train.encoders import Encoders
 from orbital_train.train.feedback import weighed
@@ -22,7 +25,7 @@ from orbital_train.train.placement import Owners
 from orbital_train.train.spec import OuterSpec
 from orbital_train.train.state import NodeState
 from orbital_train.train.transport import Transport
-from orbital_train.train.tree import broadcast, receive, root_of, send, settled, sum_on_tree
+from orbital_train.train.tree import BUCKET_BYTES, broadcast, receive, root_of, send, settled, sum_on_tree
 
 Input = tuple[int, str, float]  # to a sum, if it counts: the node that holds it, its name, its weight
 
@@ -98,7 +101,10 @@ class Sums:
         for node, value, _ in inputs:
             packet_bytes[node] += form.packet_bytes(self.codecs[value])
         owners = settled(packet_bytes, self.owners, FLOAT_BYTES * form.size)
-        packets = self._gather(inputs, owners, form)
+        self._begin(inputs)
+        packets = self._gather(
+            inputs, owners, lambda _, packet: packet, lambda codec: self._bytes(form.packet_bytes(codec))
+        )
         terms: dict[int, list[tuple[Tensor, str, float]]] = {}
         for node, value, weight in inputs:
             if owners[node] == self.transport.rank:
@@ -108,31 +114,65 @@ class Sums:
         return sum_on_tree(vectors, tuple(packet_bytes), owners, self.transport)
 
     def _robust(self, op: Merge, inputs: list[Input], root: int) -> Tensor | None:
-        """Median or trimmed mean of the inputs and, as a last element, how much of their weight was refused."""
-        form = self.forms[op.fragment]
-        packets = self._gather(inputs, {node: root for node, _, _ in inputs}, form)
-        if not packets:
-            return None
-        vectors_KF = torch.stack([unpack(packets[value], self.codecs[value], form) for _, value, _ in inputs])
-        refused_K = vectors_KF[:, -1]
-        weights_K = refused_K.new_tensor([weight for _, _, weight in inputs])
-        average_F = robust_average(vectors_KF[refused_K == 0, :-1], self.spec, form.averaged)
-        return torch.cat([average_F, (refused_K * weights_K).sum().view(1)])
+        """Median or trimmed mean of the inputs and, as a last element, how much of their weight was refused.
 
-    def _gather(self, inputs: list[Input], owners: Owners, form: Form) -> dict[str, Tensor]:
-        """The packets of inputs whose nodes are this worker's by ``owners``; the others are sent to where they are."""
-        packets, mine = {}, self.transport.rank
-        if mine in {self.owners[node] for node, _, _ in inputs}:
+        Formed on one worker, in pieces, so that no more than a bucket of all contributions is there at once.
+        """
+        self._begin(inputs)
+        form, total_F = self.forms[op.fragment], self._nothing(op)
+        owners, mine = dict.fromkeys((node for node, _, _ in inputs), root), self.transport.rank == root
+        others = self._gather(
+            inputs, owners, form.others, lambda _: torch.empty(form.size - form.trained, device=self.device)
+        )
+        if mine:
+            others_KE = torch.stack([others[value] for _, value, _ in inputs])
+            counts_K = others_KE[:, -1] == 0
+            total_F[form.trained : -1] = robust_average(
+                others_KE[counts_K, :-1], self.spec, form.averaged - form.trained
+            )
+            total_F[-1] = others_KE[:, -1] @ others_KE.new_tensor([weight for _, _, weight in inputs])
+        for piece in whole_grains(form.trained, BUCKET_BYTES // len(inputs)):
+            size = piece.stop - piece.start
+            parts = self._gather(inputs, owners, partial(form.part, where=piece), partial(self._room, size))
+            if mine:
+                vectors_KE = torch.stack([decode(parts[v], self.codecs[v], size) for _, v, _ in inputs])
+                total_F[piece] = robust_average(vectors_KE[counts_K], self.spec, size)
+        return total_F if mine else None
+
+    def _begin(self, inputs: list[Input]) -> None:
+        """Wait for what is encoded here, and for what the last sum posted: buffers stay bounded."""
+        if self.transport.rank in {self.owners[node] for node, _, _ in inputs}:
             self.encoders.side.join()
-            self.transport.flush()  # what the last sum posted is waited for: buffers stay bounded
+            self.transport.flush()
+
+    def _room(self, size: int, codec: str) -> Tensor:
+        return self._bytes(encoded_bytes(codec, size))
+
+    def _bytes(self, length: int) -> Tensor:
+        return torch.empty(length, dtype=torch.uint8, device=self.device)
+
+    def _gather(
+        self,
+        inputs: list[Input],
+        owners: Owners,
+        part: Callable[[str, Tensor], Tensor],
+        empty: Callable[[str], Tensor],
+    ) -> dict[str, Tensor]:
+        """Parts of the packets of inputs, each on the worker that ``owners`` give its node to, by name.
+
+        Args:
+            inputs: the same ones on all workers.
+            owners: where they are to be.
+            part: makes it, of a codec and a packet.
+            empty: room for one of a codec.
+        """
+        found, mine = {}, self.transport.rank
         for node, value, _ in inputs:
-            source, dest = self.owners[node], owners[node]
+            source, dest, codec = self.owners[node], owners[node], self.codecs[value]
             if source == mine == dest:
-                packets[value] = self.nodes[node].held[value]
+                found[value] = part(codec, self.nodes[node].held[value])
             elif source == mine:
-                send(self.nodes[node].held[value], dest, self.transport)
+                send(part(codec, self.nodes[node].held[value]), dest, self.transport)
             elif dest == mine:
-                length = form.packet_bytes(self.codecs[value])
-                buffer = torch.empty(length, dtype=torch.uint8, device=self.device)
-                packets[value] = receive(buffer, source, self.transport)
-        return packets
+                found[value] = receive(empty(codec), source, self.transport)
+        return found

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,21 +80,22 @@ def test_a_signal_ends_a_run_with_a_checkpoint(
     assert_undisturbed(undisturbed, run)
 
 
-def test_a_killed_worker_ends_a_run_which_can_be_resumed(undisturbed: Reference, run_path: Path):
+def test_a_killed_worker_is_replaced_and_a_killed_driver_resumed(undisturbed: Reference, run_path: Path):
     run = RunDirectory(run_path)
     often = ("--set", BUDGET, "--set", "cluster.checkpoint_every_s=0.2", "--out", run_path)
     with program("train", undisturbed.path, *often, "--set", "cluster.workers=2") as process:
         started = wait_for_training(process)
         workers = [p for p in started if any("ray::Worker" in part for part in p.cmdline())]
         assert len(workers) == 2
+        slow = {p.pid for p in started if p.name() in ("ray::DashboardAgent", "ray::RuntimeEnvAgent")}
         workers[0].kill()
-        output, errors = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 1
-    (line,) = errors.splitlines()
-    assert line.startswith(f"orbital-train: a worker died (process {workers[0].pid} on ")
-    assert "resume" in line
-    assert "Traceback" not in output
-    assert_gone(started)
+        while not run.log.exists():
+            time.sleep(0.05)
+        process.kill()
+        process.communicate(timeout=PATIENCE_S)
+    assert f"(process {workers[0].pid} on " in run.log.read_text()
+    # Two helpers of Ray look for the dead cluster for a minute before they end; scripts/chaos waits for them.
+    assert_gone([process for process in started if process.pid not in slow])
     with program("train", undisturbed.path, *often, "--set", "cluster.workers=1", "--resume") as process:
         started = wait_for_training(process)
         output, errors = process.communicate(timeout=PATIENCE_S)

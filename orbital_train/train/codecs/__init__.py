@@ -6,7 +6,7 @@ vector that holds something that is not finite is decoded to one that does: neve
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import torch
@@ -66,6 +66,22 @@ def decode_into(out_E: Tensor, encoded: Tensor, codec: str, size: int, start: in
     """Write some elements of a vector of ``size``: as many as ``out_E`` has, from a multiple of :data:`GRAIN` on."""
     assert encoded.numel() == encoded_bytes(codec, size)
     CODECS[codec].decode_into(out_E, encoded, size, start)
+
+
+def cut(encoded: Tensor, codec: str, size: int, where: slice) -> Tensor:
+    """What :func:`encode` would have made of a stretch of a vector of ``size``, which begins where a grain does."""
+    wire, begin, parts = WIRE[codec], 0, []
+    lengths = zip(wire.areas(size), wire.areas(where.start), wire.areas(where.stop - where.start), strict=True)
+    for whole, before, length in lengths:
+        parts.append(encoded[begin + before : begin + before + length])
+        begin += whole
+    return torch.cat(parts)
+
+
+def whole_grains(size: int, float_bytes: int) -> Iterator[slice]:
+    """Stretches of a vector, each of as many grains as fit into so many bytes of float32, or one."""
+    length = max(1, float_bytes // (4 * GRAIN)) * GRAIN
+    return (slice(start, min(start + length, size)) for start in range(0, size, length))
 
 
 def decode(encoded: Tensor, codec: str, size: int) -> Tensor:

@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from orbital_train.schedule.wire import SCALE_BYTES, Blocked
+from orbital_train.schedule.wire import Blocked
 from orbital_train.train.codecs.pieces import rows
 
 
@@ -53,7 +53,7 @@ class BlockCodec(ABC):
             torch.mul(elements_BW[:, :width], scale_B[:, None], out=out_BW)
 
     def _areas(self, encoded: Tensor, size: int) -> tuple[Tensor, Tensor]:
-        end = SCALE_BYTES * -(-size // self.wire.block)
+        end, _ = self.wire.areas(size)
         return encoded[:end].view(torch.bfloat16), encoded[end:]
 
     def _at(self, element: int) -> int:

@@ -25,10 +25,10 @@ def watch(folder: Path, *overrides: str, position: int = 0) -> tuple[Watch, Trac
 
 def test_the_sky_that_is_shown_is_that_of_the_trace(tmp_path: Path):
     shown, trace = watch(tmp_path)
-    begin = shown.display(Progress(position=0, steps_done=0, loss=None))
+    begin = shown.display(Progress(position=0, loss=None))
     assert (begin.sim_s, begin.nodes, begin.done_steps, begin.total_steps) == (0.0, 6, 0, 600)
     assert (begin.sunlit, begin.open_links, begin.loss) == (6, 0, None)  # links are still being acquired
-    end = shown.display(Progress(position=len(trace.ops), steps_done=600, loss=2.5))
+    end = shown.display(Progress(position=len(trace.ops), loss=2.5))
     assert end.sim_s == pytest.approx(end.horizon_s, abs=60.0)
     assert end.horizon_s == trace.end_us / 1e6
     assert (end.done_steps, end.loss) == (600, 2.5)
@@ -41,13 +41,13 @@ def test_a_resumed_run_counts_what_was_done_before(tmp_path: Path):
     first = list(trace.of_kind(SyncStep))[:2]
     assert [op.id for op in first] == [1, 3]
     done = sum(op.n * 6 for op in first)
-    now = shown.display(Progress(position=4, steps_done=12, loss=None))
-    assert (now.done_steps, now.total_steps) == (done + 12, 600)
+    now = shown.display(Progress(position=4, loss=None))
+    assert (now.done_steps, now.total_steps) == (done, 600)
 
 
 @pytest.mark.parametrize("changed", ["torch", "cpu"])
 def test_a_checkpoint_of_other_libraries_or_another_cpu_is_told(tmp_path: Path, changed: str):
-    rule = CheckpointRule(folder=tmp_path, every_s=1.0, keep=1, recipe_sha256="r", trace_sha256="t")
+    rule = CheckpointRule(folder=tmp_path, every_s=1.0, copy_every_s=1.0, keep=1, recipe_sha256="r", trace_sha256="t")
     run = RunDirectory(tmp_path)
     for cut, versions in enumerate((library_versions(), library_versions() | {changed: "another"})):
         manifest = Manifest(cut=cut, recipe_sha256="r", trace_sha256="t", metrics_bytes=0, versions=versions, files={})

@@ -199,3 +199,13 @@ def test_training_draws_what_cap_and_radiator_leave_and_its_steps_take_longer(tm
     assert drawn(one_face)[0] == pytest.approx(5.670374e-8 * 313.15**4 - 50.0 - 150.0, abs=0.01)
     device = "workload={parameters=1e9, tokens_per_step=1000, device_tflops=100.0, mfu=0.5}"
     assert drawn(device, f"power.train_cap_w={half_clock_w}")[1] == 240_000
+
+
+@pytest.mark.parametrize(
+    ("policy", "given", "merges"), [("asynchronous", None, None), ("asynchronous", 2, 2), ("quorum", None, 1)]
+)
+def test_merges_of_one_contribution_each_are_an_outer_step_together(tmp_path, policy, given, merges):
+    overrides = [f"schedule.policy={policy}", *([] if given is None else [f"outer.delay_merges={given}"])]
+    outer = build.train_spec(small.recipe(tmp_path, *overrides)).outer
+    assert outer.delay_merges == merges
+    assert outer.of_fleet(6).delay_merges == (merges or 6)

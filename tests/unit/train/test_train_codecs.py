@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from orbital_train.schedule.wire import WIRE, encoded_bytes
-from orbital_train.train.codecs import GRAIN, decode, decode_into, encode
+from orbital_train.train.codecs import GRAIN, cut, decode, decode_into, encode, whole_grains
 from orbital_train.train.codecs.pieces import PIECE
 from orbital_train.train.packets import seed_of
 
@@ -90,6 +90,8 @@ def test_sizes_and_decoding_from_the_middle(codec: str, size: int) -> None:
         stretch = torch.full((min(GRAIN * 17, size - start),), math.nan)
         decode_into(stretch, encoded, codec, size, start)
         assert torch.equal(stretch, whole[start : start + GRAIN * 17])
+        part = cut(encoded, codec, size, slice(start, start + len(stretch)))
+        assert torch.equal(decode(part, codec, len(stretch)), stretch)
 
 
 @pytest.mark.parametrize(
@@ -147,6 +149,16 @@ def test_extreme_magnitudes(codec: str, value: float) -> None:
     elif value < 1e38:
         assert found.isfinite().all()
         assert (found.abs() <= value * 1.25).all()  # scales have few bits there
+
+
+def test_grains_cover_a_vector() -> None:
+    assert list(whole_grains(0, 1)) == []
+    assert list(whole_grains(GRAIN + 1, 16)) == [slice(0, GRAIN), slice(GRAIN, GRAIN + 1)]
+    assert list(whole_grains(5 * GRAIN, 3 * 4 * GRAIN - 1)) == [
+        slice(0, 2 * GRAIN),
+        slice(2 * GRAIN, 4 * GRAIN),
+        slice(4 * GRAIN, 5 * GRAIN),
+    ]
 
 
 def test_another_length_than_the_codec_says_is_no_vector() -> None:

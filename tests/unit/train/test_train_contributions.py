@@ -277,3 +277,13 @@ def test_every_contribution_travels_to_one_worker(merging: str) -> None:
     spec = tiny_spec(outer=OuterSpec(merging=merging))  # type: ignore[arg-type]
     group, _ = executed(rounds_trace((0, 1, 2, 3), rounds=1, steps=1), spoiled(), spec, workers=2)
     assert [transport.bytes_sent for transport in group.transports] == [12, 24]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_pieces_of_any_size_give_the_same_bits(monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
+    """One element at a time, of four contributions (peers' bug 1: more than one bucket)."""
+    trace, spec = contributions_trace(), tiny_spec(outer=OuterSpec(merging="median"))
+    whole = run_local(trace, spec, spoiled()()).digest
+    monkeypatch.setattr("orbital_train.train.sums.BUCKET_BYTES", 16)
+    group, _ = executed(trace, spoiled(), spec, workers)
+    assert {executor.digest() for executor in group.executors} == {whole}
