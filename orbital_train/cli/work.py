@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 import psutil
 import torch
 
 from orbital_train.config import build
 from orbital_train.config.recipe import Recipe
-from orbital_train.errors import InputError
+from orbital_train.errors import InputError, InputWarning
 from orbital_train.report import fmt
-from orbital_train.schedule.trace import SyncStep, Trace
+from orbital_train.schedule.trace import Merge, SyncStep, Trace
+from orbital_train.schedule.wire import sums_have_feedback
 from orbital_train.train import estimate
 from orbital_train.train.device import Device, choose_device
 from orbital_train.train.flat import Layout
@@ -22,6 +24,7 @@ from orbital_train.train.problem import build_data
 from orbital_train.train.spec import TrainSpec
 from orbital_train.train.trial import Trial, shown, sketch, try_out
 
+SPARSE_MOMENTUM = 0.5  # see docs/training-wire.md
 Imports = tuple[str, ...]  # modules whose functions a recipe may name
 
 
@@ -45,10 +48,22 @@ def check_work(recipe: Recipe, trace: Trace, imports: Imports = ()) -> None:
     """
     if recipe.cluster.address is None:
         choose_device(recipe.cluster.device)
+    _warn_of_momentum(recipe, trace)
     place(trace.fleet_nodes, recipe.cluster.workers)
     spec = build.train_spec(recipe, imports)
     data = build_data(spec, trace.fleet_nodes)
     Layout.of(sketch(spec, data), trace.fragments)
+
+
+def _warn_of_momentum(recipe: Recipe, trace: Trace) -> None:
+    """Error feedback of a sparse codec sends progress again and again, and momentum multiplies it."""
+    codec, outer = recipe.workload.codec, recipe.outer
+    multiplied = outer.optimizer == "sgd" and outer.momentum > SPARSE_MOMENTUM
+    if multiplied and sums_have_feedback(codec) and any(trace.of_kind(Merge)):
+        problem = (
+            f"training may diverge with {codec}, whose error feedback acts as momentum; take 0 to {SPARSE_MOMENTUM}"
+        )
+        warnings.warn(f"outer.momentum = {outer.momentum!r}: {problem}", InputWarning, stacklevel=2)
 
 
 def estimate_line(recipe: Recipe, trace: Trace, imports: Imports = ()) -> str:
