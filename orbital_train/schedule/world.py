@@ -53,6 +53,7 @@ class World(ABC):
         self.step_us = scenario.workload.step_us
         self.fragments = scenario.workload.fragments
         self.fragment_bits = scenario.workload.fragment_bits
+        self.sum_bits = scenario.workload.sum_bits  # by how many outer gradients are in it
         self.training_nodes = scenario.training_nodes
         self.holders = policy.home or self.training_nodes
         self._holding = frozenset(self.holders)

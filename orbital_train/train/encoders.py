@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from orbital_train.schedule.trace import Combine, Merge, Snapshot
+from orbital_train.schedule.trace import WHOLE, Combine, Merge, Snapshot
 from orbital_train.train.feedback import Feedback, decay, encoded_value, residual_value
+from orbital_train.train.flat import Layout
 from orbital_train.train.inner import clip
 from orbital_train.train.packets import Form, pack, residual_of, seed_of
 from orbital_train.train.placement import Owners
@@ -29,7 +30,7 @@ class Encoders:
     nodes: Mapping[int, NodeState]  # of this worker
     holders: Mapping[str, int]  # the node that holds each value
     feedback: Feedback
-    forms: tuple[Form, ...]  # by fragment
+    layout: Layout
     owners: Owners
     transport: Transport
     seed: int
@@ -45,7 +46,7 @@ class Encoders:
             delta_F: the outer gradient without the refused weight, as a new tensor; zero where it is refused.
             refused: if so, nothing is sent, and what the last one left out still is.
         """
-        node, trained = self.nodes[op.node], self.forms[op.fragment].trained
+        node, trained = self.nodes[op.node], self._form(op).trained
         self.side.join()  # residuals are made there
         left = [node.held[residual] for residual in self.feedback.get(op.id, ())]
         for left_F in left if not refused else ():
@@ -59,7 +60,7 @@ class Encoders:
     def encode(self, op: Combine | Merge, vector_F: Tensor, left: tuple[Tensor, ...]) -> Tensor:
         """The packet of a sum or an average, on the worker where it is, to which residuals are added first."""
         for left_F in left:
-            vector_F[: self.forms[op.fragment].trained] += left_F
+            vector_F[: len(left_F)] += left_F
         packet, *residual = self._encoded(op, vector_F)
         for residual_F in residual:
             value = encoded_value(op)
@@ -75,15 +76,18 @@ class Encoders:
             if source == self.transport.rank != root:
                 send(self.nodes[holder].held[residual], root, self.transport)
             elif self.transport.rank == root != source:
-                left_F = torch.empty(self.forms[op.fragment].trained, device=self.device)
+                left_F = torch.empty(self._form(op).trained, device=self.device)
                 found.append(receive(left_F, source, self.transport))
             elif self.transport.rank == root:
                 found.append(self.nodes[holder].held[residual])
         return tuple(found)
 
+    def _form(self, op: Snapshot | Combine | Merge) -> Form:
+        return Form.of(self.layout, op.fragment, op.part if isinstance(op, Combine) else WHOLE)
+
     def _encoded(self, op: Snapshot | Combine | Merge, vector_F: Tensor) -> tuple[Tensor, ...]:
         """The packet and, where it is added to something later, the residual."""
-        form, value = self.forms[op.fragment], encoded_value(op)
+        form, value = self._form(op), encoded_value(op)
         packet = pack(vector_F, op.codec, form, seed_of(self.seed, value))
         if residual_value(value) not in self.holders:
             return (packet,)

@@ -37,7 +37,6 @@ from orbital_train.train.gate import Gate
 from orbital_train.train.inner import Replica, clip, lr_at
 from orbital_train.train.liveness import drops, goes_back, holders, is_mark, kept_states, mark_value
 from orbital_train.train.outer import outer_step
-from orbital_train.train.packets import Form
 from orbital_train.train.placement import Owners
 from orbital_train.train.problem import Problem
 from orbital_train.train.side_stream import SideStream
@@ -93,12 +92,11 @@ class Executor:
         self._sync = self._replica(initial_P) if any(trace.of_kind(SyncStep)) else None
         self._drops, self._holders, self._final = drops(trace), holders(trace), trace.versions
         self._kept_states, self._base_codecs = kept_states(trace), base_codecs(trace)
-        forms = tuple(Form.of(self.layout, fragment) for fragment in range(trace.fragments))
         self._encoders = Encoders(
             nodes=self._nodes,
             holders=self._holders,
             feedback=feedback(trace),
-            forms=forms,
+            layout=self.layout,
             owners=owners,
             transport=transport,
             seed=spec.data_seed,
@@ -110,7 +108,7 @@ class Executor:
             nodes=self._nodes,
             holders=self._holders,
             codecs=value_codecs(trace),
-            forms=forms,
+            layout=self.layout,
             encoders=self._encoders,
             owners=owners,
             transport=transport,

@@ -18,17 +18,18 @@ a site; they are added to nothing then.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from orbital_train.schedule.trace import Combine, Lose, Merge, Op, Restore, Snapshot, Trace, result_value
+from orbital_train.schedule.trace import Combine, Lose, Merge, Op, Part, Restore, Snapshot, Trace, result_value
 from orbital_train.schedule.wire import has_feedback, sums_have_feedback
 
 # What a sparse codec left out waits long, while nodes make much of that progress anew: it fades (SparseLoCo).
 SPARSE_DECAY = 0.95
 
 Feedback = Mapping[int, tuple[str, ...]]  # residuals that are added, by the id of the operation that encodes
-Place = tuple[int, int]  # node or site, fragment
+Place = tuple[int, int]  # node or site, fragment; or fragment, version
+PartOf = tuple[int, int, Part]  # site, fragment, part
 
 
 def residual_value(value: str) -> str:
@@ -69,7 +70,7 @@ class _Book:
     inside: dict[str, set[str]] = field(default_factory=dict)  # sums that are in a sum, with itself
     own: dict[Place, list[str]] = field(default_factory=lambda: defaultdict(list))  # outer gradients of a node
     made: dict[Place, list[int]] = field(default_factory=lambda: defaultdict(list))  # versions, by site
-    formed: dict[Place, list[str]] = field(default_factory=lambda: defaultdict(list))  # sums by site, not added yet
+    formed: dict[PartOf, list[str]] = field(default_factory=lambda: defaultdict(list))  # sums by site, not added yet
     arrived: set[str] = field(default_factory=set)  # sums that are merged
 
     def take(self, op: Op) -> None:
@@ -99,7 +100,7 @@ class _Book:
         counted = weighed(op.inputs, op.weights)
         self.inside[op.value] = {op.value}.union(*(self.inside.get(value, ()) for value in counted))
         if counted and sums_have_feedback(op.codec):
-            waiting = self.formed[op.site, op.fragment]
+            waiting = self.formed[op.site, op.fragment, op.part]
             self.added[op.id] = [value for value in waiting if value in self.arrived]
             waiting[:] = [*(value for value in waiting if value not in self.arrived), op.value]
 
@@ -128,7 +129,6 @@ class _Book:
         return later == version
 
     def _forget(self, node: int) -> None:
-        places: Iterable[dict[Place, list[str]] | dict[Place, list[int]]] = (self.own, self.made, self.formed)
-        for lists in places:
+        for lists in (self.own, self.made, self.formed):
             for place in [place for place in lists if place[0] == node]:
-                del lists[place]
+                lists[place].clear()  # type: ignore[index]

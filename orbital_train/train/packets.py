@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from orbital_train.schedule.trace import WHOLE, Part
 from orbital_train.schedule.wire import encoded_bytes
-from orbital_train.train.codecs import cut, decode_into, encode
+from orbital_train.train.codecs import GRAIN, cut, decode_into, encode
 from orbital_train.train.flat import Layout
 
 FLOAT_BYTES = 4
@@ -22,19 +23,23 @@ FLOAT_BYTES = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """What the elements of a vector are."""
+    """What the elements of a vector are: of a fragment, or of a part of one."""
 
     trained: int  # parameters
     averaged: int  # these, and floating buffers
     size: int  # these, integer buffers, and the refused weight
+    start: int = 0  # of the part, in the fragment's vector
 
     @classmethod
-    def of(cls, layout: Layout, fragment: int) -> Form:
-        """Of a fragment."""
+    def of(cls, layout: Layout, fragment: int, part: Part = WHOLE) -> Form:
+        """Of a fragment, or of a part."""
+        where = layout.part(fragment, part)
+        length = where.stop - where.start
         return cls(
-            trained=layout.fragment_trained(fragment),
-            averaged=layout.fragment_averaged(fragment),
-            size=layout.fragment_size(fragment) + 1,
+            start=where.start,
+            trained=min(max(layout.fragment_trained(fragment) - where.start, 0), length),
+            averaged=min(max(layout.fragment_averaged(fragment) - where.start, 0), length),
+            size=length + 1,
         )
 
     def packet_bytes(self, codec: str) -> int:
@@ -62,12 +67,16 @@ def pack(vector_F: Tensor, codec: str, form: Form, seed: int) -> Tensor:
 
 
 def unpack_into(out_E: Tensor, packet: Tensor, codec: str, form: Form, start: int = 0) -> None:
-    """Write as many elements as ``out_E`` has, from one on that codecs can be decoded from."""
+    """Write as many elements as ``out_E`` has, from any on."""
     end = encoded_bytes(codec, form.trained)
     assert len(packet) == form.packet_bytes(codec)
     parameters = min(max(form.trained - start, 0), len(out_E))
-    if parameters:
+    if parameters and start % GRAIN == 0:
         decode_into(out_E[:parameters], packet[:end], codec, form.trained, start)
+    elif parameters:
+        grains_E = out_E.new_empty(parameters + start % GRAIN)
+        decode_into(grains_E, packet[:end], codec, form.trained, start - start % GRAIN)
+        out_E[:parameters] = grains_E[start % GRAIN :]
     if parameters < len(out_E):
         others = form.others(codec, packet)
         out_E[parameters:] = others[start + parameters - form.trained :][: len(out_E) - parameters]
@@ -87,6 +96,16 @@ def residual_of(vector_F: Tensor, packet: Tensor, codec: str, form: Form) -> Ten
 
 
 @dataclass(frozen=True, kw_only=True)
+class Term:
+    """A packet that enters a sum."""
+
+    packet: Tensor
+    codec: str
+    form: Form  # of the packet: that of the sum, or of the whole of which the sum is a part
+    weight: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Terms:
     """The weighted sum of packets, of which any stretch can be had without the others; at least one packet.
 
@@ -94,24 +113,26 @@ class Terms:
     """
 
     form: Form
-    terms: list[tuple[Tensor, str, float]]  # packet, its codec, its weight
+    terms: list[Term]
     first: bool  # whether the first packet here is the first of all
 
     def __len__(self) -> int:
         return self.form.size
 
     def __getitem__(self, where: slice) -> Tensor:
-        total_E = self._term(0, where)
+        total_E = self._weighted(0, where)
         for k in range(1, len(self.terms)):
-            total_E += self._term(k, where)
+            total_E += self._weighted(k, where)
         return total_E
 
-    def _term(self, k: int, where: slice) -> Tensor:
-        packet, codec, weight = self.terms[k]
-        out_E = torch.empty(where.stop - where.start, device=packet.device)
-        unpack_into(out_E, packet, codec, self.form, where.start)
-        integers = slice(max(self.form.averaged - where.start, 0), max(self.form.size - 1 - where.start, 0))
+    def _weighted(self, k: int, where: slice) -> Tensor:
+        term, last = self.terms[k], self.form.size - 1
+        out_E = torch.empty(where.stop - where.start, device=term.packet.device)
+        begin = self.form.start - term.form.start + where.start
+        unpack_into(out_E[: last - where.start], term.packet, term.codec, term.form, begin)
+        out_E[last - where.start :] = term.form.others(term.codec, term.packet)[-1]
+        integers = slice(max(self.form.averaged - where.start, 0), max(last - where.start, 0))
         copied = out_E[integers].clone() if self.first and k == 0 else 0.0
-        out_E *= weight
+        out_E *= term.weight
         out_E[integers] = copied
         return out_E

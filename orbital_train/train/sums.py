@@ -7,6 +7,7 @@ is float32; and that of the average, from which everyone makes the same step. Su
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,13 +15,14 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from orbital_train.schedule.trace import Combine, Merge, Snapshot, Trace
+from orbital_train.schedule.trace import WHOLE, Combine, Merge, Part, Snapshot, Trace, part_of, parts_of
 from orbital_train.schedule.wire import encoded_bytes
 from orbital_train.train.codecs import decode, whole_grains
 from orbital_train.train.contributions import robust_average, without_refused
 from orbital_train.train.encoders import Encoders
 from orbital_train.train.feedback import weighed
-from orbital_train.train.packets import FLOAT_BYTES, Form, Terms, unpack
+from orbital_train.train.flat import Layout
+from orbital_train.train.packets import FLOAT_BYTES, Form, Term, Terms, unpack
 from orbital_train.train.placement import Owners
 from orbital_train.train.spec import OuterSpec
 from orbital_train.train.state import NodeState
@@ -42,7 +44,7 @@ class Sums:
     nodes: Mapping[int, NodeState]  # of this worker
     holders: Mapping[str, int]  # the node that holds each value
     codecs: Mapping[str, str]
-    forms: tuple[Form, ...]  # by fragment
+    layout: Layout
     encoders: Encoders
     owners: Owners
     transport: Transport
@@ -62,28 +64,22 @@ class Sums:
         inputs, holder = self._inputs(op), self.holders[op.value]
         root = self.owners[holder]
         left = self.encoders.residuals(op, root)
-        total_F = self._total(op, inputs) if inputs else self._nothing(op)
-        if total_F is not None and self.transport.rank == root:
+        total_F = self._total(op, inputs, op.part, root)
+        if total_F is not None:
             self.nodes[holder].held[op.value] = self.encoders.encode(op, total_F, left)
 
     def average(self, op: Merge) -> tuple[Tensor, float]:
         """The averaged outer gradient as it is sent back, the same on all workers, and how much weight was refused."""
-        inputs, form = self._inputs(op), self.forms[op.fragment]
+        inputs, form = self._inputs(op), Form.of(self.layout, op.fragment)
         if not inputs:
-            return self._nothing(op)[:-1], 0.0
+            return torch.zeros(form.size - 1, device=self.device), 0.0
         root = self.owners[inputs[0][0]]
-        left, packet = self.encoders.residuals(op, root), None
-        if self.spec.merging == "mean":
-            average_F = self._total(op, inputs)
-            if average_F is not None:
-                refused = average_F[-1:]
-                average_F = torch.cat([without_refused(average_F[:-1], refused.item(), form.averaged), refused])
-        else:
-            average_F = self._robust(op, inputs, root)
-        if average_F is not None:
-            packet = self.encoders.encode(op, average_F, left)
-        like = torch.empty(form.packet_bytes(op.codec), dtype=torch.uint8, device=self.device)
-        vector_F = unpack(broadcast(packet, like, root, self.transport), op.codec, form)
+        left = self.encoders.residuals(op, root)
+        mean = self.spec.merging == "mean"
+        average_F = self._mean(op, inputs, root) if mean else self._robust(op, inputs, root)
+        packet = None if average_F is None else self.encoders.encode(op, average_F, left)
+        packet = broadcast(packet, self._bytes(form.packet_bytes(op.codec)), root, self.transport)
+        vector_F = unpack(packet, op.codec, form)
         return vector_F[:-1], vector_F[-1].item()
 
     def _inputs(self, op: Combine | Merge) -> list[Input]:
@@ -91,27 +87,49 @@ class Sums:
         weights = weighed(op.inputs, op.input_weights if isinstance(op, Merge) else op.weights)
         return sorted((self.holders[value], value, weight) for value, weight in weights.items())
 
-    def _nothing(self, op: Combine | Merge) -> Tensor:
-        return torch.zeros(self.forms[op.fragment].size, device=self.device)
+    def _mean(self, op: Merge, inputs: list[Input], root: int) -> Tensor | None:
+        """The weighted mean of what was not refused, on this worker; None on others. All parts refuse the same."""
+        parts, refused = [], None
+        for part in parts_of(op.inputs):
+            total_F = self._total(op, [row for row in inputs if part_of(row[1]) in (part, WHOLE)], part, root)
+            if total_F is not None:
+                refused = total_F[-1:] if refused is None else refused
+                averaged = Form.of(self.layout, op.fragment, part).averaged
+                parts.append(without_refused(total_F[:-1], refused.item(), averaged))
+        return None if refused is None else torch.cat([*parts, refused])
 
-    def _total(self, op: Combine | Merge, inputs: list[Input]) -> Tensor | None:
-        """The weighted sum on the worker of its lowest node, None on the others."""
-        form = self.forms[op.fragment]
+    def _total(self, op: Combine | Merge, inputs: list[Input], part: Part, root: int) -> Tensor | None:
+        """A part of the weighted sum on this worker; None on the others. Whole inputs enter with that part of them."""
+        form = Form.of(self.layout, op.fragment, part)
+        if not inputs:
+            return torch.zeros(form.size, device=self.device) if self.transport.rank == root else None
+        forms = {value: Form.of(self.layout, op.fragment, part_of(value)) for _, value, _ in inputs}
+        lengths = {value: forms[value].packet_bytes(self.codecs[value]) for value in forms}
         packet_bytes = {node: 0 for node, _, _ in inputs}
         for node, value, _ in inputs:
-            packet_bytes[node] += form.packet_bytes(self.codecs[value])
+            packet_bytes[node] += lengths[value]
         owners = settled(packet_bytes, self.owners, FLOAT_BYTES * form.size)
         self._begin(inputs)
-        packets = self._gather(
-            inputs, owners, lambda _, packet: packet, lambda codec: self._bytes(form.packet_bytes(codec))
-        )
-        terms: dict[int, list[tuple[Tensor, str, float]]] = {}
+        packets = self._gather(inputs, owners, lambda _, packet: packet, lambda value: self._bytes(lengths[value]))
+        terms: dict[int, list[Term]] = defaultdict(list)
         for node, value, weight in inputs:
             if owners[node] == self.transport.rank:
-                terms.setdefault(node, []).append((packets[value], self.codecs[value], weight))
+                codec, packet = self.codecs[value], packets[value]
+                terms[node].append(Term(packet=packet, codec=codec, form=forms[value], weight=weight))
         first = inputs[0][0]
         vectors = {node: Terms(form=form, terms=own, first=node == first) for node, own in terms.items()}
-        return sum_on_tree(vectors, tuple(packet_bytes), owners, self.transport)
+        total_F = sum_on_tree(vectors, tuple(packet_bytes), owners, self.transport)
+        return self._moved(total_F, self.owners[first], root, form)
+
+    def _moved(self, total_F: Tensor | None, source: int, dest: int, form: Form) -> Tensor | None:
+        """A sum, from where it was formed to where it is wanted; None on other workers."""
+        if source == dest:
+            return total_F
+        if total_F is not None:
+            send(total_F, dest, self.transport)
+        if self.transport.rank == dest:
+            return receive(torch.empty(form.size, device=self.device), source, self.transport)
+        return None
 
     def _robust(self, op: Merge, inputs: list[Input], root: int) -> Tensor | None:
         """Median or trimmed mean of the inputs and, as a last element, how much of their weight was refused.
@@ -119,7 +137,8 @@ class Sums:
         Formed on one worker, in pieces, so that no more than a bucket of all contributions is there at once.
         """
         self._begin(inputs)
-        form, total_F = self.forms[op.fragment], self._nothing(op)
+        form = Form.of(self.layout, op.fragment)
+        total_F = torch.empty(form.size, device=self.device)
         owners, mine = dict.fromkeys((node for node, _, _ in inputs), root), self.transport.rank == root
         others = self._gather(
             inputs, owners, form.others, lambda _: torch.empty(form.size - form.trained, device=self.device)
@@ -145,8 +164,8 @@ class Sums:
             self.encoders.side.join()
             self.transport.flush()
 
-    def _room(self, size: int, codec: str) -> Tensor:
-        return self._bytes(encoded_bytes(codec, size))
+    def _room(self, size: int, value: str) -> Tensor:
+        return self._bytes(encoded_bytes(self.codecs[value], size))
 
     def _bytes(self, length: int) -> Tensor:
         return torch.empty(length, dtype=torch.uint8, device=self.device)
@@ -164,7 +183,7 @@ class Sums:
             inputs: the same ones on all workers.
             owners: where they are to be.
             part: makes it, of a codec and a packet.
-            empty: room for one of a codec.
+            empty: room for one, by the name of the value.
         """
         found, mine = {}, self.transport.rank
         for node, value, _ in inputs:
@@ -174,5 +193,5 @@ class Sums:
             elif source == mine:
                 send(part(codec, self.nodes[node].held[value]), dest, self.transport)
             elif dest == mine:
-                found[value] = receive(empty(codec), source, self.transport)
+                found[value] = receive(empty(value), source, self.transport)
         return found

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from orbital_train.schedule.wire import WIRE, Blocked, Sparse, encoded_bytes
 from orbital_train.train.codecs import decode, encode
-from orbital_train.train.packets import Form, Terms, pack, residual_of, unpack
+from orbital_train.train.packets import Form, Term, Terms, pack, residual_of, unpack
 
 CODECS = st.sampled_from(sorted(WIRE))
 LARGEST = {"fp8": 448.0, "int8": 127.0, "int4": 7.0}
@@ -94,5 +94,11 @@ def test_what_a_packet_has_and_what_it_has_not_is_all(drawn: Drawn, codec: str, 
     assert torch.equal(found[len(values) :], rest)
     left = found[: len(values)].double() + residual - values
     assert (left.abs() <= 1e-6 * values.abs().max()).all() if len(values) else True
-    doubled = Terms(form=form, terms=[(packet, codec, 2.0)], first=True)
+    doubled = Terms(form=form, terms=[Term(packet=packet, codec=codec, form=form, weight=2.0)], first=True)
     assert torch.equal(doubled[0 : form.size], found * 2)
+    third = form.size // 3  # a part, from somewhere in a block on
+    part = Form(
+        start=third, trained=max(0, len(values) - third), averaged=form.averaged - third, size=form.size - third
+    )
+    halved = Terms(form=part, terms=[Term(packet=packet, codec=codec, form=form, weight=0.5)], first=True)
+    assert torch.equal(halved[0 : part.size], found[third:] * 0.5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from orbital_train.schedule.workload import Workload
@@ -36,3 +38,26 @@ def test_the_size_of_a_message_follows_from_the_codec(codec: str, bits: float) -
     assert workload.message_bits == 2**30 * bits
     assert workload.fragment_bits == 2**28 * bits
     assert workload.state_bits == 2**34
+
+
+@pytest.mark.parametrize(
+    ("codec", "kbit"),
+    [
+        ("fp32", [32, 32, 32, 32]),
+        ("bf16", [16, 32, 32, 32]),
+        ("int4", [4.25, 8.5, 12.75, 32]),  # of eight, all are larger than float32
+        ("topk3", [123 / 128, 123 / 64, 369 / 128, 32]),
+    ],
+)
+def test_wide_sums_grow_with_what_is_in_them_up_to_float32(codec: str, kbit: list[float]) -> None:
+    wide = Workload(
+        parameters=8192, tokens_per_step=1, codec=codec, step_s=1.0, fragments=2, partial_sums="wide"
+    )  # fmt: skip
+    assert [wide.sum_bits(count) for count in (1, 2, 3, 100)] == [size * 4096 for size in kbit]
+    encoded = replace(wide, partial_sums="encoded")
+    assert [encoded.sum_bits(count) for count in (1, 2, 3, 100)] == [kbit[0] * 4096] * 4
+
+
+def test_sums_are_encoded_like_one_or_as_float32() -> None:
+    plain = Workload(parameters=1000, tokens_per_step=1, codec="bf16", step_s=1.0)
+    assert (plain.codec, plain.sum_codec, replace(plain, partial_sums="wide").sum_codec) == ("bf16", "bf16", "fp32")

@@ -16,7 +16,7 @@ from torch import Tensor
 from orbital_train.schedule.wire import WIRE, encoded_bytes
 from orbital_train.train.codecs import GRAIN
 from orbital_train.train.flat import Layout
-from orbital_train.train.packets import Form, Terms, pack, unpack
+from orbital_train.train.packets import Form, Term, Terms, pack, unpack
 from orbital_train.train.placement import place
 from orbital_train.train.problem import Problem
 from orbital_train.train.spec import OuterSpec
@@ -150,7 +150,8 @@ def test_packets_are_summed_in_buckets_as_in_one(codec: str) -> None:
     owners, found = place((0, 1, 2, 3), 2), {}
 
     def terms(node: int) -> Terms:
-        return Terms(form=form, terms=[(p, codec, weights[node]) for p in packets[node]], first=node == 0)
+        own = [Term(packet=p, codec=codec, form=form, weight=weights[node]) for p in packets[node]]
+        return Terms(form=form, terms=own, first=node == 0)
 
     def work(transport: ThreadTransport, bucket_bytes: int) -> None:
         mine = {node: terms(node) for node in packets if owners[node] == transport.rank}
