@@ -15,7 +15,7 @@ from torch import Tensor
 
 from orbital_train.schedule.trace import WHOLE, Part
 from orbital_train.schedule.wire import encoded_bytes
-from orbital_train.train.codecs import GRAIN, cut, decode_into, encode
+from orbital_train.train.codecs import cut, decode_into, encode
 from orbital_train.train.flat import Layout
 
 FLOAT_BYTES = 4
@@ -71,12 +71,8 @@ def unpack_into(out_E: Tensor, packet: Tensor, codec: str, form: Form, start: in
     end = encoded_bytes(codec, form.trained)
     assert len(packet) == form.packet_bytes(codec)
     parameters = min(max(form.trained - start, 0), len(out_E))
-    if parameters and start % GRAIN == 0:
+    if parameters:
         decode_into(out_E[:parameters], packet[:end], codec, form.trained, start)
-    elif parameters:
-        grains_E = out_E.new_empty(parameters + start % GRAIN)
-        decode_into(grains_E, packet[:end], codec, form.trained, start - start % GRAIN)
-        out_E[:parameters] = grains_E[start % GRAIN :]
     if parameters < len(out_E):
         others = form.others(codec, packet)
         out_E[parameters:] = others[start + parameters - form.trained :][: len(out_E) - parameters]

@@ -18,7 +18,7 @@ from orbital_train.train.codecs.integers import Int4, Int8
 from orbital_train.train.codecs.plain import PlainCodec
 from orbital_train.train.codecs.topk import TopK
 
-GRAIN = 4096  # elements; a vector may be decoded from any multiple of it on
+GRAIN = 4096  # elements that can be decoded without those beside them; a multiple of every block and chunk
 
 
 class Codec(Protocol):
@@ -28,7 +28,7 @@ class Codec(Protocol):
         """Write the bytes of a float32 vector; what is random comes from the generator."""
 
     def decode_into(self, out_E: Tensor, encoded: Tensor, size: int, start: int) -> None:
-        """Write elements from ``start`` on, a multiple of :data:`GRAIN`, of the encoded vector of ``size`` elements."""
+        """Write elements of an encoded vector of ``size``: whole grains from ``start`` on, or up to its end."""
 
 
 _BLOCKED: dict[str, Callable[[Blocked], Codec]] = {"fp8": Fp8, "int8": Int8, "int4": Int4}
@@ -63,9 +63,16 @@ def encode(vector_F: Tensor, codec: str, seed: int = 0) -> Tensor:
 
 
 def decode_into(out_E: Tensor, encoded: Tensor, codec: str, size: int, start: int = 0) -> None:
-    """Write some elements of a vector of ``size``: as many as ``out_E`` has, from a multiple of :data:`GRAIN` on."""
+    """Write as many elements as ``out_E`` has of a vector of ``size``, from any on."""
     assert encoded.numel() == encoded_bytes(codec, size)
-    CODECS[codec].decode_into(out_E, encoded, size, start)
+    stop = start + out_E.numel()
+    first, last = start - start % GRAIN, min(stop + -stop % GRAIN, size)
+    if (first, last) == (start, stop):
+        CODECS[codec].decode_into(out_E, encoded, size, start)
+    else:
+        whole_E = out_E.new_empty(last - first)
+        CODECS[codec].decode_into(whole_E, encoded, size, first)
+        out_E.copy_(whole_E[start - first : stop - first])
 
 
 def cut(encoded: Tensor, codec: str, size: int, where: slice) -> Tensor:
