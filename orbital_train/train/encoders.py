@@ -53,9 +53,10 @@ class Encoders:
             delta_F[:trained] += left_F
         clip(delta_F[:trained], self.clip_norm)
         vector_F = torch.cat([delta_F, delta_F.new_full((1,), float(refused))])
-        node.held[op.value], *residual = self.side.run(lambda: self._encoded(op, vector_F), (vector_F,))
+        packet, *residual = self.side.run(lambda: self._encoded(op, vector_F), (vector_F,))
+        node.hold(op.value, packet)
         for residual_F in residual:
-            node.held[residual_value(op.value)] = left[0].clone() if refused and left else residual_F
+            node.hold(residual_value(op.value), left[0].clone() if refused and left else residual_F)
 
     def encode(self, op: Combine | Merge, vector_F: Tensor, left: tuple[Tensor, ...]) -> Tensor:
         """The packet of a sum or an average, on the worker where it is, to which residuals are added first."""
@@ -64,7 +65,7 @@ class Encoders:
         packet, *residual = self._encoded(op, vector_F)
         for residual_F in residual:
             value = encoded_value(op)
-            self.nodes[self.holders[value]].held[residual_value(value)] = residual_F
+            self.nodes[self.holders[value]].hold(residual_value(value), residual_F)
         return packet
 
     def residuals(self, op: Combine | Merge, root: int) -> tuple[Tensor, ...]:

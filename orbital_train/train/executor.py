@@ -168,10 +168,18 @@ class Executor:
 
     # -- state -------------------------------------------------------------------------------------------------------
 
-    def save_nodes(self) -> dict[int, Saved]:
-        """State of this worker's nodes. To be called while the executor stands at the gate."""
+    def save_nodes(self, *, moved_only: bool = False) -> dict[int, Saved]:
+        """State of this worker's nodes. To be called while the executor stands at the gate.
+
+        Args:
+            moved_only: leave out nodes of which no operation has changed anything since the last call, or since they
+                were loaded.
+        """
         self._encoders.side.join()
-        return {node: state.save() for node, state in self._nodes.items()}
+        nodes = {node: state for node, state in self._nodes.items() if state.moved or not moved_only}
+        for state in nodes.values():
+            state.moved = False
+        return {node: state.save() for node, state in nodes.items()}
 
     def save_shared(self) -> Saved:
         """State that all workers have in common: the live versions of the global model, and the synchronous replica."""
@@ -188,6 +196,14 @@ class Executor:
             load_replica(self._sync, shared.part("sync/"))
         for node, state in self._nodes.items():
             state.load(nodes[node])
+            state.moved = False
+
+    def _changing(self, node: int) -> NodeState | None:
+        """State of a node that is about to change, if this worker has it."""
+        state = self._nodes.get(node)
+        if state is not None:
+            state.moved = True
+        return state
 
     def _replica(self, initial_P: Tensor) -> Replica:
         return Replica(initial_P.clone(), self._bench.gradient_P, self.layout, self._spec.inner)
@@ -206,8 +222,8 @@ class Executor:
         for node, name in self._drops.get(op_id, ()):
             if node is None:
                 self._versions.drop(name)
-            elif node in self._nodes:
-                self._nodes[node].drop(name)
+            elif state := self._changing(node):
+                state.drop(name)
 
     # -- operations --------------------------------------------------------------------------------------------------
 
@@ -215,7 +231,7 @@ class Executor:
         return [lr_at(self._spec.inner, op.lr_progress + k * op.lr_progress_per_step) for k in range(op.n)]
 
     def _step(self, op: Step) -> None:
-        node = self._nodes.get(op.node)
+        node = self._changing(op.node)
         if node is None or node.replica.stopped:
             return
         replica, gradient_P = node.replica, self._bench.gradient_P
@@ -279,7 +295,7 @@ class Executor:
         return total[:size] / (len(group) - total[size:].sum()).clamp(min=1.0), total[size:]
 
     def _snapshot(self, op: Snapshot) -> None:
-        node = self._nodes.get(op.node)
+        node = self._changing(op.node)
         if node is None:
             return
         local_F = self.layout.take(node.replica.parameters_P.detach(), op.fragment)
@@ -310,7 +326,7 @@ class Executor:
             self._emit({**_row("merge", op), **row, **({"refused_weight": refused} if refused else {})})
 
     def _adopt(self, op: Adopt) -> None:
-        node = self._nodes.get(op.node)
+        node = self._changing(op.node)
         if node is None:
             return
         local_P = node.replica.parameters_P.detach()
@@ -349,7 +365,7 @@ class Executor:
         """It takes simulated time only."""
 
     def _restore(self, op: Restore) -> None:
-        node = self._nodes.get(op.node)
+        node = self._changing(op.node)
         if node is None:
             return
         if goes_back(op):

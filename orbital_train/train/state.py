@@ -52,6 +52,11 @@ class NodeState:
     replica: Replica
     held: dict[str, Tensor] = field(default_factory=dict)
     kept: dict[str, Saved] = field(default_factory=dict)
+    moved: bool = True  # since it was last saved
+
+    def hold(self, name: str, tensor: Tensor) -> None:
+        """Hold a value."""
+        self.held[name], self.moved = tensor, True
 
     def keep(self, name: str) -> None:
         """Keep the replica as it is now under the name of its state."""

@@ -66,7 +66,7 @@ class Sums:
         left = self.encoders.residuals(op, root)
         total_F = self._total(op, inputs, op.part, root)
         if total_F is not None:
-            self.nodes[holder].held[op.value] = self.encoders.encode(op, total_F, left)
+            self.nodes[holder].hold(op.value, self.encoders.encode(op, total_F, left))
 
     def average(self, op: Merge) -> tuple[Tensor, float]:
         """The averaged outer gradient as it is sent back, the same on all workers, and how much weight was refused."""

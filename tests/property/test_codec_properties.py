@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from hypothesis import given, settings
@@ -96,9 +97,10 @@ def test_what_a_packet_has_and_what_it_has_not_is_all(drawn: Drawn, codec: str, 
     assert (left.abs() <= 1e-6 * values.abs().max()).all() if len(values) else True
     doubled = Terms(form=form, terms=[Term(packet=packet, codec=codec, form=form, weight=2.0)], first=True)
     assert torch.equal(doubled[0 : form.size], found * 2)
-    third = form.size // 3  # a part, from somewhere in a block on
-    part = Form(
-        start=third, trained=max(0, len(values) - third), averaged=form.averaged - third, size=form.size - third
-    )
-    halved = Terms(form=part, terms=[Term(packet=packet, codec=codec, form=form, weight=0.5)], first=True)
-    assert torch.equal(halved[0 : part.size], found[third:] * 0.5)
+    cuts = sorted({0, len(values) // 3, 2 * len(values) // 3, form.size - 1})  # parts begin and end inside of blocks
+    for first, last in pairwise(cuts):
+        parameters = min(last, len(values)) - first
+        part = Form(start=first, trained=parameters, averaged=last - first, size=last - first + 1)
+        halved = Terms(form=part, terms=[Term(packet=packet, codec=codec, form=form, weight=0.5)], first=True)
+        expected = torch.cat([found[first:last], found[-1:]]) * 0.5
+        assert torch.equal(halved[0 : part.size], expected)
