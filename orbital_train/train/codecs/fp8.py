@@ -11,7 +11,7 @@ from orbital_train.train.codecs.blocks import BlockCodec
 
 
 class Fp8(BlockCodec):
-    """Of a block's largest element three bits of mantissa are left, and of elements 2^14 times smaller still one."""
+    """Three bits of mantissa, of a block's largest element and of all down to 2^14 times smaller ones."""
 
     largest: ClassVar[float] = 448.0
 
