@@ -14,28 +14,15 @@ import torch
 from torch import Tensor
 
 from orbital_train.train.placement import Owners
+from orbital_train.train.scratch import Scratch
 from orbital_train.train.transport import Message, Transport
-from orbital_train.train.tree import BUCKET_BYTES, pieces
+from orbital_train.train.tree import BUCKET_BYTES, Vector, pieces
 
 Nodes = tuple[int, ...]
 
 
-class Scratch:
-    """Memory of a worker that is used again: to have new memory takes longer than to add vectors up in it."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._kept: dict[object, Tensor] = {}
-
-    def take(self, role: object, size: int) -> Tensor:
-        """A float32 vector of this size with anything in it; the same memory for the same role."""
-        if role not in self._kept or self._kept[role].numel() < size:
-            self._kept[role] = torch.empty(size, device=self._device)
-        return self._kept[role][:size]
-
-
 def sum_everywhere(
-    contributions: Mapping[int, Tensor],
+    contributions: Mapping[int, Vector],
     nodes: Nodes,
     owners: Owners,
     transport: Transport,
@@ -70,9 +57,9 @@ def sum_everywhere(
         _in_pieces((total, owners[term[0]]) for term, total in heard.items()),
     )
     for piece in pieces(at.stop - at.start, BUCKET_BYTES):
-        here = {term: total[piece] for term, total in heard.items()}
-        here |= {term: total_P[at][piece] for term, total_P in own.items()}
-        _add(here, nodes, scratch, out[at][piece])
+        where = slice(at.start + piece.start, at.start + piece.stop)
+        here = {term: total[piece] for term, total in heard.items()} | {term: own[term][where] for term in own}
+        _add(here, nodes, scratch, out[where])
     transport.exchange(
         _in_pieces((out[at], rank) for rank in others), _in_pieces((out[stretches[rank]], rank) for rank in others)
     )
@@ -84,12 +71,13 @@ def _in_pieces(messages: Iterable[Message]) -> list[Message]:
     return [(vector[piece], rank) for vector, rank in messages for piece in pieces(vector.numel(), BUCKET_BYTES)]
 
 
-def _from_one(total_P: Tensor | None, root: int, transport: Transport, out: Tensor) -> Tensor:
+def _from_one(vector: Vector | None, root: int, transport: Transport, out: Tensor) -> Tensor:
     """A sum that one worker has, on all of them."""
-    if total_P is None:
-        transport.exchange([], [(out, root)])
+    if vector is None:
+        transport.exchange([], _in_pieces([(out, root)]))
         return out
-    transport.exchange([(total_P, rank) for rank in range(transport.size) if rank != root], [])
+    total_P = vector[slice(0, out.numel())]
+    transport.exchange(_in_pieces((total_P, rank) for rank in range(transport.size) if rank != root), [])
     return total_P
 
 
@@ -114,7 +102,7 @@ def _subtrees(nodes: Nodes, owners: Owners) -> Iterator[Nodes]:
         yield from _subtrees(half, owners)
 
 
-def _local_sum(contributions: Mapping[int, Tensor], nodes: Nodes, scratch: Scratch, out: Tensor) -> Tensor:
+def _local_sum(contributions: Mapping[int, Vector], nodes: Nodes, scratch: Scratch, out: Tensor) -> Vector:
     """The sum over nodes of this worker, written into ``out`` if they are several."""
     if len(nodes) == 1:
         return contributions[nodes[0]]

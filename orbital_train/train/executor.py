@@ -29,12 +29,9 @@ from orbital_train.schedule.trace import (
 )
 from orbital_train.train.adopt import adopted, base_codecs, moved_mark, received
 from orbital_train.train.bench import Bench
-from orbital_train.train.contributions import (
-    as_sent,
-    check_merging,
-    is_finite,
-)
-from orbital_train.train.everywhere import Scratch
+from orbital_train.train.contributions import check_merging, is_finite
+from orbital_train.train.encoders import Encoders
+from orbital_train.train.feedback import feedback
 from orbital_train.train.flat import Layout, flatten
 from orbital_train.train.gate import Gate
 from orbital_train.train.inner import Replica, clip, lr_at
@@ -42,9 +39,11 @@ from orbital_train.train.liveness import drops, goes_back, holders, is_mark, kep
 from orbital_train.train.outer import outer_step
 from orbital_train.train.placement import Owners
 from orbital_train.train.problem import Problem
+from orbital_train.train.scratch import Scratch
+from orbital_train.train.side_stream import SideStream
 from orbital_train.train.spec import TrainSpec
 from orbital_train.train.state import NodeState, Saved, load_replica, replica_state
-from orbital_train.train.sums import Sums
+from orbital_train.train.sums import Sums, value_codecs
 from orbital_train.train.transport import Transport
 from orbital_train.train.versions import Versions
 
@@ -94,12 +93,26 @@ class Executor:
         self._sync = self._replica(initial_P) if any(trace.of_kind(SyncStep)) else None
         self._drops, self._holders, self._final = drops(trace), holders(trace), trace.versions
         self._kept_states, self._base_codecs = kept_states(trace), base_codecs(trace)
+        self._encoders = Encoders(
+            nodes=self._nodes,
+            holders=self._holders,
+            feedback=feedback(trace),
+            layout=self.layout,
+            owners=owners,
+            transport=transport,
+            seed=spec.data_seed,
+            clip_norm=spec.outer.clip_norm,
+            side=SideStream.of(initial_P.device),
+            device=initial_P.device,
+        )
         self._sums = Sums(
             nodes=self._nodes,
             holders=self._holders,
+            codecs=value_codecs(trace),
+            layout=self.layout,
+            encoders=self._encoders,
             owners=owners,
             transport=transport,
-            layout=self.layout,
             spec=spec.outer,
             device=initial_P.device,
             scratch=Scratch(initial_P.device),
@@ -164,6 +177,7 @@ class Executor:
             moved_only: leave out nodes of which no operation has changed anything since the last call, or since they
                 were loaded.
         """
+        self._encoders.side.join()
         nodes = {node: state for node, state in self._nodes.items() if state.moved or not moved_only}
         for state in nodes.values():
             state.moved = False
@@ -286,33 +300,22 @@ class Executor:
         node = self._changing(op.node)
         if node is None:
             return
-        trained = self.layout.fragment_trained(op.fragment)
         local_F = self.layout.take(node.replica.parameters_P.detach(), op.fragment)
         delta_F = self._base(op) - local_F
-        if node.replica.stopped or not is_finite(delta_F):
-            delta_F, node.refused[op.value] = torch.zeros_like(delta_F), 1.0
+        refused = node.replica.stopped or not is_finite(delta_F)
+        if refused:
+            delta_F = torch.zeros_like(delta_F)
             row = {"node": op.node, "fragment": op.fragment, "problem": _NOT_FINITE}
             self._emit({**_row("refuse", op), **row})
-        clip(delta_F[:trained], self._spec.outer.clip_norm)
-        node.hold(op.value, delta_F, op.codec, trained)
+        self._encoders.contribute(op, delta_F, refused)
         node.held[mark_value(op.value)] = local_F.clone()
 
     def _combine(self, op: Combine) -> None:
-        total_F, where = self._sums.total(op), self.layout.part(op.fragment, op.part)
-        node = self._changing(self._holders[op.value])
-        if node is None:
-            return
-        if total_F is None:  # nothing that it adds has a weight
-            total_F = torch.zeros(where.stop - where.start + 1, device=self._bench.gradient_P.device)
-        if refused := total_F[-1].item():
-            node.refused[op.value] = refused
-        trained = max(0, self.layout.fragment_trained(op.fragment) - where.start)
-        node.hold(op.value, total_F[:-1], op.codec, trained)
+        self._sums.combine(op)
 
     def _merge(self, op: Merge) -> None:
         before, trained = self._versions.get(op.fragment, op.from_version), self.layout.fragment_trained(op.fragment)
-        average_F, refused = self._sums.average(op)
-        outer_gradient_F = as_sent(average_F, op.codec, trained)  # as it is sent back to the nodes
+        outer_gradient_F, refused = self._sums.average(op)
         after = outer_step(before, outer_gradient_F, self._spec.outer, trained)
         self._versions.put(op.fragment, op.to_version, after)
         if self._transport.rank == 0:

@@ -12,8 +12,9 @@ import torch.distributed as dist
 from torch import Tensor
 
 from orbital_train.cluster.dist_transport import DistTransport
-from orbital_train.train.everywhere import Scratch, sum_everywhere
+from orbital_train.train.everywhere import sum_everywhere
 from orbital_train.train.placement import place
+from orbital_train.train.scratch import Scratch
 from scripts.train_bench.ranks import arguments, launch
 from scripts.train_bench.table import Row
 

@@ -23,9 +23,10 @@ ROOT = Path(__file__).resolve().parents[2]
 def ideal_recipe(nodes: int, steps: int, inner_steps: int, **values: Any) -> Recipe:
     """So many nodes, and inner steps of each; DiLoCo with float32 outer gradients."""
     fleet = {"fleet.satellites": nodes, "fleet.planes": nodes, "fleet.phasing": 0, "ground_sites": []}
+    wire = {"workload.codec": "fp32"}
     schedule = {"policy": "fixed_period", "budget_steps": steps * nodes, "inner_steps": inner_steps, "evaluations": 1}
     recipe = load_recipe(ROOT / "recipes" / "quickstart.toml")
-    return with_values(recipe, fleet | {f"schedule.{key}": value for key, value in schedule.items()} | values)
+    return with_values(recipe, fleet | wire | {f"schedule.{key}": value for key, value in schedule.items()} | values)
 
 
 def ideal_trace(recipe: Recipe) -> Trace:

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from orbital_train.train.everywhere import Scratch, sum_everywhere
+from orbital_train.train.everywhere import sum_everywhere
 from orbital_train.train.placement import place
+from orbital_train.train.scratch import Scratch
 from orbital_train.train.transport import LocalTransport, ThreadTransport, thread_group
 from orbital_train.train.tree import sum_on_tree
 
