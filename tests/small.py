@@ -37,7 +37,7 @@ transmit_w = 80.0
 [workload]
 parameters = 3e9
 tokens_per_step = 1000
-bits_per_parameter = 16.0
+codec = "bf16"
 step_s = 30.0
 [schedule]
 policy = "link_aware"

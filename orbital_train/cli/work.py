@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -12,19 +13,21 @@ import torch
 
 from orbital_train.config import build
 from orbital_train.config.recipe import Recipe
-from orbital_train.errors import InputError
+from orbital_train.errors import InputError, InputWarning
 from orbital_train.report import fmt
-from orbital_train.schedule.trace import SyncStep, Trace
+from orbital_train.schedule.trace import Merge, SyncStep, Trace
+from orbital_train.schedule.wire import sums_have_feedback
 from orbital_train.train import estimate
 from orbital_train.train.device import CPU, Device, choose_device
 from orbital_train.train.flat import Layout
-from orbital_train.train.liveness import peak_states, peak_versions
+from orbital_train.train.liveness import peak_residuals, peak_states, peak_versions
 from orbital_train.train.optimizers import check_optimizer
 from orbital_train.train.placement import place
 from orbital_train.train.problem import build_data
 from orbital_train.train.spec import TrainSpec
 from orbital_train.train.trial import Trial, shown, sketch, try_out
 
+SPARSE_MOMENTUM = 0.5  # see docs/training-wire.md
 Imports = tuple[str, ...]  # modules whose functions a recipe may name
 
 
@@ -56,10 +59,22 @@ def check_work(recipe: Recipe, trace: Trace, imports: Imports = ()) -> None:
     """
     if recipe.cluster.address is None:
         choose_device(recipe.cluster.device)
+    _warn_of_momentum(recipe, trace)
     place(trace.fleet_nodes, recipe.cluster.workers)
     spec = build.train_spec(recipe, imports)
     data = build_data(spec, trace.fleet_nodes)
     Layout.of(sketch(spec, data), trace.fragments)
+
+
+def _warn_of_momentum(recipe: Recipe, trace: Trace) -> None:
+    """Error feedback of a sparse codec sends progress again and again, and momentum multiplies it."""
+    codec, outer = recipe.workload.codec, recipe.outer
+    multiplied = outer.optimizer == "sgd" and outer.momentum > SPARSE_MOMENTUM
+    if multiplied and sums_have_feedback(codec) and any(trace.of_kind(Merge)):
+        problem = (
+            f"training may diverge with {codec}, whose error feedback acts as momentum; take 0 to {SPARSE_MOMENTUM}"
+        )
+        warnings.warn(f"outer.momentum = {outer.momentum!r}: {problem}", InputWarning, stacklevel=2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +90,7 @@ def needs(recipe: Recipe, trace: Trace, imports: Imports = ()) -> Needs:
     trial, synchronous = check_problem(recipe, imports), any(trace.of_kind(SyncStep))
     fleet = 0 if synchronous else len(trace.fleet_nodes)
     nodes = -(-fleet // recipe.cluster.workers)
-    versions, states = peak_versions(trace), peak_states(trace)
+    versions, states, residuals = peak_versions(trace), peak_states(trace), peak_residuals(trace)
     version_vectors = estimate.version_vectors(build.train_spec(recipe, imports).outer)
     each = estimate.worker_bytes(
         trial.parameters,
@@ -84,6 +99,7 @@ def needs(recipe: Recipe, trace: Trace, imports: Imports = ()) -> Needs:
         versions=versions,
         version_vectors=version_vectors,
         states=min(states, nodes),
+        residuals=residuals,
         synchronous=synchronous,
     )
     cut = estimate.checkpoint_bytes(
@@ -92,6 +108,7 @@ def needs(recipe: Recipe, trace: Trace, imports: Imports = ()) -> Needs:
         versions=versions,
         version_vectors=version_vectors,
         states=states,
+        residuals=residuals,
         synchronous=synchronous,
     )
     return Needs(worker_bytes=each, cut_bytes=cut)

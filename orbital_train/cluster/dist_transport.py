@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Literal
@@ -14,7 +14,7 @@ import torch.distributed as dist
 import torch.distributed.nn.functional  # noqa: F401
 from torch import Tensor
 
-from orbital_train.train.transport import PeerLost
+from orbital_train.train.transport import Message, PeerLost
 
 PATIENCE = timedelta(seconds=1800)  # longest wait for a living peer; a dead one is noticed by its closed connection
 JOIN_PATIENCE = timedelta(seconds=15)  # longest wait for the others at a meeting, each of which was alive just before
@@ -68,6 +68,16 @@ class DistTransport:
             work = dist.irecv(tensor_out, source)
             assert work is not None
             work.wait(PATIENCE)
+
+    def exchange(self, outgoing: Sequence[Message], incoming: Sequence[Message]) -> None:
+        """Send and receive at the same time; what was posted before is waited for, too."""
+        self.flush()
+        self.bytes_sent += sum(tensor.nbytes for tensor, _ in outgoing)
+        messages = [dist.P2POp(dist.irecv, tensor, source) for tensor, source in incoming]
+        messages += [dist.P2POp(dist.isend, tensor, dest) for tensor, dest in outgoing]
+        with _peers_may_be_lost():
+            for work in dist.batch_isend_irecv(messages) if messages else ():
+                work.wait(PATIENCE)
 
     def flush(self) -> None:
         """Wait until all posted messages have left."""

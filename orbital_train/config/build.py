@@ -33,7 +33,7 @@ from orbital_train.schedule.known import Policy
 from orbital_train.schedule.power import PowerSpec
 from orbital_train.schedule.radiator import RadiatorSpec, training_limit_w
 from orbital_train.schedule.throttle import refuse_low_cap, step_time_factor
-from orbital_train.schedule.workload import CODECS, Workload
+from orbital_train.schedule.workload import Workload
 from orbital_train.train.spec import InnerSpec, Named, OuterSpec, TrainSpec
 from orbital_train.windows.field_of_regard import FieldOfRegard
 from orbital_train.windows.incidence import ArrayMount
@@ -233,8 +233,8 @@ def workload(recipe: Recipe) -> Workload:
     """The flown work.
 
     Raises:
-        InputError: the duration of a step is given twice or not at all, there is no codec of that many bits, or nothing
-            is left to train with (see :func:`power_spec`).
+        InputError: the duration of a step is given twice or not at all, or nothing is
+            left to train with (see :func:`power_spec`).
     """
     table = recipe.workload
     by_device = (table.device_tflops, table.mfu)
@@ -243,13 +243,10 @@ def workload(recipe: Recipe) -> Workload:
             k: v for k, v in table.model_dump(exclude_none=True).items() if k in ("device_tflops", "mfu", "step_s")
         }
         raise InputError("workload", given, "give either step_s, or both device_tflops and mfu")
-    if table.bits_per_parameter not in CODECS:
-        accepted = " or ".join(f"{bits:g} ({codec})" for bits, codec in CODECS.items())
-        raise InputError("workload.bits_per_parameter", table.bits_per_parameter, f"must be {accepted}")
     return Workload(
         parameters=table.parameters,
         tokens_per_step=table.tokens_per_step,
-        bits_per_parameter=table.bits_per_parameter,
+        codec=table.codec,
         partial_sums=table.partial_sums,
         device_flops=None if table.device_tflops is None else table.device_tflops * 1e12,
         mfu=table.mfu,

@@ -22,6 +22,7 @@ from orbital_train.config.policies import POLICIES
 from orbital_train.config.tables.base import LIST, Small, Table
 from orbital_train.config.tables.data import Data
 from orbital_train.config.tables.models import GPTTable, Model
+from orbital_train.schedule.wire import CodecName
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveFraction = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -344,8 +345,10 @@ class WorkloadTable(Table):
     parameters: Annotated[float, Field(ge=1.0, le=1e18)]
     tokens_per_step: Steps
     """Of one node and inner step."""
-    bits_per_parameter: Annotated[float, Field(gt=0.0, le=64.0)] = 32.0
-    """Of an outer gradient on the wire: 32 (float32) or 16 (bfloat16), in the training as in the simulation."""
+    codec: CodecName = "fp32"
+    """Of an outer gradient on the wire, in the training as in the simulation, where it sets the size of a message. Bits
+    per parameter: ``fp32`` 32, ``bf16`` 16, ``fp8`` and ``int8`` 8.06, ``int4`` 4.25, ``topk1`` 0.32, ``topk2`` 0.64,
+    ``topk3`` 0.96 (the largest 1, 2 or 3 %); those below 16 with error feedback. Parameters that are sent are bf16."""
     partial_sums: Literal["encoded", "wide"] = "encoded"
     """Sums of several outer gradients on their way: rounded and sized like one, or exact, and then as large as all
     that they add up, or as float32 where that is less."""

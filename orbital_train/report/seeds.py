@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,12 +27,17 @@ def spread(arm: Arm, key: str) -> float | None:
 
 
 def paired_loss(arm: Arm, baseline: Arm) -> Paired | None:
-    """How much higher the arm's final loss is, relative to the baseline's, over the seeds that both have.
+    """How much higher the arm's final loss is, relative to the baseline's, over the seeds that both have."""
+    losses, base = ({r.summary.seed: r.summary.final_loss for r in a.runs} for a in (arm, baseline))
+    return paired(losses, base)
 
-    The interval is Student's t for the mean of the paired differences. None where the arms share no seed.
+
+def paired(losses: Mapping[int, float], base: Mapping[int, float]) -> Paired | None:
+    """The same of losses by seed. The interval is Student's t for the mean of the paired relative differences.
+
+    None where there is no seed that both have.
     """
-    base = {r.summary.seed: r.summary.final_loss for r in baseline.runs}
-    ratios = [r.summary.final_loss / base[r.summary.seed] - 1 for r in arm.runs if r.summary.seed in base]
+    ratios = [loss / base[seed] - 1 for seed, loss in losses.items() if seed in base]
     n = len(ratios)
     if n == 0:
         return None

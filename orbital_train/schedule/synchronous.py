@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from orbital_train.schedule.recorder import Recorder
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.trace import Trace, Transfer
+from orbital_train.schedule.wire import has_feedback
 
 
 def simulate_synchronous(scenario: Scenario) -> Trace:
@@ -16,6 +18,10 @@ def simulate_synchronous(scenario: Scenario) -> Trace:
     the next one; on ideal links that takes no time. The budget is rounded up to whole steps of the fleet.
     """
     assert scenario.power is None, "the fully connected baseline runs in constant sunlight"
+    if has_feedback(
+        scenario.workload.codec
+    ):  # gradients of single steps are not sent with fewer bits than training has
+        scenario = replace(scenario, workload=replace(scenario.workload, codec="bf16"))
     group, workload = scenario.training_nodes, scenario.workload
     recorder, links = Recorder(scenario, scenario.training_nodes), _ring(scenario)
     steps = -(-scenario.budget_steps // len(group))

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-CODECS = {32.0: "fp32", 16.0: "bf16"}  # by bits per parameter: what an outer gradient is encoded as on its way
-WIDE_BITS = 32.0  # of sums that are not rounded to the codec of what they are sums of
+from orbital_train.schedule.wire import encoded_bytes
+
+WIDE_CODEC = "fp32"  # of sums that are not rounded to the codec of what they are sums of
 FLOP_PER_PARAMETER_AND_TOKEN = 6  # forward and backward pass of a dense transformer (Kaplan et al., arXiv 2001.08361)
 
 
@@ -17,12 +18,12 @@ class Workload:
 
     parameters: float
     tokens_per_step: int  # of one node and inner step
-    bits_per_parameter: float  # of an outer gradient on the wire
+    codec: str = "fp32"  # how outer gradients are encoded, here and in the training that stands for it
     device_flops: float | None = None  # [FLOP/s] dense, in the training precision
     mfu: float | None = None  # model FLOP/s utilisation
     step_s: float | None = None
     step_time_factor: float = 1.0  # of a device that is throttled
-    state_bits_per_parameter: float = 16.0  # of parameters that are sent to a node that has no version before
+    state_codec: str = "bf16"  # how parameters are that are sent to a node that has no version before
     fragments: int = 1  # that the model is synchronised in; each is the same share of the message
     partial_sums: Literal["encoded", "wide"] = "encoded"  # on their way: rounded to the codec again, or exact
 
@@ -37,14 +38,9 @@ class Workload:
         return math.ceil(flop / (self.device_flops * self.mfu) * self.step_time_factor * 1e6)
 
     @property
-    def codec(self) -> str:
-        """How outer gradients are encoded, here and in the training that stands for it."""
-        return CODECS[self.bits_per_parameter]
-
-    @property
     def message_bits(self) -> int:
         """Size of one outer gradient, or of one averaged outer gradient."""
-        return math.ceil(self.parameters * self.bits_per_parameter)
+        return 8 * encoded_bytes(self.codec, math.ceil(self.parameters))
 
     @property
     def fragment_bits(self) -> int:
@@ -54,7 +50,7 @@ class Workload:
     @property
     def sum_codec(self) -> str:
         """How sums of several outer gradients are encoded on their way to where they are merged."""
-        return CODECS[WIDE_BITS] if self.partial_sums == "wide" else self.codec
+        return WIDE_CODEC if self.partial_sums == "wide" else self.codec
 
     def sum_bits(self, count: int) -> int:
         """Size of a message on its way that holds this many outer gradients of a fragment.
@@ -64,18 +60,13 @@ class Workload:
         """
         if self.partial_sums == "encoded":
             return self.fragment_bits
-        wide_bits = math.ceil(math.ceil(self.parameters * WIDE_BITS) / self.fragments)
+        wide_bits = math.ceil(8 * encoded_bytes(WIDE_CODEC, math.ceil(self.parameters)) / self.fragments)
         return min(count * self.fragment_bits, wide_bits)
-
-    @property
-    def state_codec(self) -> str:
-        """How parameters are encoded."""
-        return CODECS[self.state_bits_per_parameter]
 
     @property
     def state_bits(self) -> int:
         """Size of the parameters."""
-        return math.ceil(self.parameters * self.state_bits_per_parameter)
+        return 8 * encoded_bytes(self.state_codec, math.ceil(self.parameters))
 
     @property
     def fragment_state_bits(self) -> int:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from orbital_train.schedule.trace import Adopt, Restore, Snapshot, Trace
-from orbital_train.train.contributions import as_sent
+from orbital_train.train.codecs import decode, encode
 
 
 def base_codecs(trace: Trace) -> dict[int, str]:
@@ -36,7 +36,10 @@ def received(version_F: Tensor, codec: str | None, trained: int) -> Tensor:
 
     ``trained`` of its elements are parameters, and buffers are behind them.
     """
-    return version_F if codec is None else as_sent(version_F, codec, trained)
+    if codec is None:
+        return version_F
+    parameters_F = decode(encode(version_F[:trained], codec), codec, trained)
+    return parameters_F if trained == len(version_F) else torch.cat([parameters_F, version_F[trained:]])
 
 
 def adopted(op: Adopt, local_F: Tensor, version_F: Tensor, since_F: Tensor | None) -> Tensor:

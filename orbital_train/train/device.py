@@ -47,6 +47,9 @@ def configure(spec: TrainSpec) -> None:
 
     The number of threads is part of a run's identity: one and two threads sum in different orders.
     """
+    # Huge pages for large tensors: to fault new memory in page by page takes longer than to add vectors up. torch reads
+    # this when it first allocates.
+    os.environ["THP_MEM_ALLOC_ENABLE"] = "1"
     torch.set_num_threads(spec.threads_per_worker)
     torch.use_deterministic_algorithms(spec.deterministic)
     if spec.deterministic:

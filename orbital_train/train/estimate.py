@@ -1,11 +1,13 @@
 """What a run will need, before any worker starts: memory and disk. Needs no torch.
 
 Everything that scales with the model is float32. Per node: parameters, two AdamW moments, a snapshot and a mark, i.e.
-5 P; a sum formed on the way takes the place of a snapshot that went into it. Per worker: the gradient, the sum of a
-merge and its buffers, i.e. 3 P; two P (parameters, momentum; three with outer AdamW or delayed momentum) for every
-version of the global model held at once; 3 P for every earlier state of a replica that its node will go back to after a
-failure, and for the synchronous replica, if there is one. Other inner optimizers take as much as AdamW or less.
-Activations come on top, once per worker, since its nodes train in turn; they are those of a micro-batch.
+5 P; a sum formed on the way takes the place of a snapshot that went into it, and both are less where their codec makes
+them smaller. P for what a codec left out and will be sent later. Per worker: the gradient and, of a merge, the sum, the
+part of it of its own nodes, and what it hears of the others', i.e. 4 P; two P (parameters, momentum; three with outer
+AdamW or delayed momentum) for every version of the global model held at once; 3 P for every earlier state of a replica
+that its node will go back to after a failure, and for the synchronous replica, if there is one. Other inner optimizers
+take as much as AdamW or less. Activations come on top, once per worker, since its nodes train in turn; they are those
+of a micro-batch.
 
 A cut, in memory or on the disk, has all of it but what is per worker, and the versions once. In memory there are the
 last whole cut, the one that is being gathered, and one on its way to the disk; while it is being packed, a cut is in
@@ -18,7 +20,7 @@ from orbital_train.train.spec import OuterSpec
 
 FLOAT_BYTES = 4
 NODE_VECTORS = 5
-WORKER_VECTORS = 3
+WORKER_VECTORS = 4
 REPLICA_VECTORS = 3
 STORED_CUTS = 3
 PACKED_CUTS = 1
@@ -38,6 +40,7 @@ def worker_bytes(
     versions: int,
     version_vectors: int,
     states: int,
+    residuals: int,
     synchronous: bool,
 ) -> int:
     """Memory of a worker's device, by the formula above.
@@ -49,17 +52,26 @@ def worker_bytes(
         versions: of the global model, held at once (``liveness.peak_versions``).
         version_vectors: of each.
         states: of replicas, kept at once on the worker (``liveness.peak_states`` at most).
+        residuals: held at once on the worker (``liveness.peak_residuals`` at most).
         synchronous: whether the trace has synchronous steps.
     """
-    vectors = _state_vectors(nodes, versions * version_vectors, states + synchronous) + WORKER_VECTORS
+    vectors = _state_vectors(nodes, versions * version_vectors + residuals, states + synchronous) + WORKER_VECTORS
     return FLOAT_BYTES * vectors * parameters + activation_bytes
 
 
 def checkpoint_bytes(
-    parameters: int, *, nodes: int, versions: int, version_vectors: int, states: int, synchronous: bool
+    parameters: int,
+    *,
+    nodes: int,
+    versions: int,
+    version_vectors: int,
+    states: int,
+    residuals: int,
+    synchronous: bool,
 ) -> int:
     """A cut: what one checkpoint takes at most; ``nodes`` are those of the whole fleet with a replica of their own."""
-    return FLOAT_BYTES * _state_vectors(nodes, versions * version_vectors, states + synchronous) * parameters
+    vectors = _state_vectors(nodes, versions * version_vectors + residuals, states + synchronous)
+    return FLOAT_BYTES * vectors * parameters
 
 
 def object_store_bytes(cut_bytes: int) -> int:
@@ -72,5 +84,5 @@ def copies_bytes(cut_bytes: int) -> int:
     return (STORED_CUTS + PACKED_CUTS) * cut_bytes
 
 
-def _state_vectors(nodes: int, of_versions: int, replicas: int) -> int:
-    return NODE_VECTORS * nodes + of_versions + REPLICA_VECTORS * replicas
+def _state_vectors(nodes: int, others: int, replicas: int) -> int:
+    return NODE_VECTORS * nodes + others + REPLICA_VECTORS * replicas

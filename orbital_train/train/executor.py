@@ -53,6 +53,7 @@ class Executor(Operations):
         super().__init__(
             trace=trace,
             outer=spec.outer,
+            seed=spec.data_seed,
             layout=layout,
             initial_P=initial_P,
             replica=self._replica,
@@ -156,4 +157,4 @@ class Executor(Operations):
                 contributions[node] = torch.cat([torch.where(finite, vector, 0.0), refused_G])
         nodes, size = tuple(sorted(group)), self.layout.size + 1
         total = self._sums.everywhere(contributions, nodes, size + len(group))
-        return total[:size] / (len(group) - total[size:].sum()).clamp(min=1.0), total[size:]
+        return total[:size] / (len(group) - total[size:].sum()).clamp(min=1.0), total[size:].clone()

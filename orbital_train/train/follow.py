@@ -41,6 +41,7 @@ def follow(
     optimizer: Optimizer,
     *,
     outer: OuterSpec = DEFAULT_OUTER,
+    seed: int = 0,
     rewarm_steps: int = InnerSpec.rewarm_steps,
     evaluate: Callable[[], float] | None = None,
     emit: Callable[[Row], None] | None = None,
@@ -55,6 +56,7 @@ def follow(
         model: float32, with its initial parameters.
         optimizer: of the model's parameters; every node begins with a copy of its state.
         outer: the outer optimizer.
+        seed: of the rounding of what is sent; a run's is its recipe's ``seeds.data``.
         rewarm_steps: steps with less than the full learning rate of a node whose optimizer started anew.
         evaluate: the validation loss of the model as it is; called, with the model in evaluation mode and without
             gradients, wherever the trace evaluates the global model.
@@ -79,6 +81,7 @@ def follow(
     operations = Operations(
         trace=trace,
         outer=outer,
+        seed=seed,
         layout=layout,
         initial_P=flatten(model, layout),
         replica=lambda parameters_P: Replica(parameters_P, [optimizer], rewarm_steps),

@@ -19,6 +19,7 @@ from orbital_train.schedule.trace import (
     global_value,
     snapshot_value,
 )
+from orbital_train.train.feedback import Feedback, encoded_value, feedback, residual_value, weighed
 
 # A value and the node that holds it; None: every worker holds it.
 Held = tuple[int | None, str]
@@ -35,24 +36,26 @@ def is_mark(name: str, node: int, fragment: int) -> bool:
 
 
 def holders(trace: Trace) -> dict[str, int]:
-    """The node that holds each outer gradient and each sum, by the name of the value.
+    """The node that holds each outer gradient, each sum, and each residual, by the name of the value.
 
     An outer gradient stays at its node. A sum is held by the lowest node whose outer gradient is in it: that is where
-    the executor's tree of additions ends, wherever the simulated sum was formed.
+    the executor's tree of additions ends, wherever the simulated sum was formed. A residual is where it was left.
     """
     found: dict[str, int] = {}
     for op in trace.ops:
-        if type(op) is Snapshot:
+        if isinstance(op, Snapshot):
             found[op.value] = op.node
-        elif type(op) is Combine:
+        elif isinstance(op, Combine):
             counted = weighed(op.inputs, op.weights) or dict.fromkeys(op.inputs, 0.0)
             found[op.value] = min(found[value] for value in counted)
-    return found
+        elif isinstance(op, Merge) and (merged := weighed(op.inputs, op.input_weights)):
+            found[encoded_value(op)] = min(found[value] for value in merged)
+    return found | {residual: found[residual.partition("/")[2]] for residual in _residuals(feedback(trace))}
 
 
-def weighed(inputs: tuple[str, ...], weights: tuple[float, ...]) -> dict[str, float]:
-    """The inputs of a sum that count, with their weights."""
-    return {value: weight for value, weight in zip(inputs, weights, strict=True) if weight}
+def _residuals(fed: Feedback) -> set[str]:
+    """All that are added to something."""
+    return {residual for residuals in fed.values() for residual in residuals}
 
 
 def kept_states(trace: Trace) -> frozenset[str]:
@@ -74,9 +77,9 @@ def drops(trace: Trace) -> dict[int, tuple[Held, ...]]:
     A value that nobody reads goes with the operation that wrote it. The final global model always stays.
     """
     last: dict[Held, int] = {(None, global_value(fragment, 0)): 0 for fragment in range(trace.fragments)}
-    where, kept = holders(trace), kept_states(trace)
+    where, kept, fed = holders(trace), kept_states(trace), feedback(trace)
     for op in trace.ops:
-        for held in (*_reads(op, where), *_writes(op, where, kept)):
+        for held in (*_reads(op, where, fed), *_writes(op, where, kept)):
             last[held] = op.id
     for fragment, version in enumerate(trace.versions):
         last.pop((None, global_value(fragment, version)))
@@ -111,6 +114,21 @@ def peak_states(trace: Trace) -> int:
     return peak
 
 
+def peak_residuals(trace: Trace) -> int:
+    """Largest number of residuals of any fragment that are held at once, on all nodes together."""
+    dropped, kept = drops(trace), _residuals(feedback(trace))
+    held: Counter[int] = Counter()
+    peak = 0
+    for op in trace.ops:
+        if isinstance(op, Snapshot | Combine | Merge) and residual_value(encoded_value(op)) in kept:
+            held[op.fragment] += 1
+            peak = max(peak, held[op.fragment])
+        held.subtract(
+            int(value.partition("@")[0].rpartition("/")[2]) for _, value in dropped.get(op.id, ()) if value in kept
+        )
+    return peak
+
+
 def _fragment(value: str) -> str:
     return value.partition("@")[0]
 
@@ -129,7 +147,9 @@ def _writes(op: Op, where: Mapping[str, int], kept: frozenset[str]) -> Iterator[
             yield where[op.value], op.value
 
 
-def _reads(op: Op, where: Mapping[str, int]) -> Iterator[Held]:
+def _reads(op: Op, where: Mapping[str, int], fed: Feedback) -> Iterator[Held]:
+    for residual in fed.get(op.id, ()):
+        yield where[residual], residual
     match op:
         case SyncStep() | Evaluate():
             for value in op.reads:

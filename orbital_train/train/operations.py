@@ -27,16 +27,20 @@ from orbital_train.schedule.trace import (
     local_value,
 )
 from orbital_train.train.adopt import adopted, base_codecs, moved_mark, received
-from orbital_train.train.contributions import as_sent, check_merging, is_finite
+from orbital_train.train.contributions import check_merging, is_finite
+from orbital_train.train.encoders import Encoders
+from orbital_train.train.feedback import feedback
 from orbital_train.train.flat import Layout
 from orbital_train.train.gate import Gate
-from orbital_train.train.inner import Replica, clip
+from orbital_train.train.inner import Replica
 from orbital_train.train.liveness import drops, goes_back, holders, is_mark, kept_states, mark_value
 from orbital_train.train.outer import outer_step
 from orbital_train.train.placement import Owners
+from orbital_train.train.scratch import Scratch
+from orbital_train.train.side_stream import SideStream
 from orbital_train.train.spec import OuterSpec
 from orbital_train.train.state import NodeState, Saved
-from orbital_train.train.sums import Sums
+from orbital_train.train.sums import Sums, value_codecs
 from orbital_train.train.transport import Transport
 from orbital_train.train.versions import Versions
 
@@ -54,6 +58,7 @@ class Operations:
     Args:
         trace: what to do; InputError where sums are formed and each contribution is needed by itself.
         outer: the outer optimizer.
+        seed: of the rounding of what is sent.
         layout: of the model, in the trace's fragments.
         initial_P: version 0 of it.
         replica: makes a replica of a vector.
@@ -69,6 +74,7 @@ class Operations:
         *,
         trace: Trace,
         outer: OuterSpec,
+        seed: int,
         layout: Layout,
         initial_P: Tensor,
         replica: Callable[[Tensor], Replica],
@@ -88,14 +94,29 @@ class Operations:
         self.nodes = {n: NodeState(replica=replica(initial_P.clone())) for n in sorted(self._own_replicas())}
         self._drops, self._holders, self._final = drops(trace), holders(trace), trace.versions
         self._kept_states, self._base_codecs = kept_states(trace), base_codecs(trace)
+        self._encoders = Encoders(
+            nodes=self.nodes,
+            holders=self._holders,
+            feedback=feedback(trace),
+            layout=layout,
+            owners=owners,
+            transport=transport,
+            seed=seed,
+            clip_norm=outer.clip_norm,
+            side=SideStream.of(self._device),
+            device=self._device,
+        )
         self._sums = Sums(
             nodes=self.nodes,
             holders=self._holders,
+            codecs=value_codecs(trace),
+            layout=layout,
+            encoders=self._encoders,
             owners=owners,
             transport=transport,
-            layout=layout,
             spec=outer,
             device=self._device,
+            scratch=Scratch(self._device),
         )
         for node in self.nodes:
             self._keep(node, 0)
@@ -172,6 +193,7 @@ class Operations:
             moved_only: leave out nodes of which no operation has changed anything since the last call, or since they
                 were loaded.
         """
+        self._encoders.side.join()
         nodes = {node: state for node, state in self.nodes.items() if state.moved or not moved_only}
         for state in nodes.values():
             state.moved = False
@@ -219,33 +241,22 @@ class Operations:
         node = self.changing(op.node)
         if node is None:
             return
-        trained = self.layout.fragment_trained(op.fragment)
         local_F = self.layout.take(node.replica.parameters_P.detach(), op.fragment)
         delta_F = self._base(op) - local_F
-        if node.replica.stopped or not is_finite(delta_F):
-            delta_F, node.refused[op.value] = torch.zeros_like(delta_F), 1.0
+        refused = node.replica.stopped or not is_finite(delta_F)
+        if refused:
+            delta_F = torch.zeros_like(delta_F)
             row = {"node": op.node, "fragment": op.fragment, "problem": NOT_FINITE}
             self._emit({**row_of("refuse", op), **row})
-        clip(delta_F[:trained], self._outer.clip_norm)
-        node.hold(op.value, delta_F, op.codec, trained)
+        self._encoders.contribute(op, delta_F, refused)
         node.held[mark_value(op.value)] = local_F.clone()
 
     def _combine(self, op: Combine) -> None:
-        total_F, where = self._sums.total(op), self.layout.part(op.fragment, op.part)
-        node = self.changing(self._holders[op.value])
-        if node is None:
-            return
-        if total_F is None:  # nothing that it adds has a weight
-            total_F = torch.zeros(where.stop - where.start + 1, device=self._device)
-        if refused := total_F[-1].item():
-            node.refused[op.value] = refused
-        trained = max(0, self.layout.fragment_trained(op.fragment) - where.start)
-        node.hold(op.value, total_F[:-1], op.codec, trained)
+        self._sums.combine(op)
 
     def _merge(self, op: Merge) -> None:
         before, trained = self._versions.get(op.fragment, op.from_version), self.layout.fragment_trained(op.fragment)
-        average_F, refused = self._sums.average(op)
-        outer_gradient_F = as_sent(average_F, op.codec, trained)  # as it is sent back to the nodes
+        outer_gradient_F, refused = self._sums.average(op)
         after = outer_step(before, outer_gradient_F, self._outer, trained)
         self._versions.put(op.fragment, op.to_version, after)
         if self._transport.rank == 0:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from orbital_train.train.codec import decode, encode
 from orbital_train.train.inner import Replica
 
 
@@ -47,26 +46,17 @@ class Saved:
 
 @dataclass(kw_only=True)
 class NodeState:
-    """A node's replica, and by name what it holds beside it: outer gradients and sums not yet merged, marks not yet
-    adopted, and earlier states of the replica that it will go back to."""
+    """A node's replica, and by name what it holds beside it: packets of outer gradients and sums not yet merged, what
+    codecs left out of such, marks not yet adopted, and earlier states of the replica that it will go back to."""
 
     replica: Replica
     held: dict[str, Tensor] = field(default_factory=dict)
     kept: dict[str, Saved] = field(default_factory=dict)
     moved: bool = True  # since it was last saved
-    refused: dict[str, float] = field(default_factory=dict)  # weight in a value held of what was refused, if any
 
-    def hold(self, name: str, vector_F: Tensor, codec: str, trained: int) -> None:
-        """Hold an outer gradient or a sum as it travels: parameters encoded, buffers behind them exactly."""
-        self.held[name] = encode(vector_F[:trained], codec)
-        if trained < len(vector_F):
-            self.held[f"{name}/{BUFFERS}"] = vector_F[trained:].clone()
-
-    def read(self, name: str) -> Tensor:
-        """An outer gradient or a sum as its receiver has it; it may share memory."""
-        buffers = self.held.get(f"{name}/{BUFFERS}")
-        parameters_F = decode(self.held[name])
-        return parameters_F if buffers is None else torch.cat([parameters_F, buffers])
+    def hold(self, name: str, tensor: Tensor) -> None:
+        """Hold a value."""
+        self.held[name], self.moved = tensor, True
 
     def keep(self, name: str) -> None:
         """Keep the replica as it is now under the name of its state."""
@@ -79,13 +69,10 @@ class NodeState:
     def drop(self, name: str) -> None:
         """Forget a value that it holds."""
         del (self.kept if name in self.kept else self.held)[name]
-        self.held.pop(f"{name}/{BUFFERS}", None)
-        self.refused.pop(name, None)
 
     def save(self) -> Saved:
         """Everything that :meth:`load` needs."""
-        weights = {_REFUSED + n: torch.tensor(weight, dtype=torch.float64) for n, weight in self.refused.items()}
-        saved = replica_state(self.replica) | Saved(tensors=self.held | weights, meta={})
+        saved = replica_state(self.replica) | Saved(tensors=self.held, meta={})
         for name, kept in self.kept.items():
             saved |= kept.named(f"{name}/")
         return saved.on("cpu")
@@ -94,9 +81,8 @@ class NodeState:
         """Become exactly what was saved."""
         load_replica(self.replica, saved)
         here = saved.on(self._device)
-        self.refused = {name: weight.item() for name, weight in here.part(_REFUSED).tensors.items()}
         self.kept = {name: here.part(f"{name}/") for name in _kept_names(here.tensors)}
-        own = (PARAMETERS, _INNER, _REFUSED, _LOCAL)
+        own = (PARAMETERS, _INNER, _LOCAL)
         self.held = {name: tensor for name, tensor in here.tensors.items() if not name.startswith(own)}
 
     @property
@@ -104,11 +90,9 @@ class NodeState:
         return self.replica.parameters_P.device
 
 
-BUFFERS = "buffers"
 PARAMETERS = "parameters"
 _INNER = "inner/"
 _LOCAL = "local/"
-_REFUSED = "refused/"
 
 
 def _kept_names(names: Mapping[str, Tensor]) -> set[str]:

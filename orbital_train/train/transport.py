@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import queue
+from collections.abc import Sequence
 from typing import Protocol
 
 from torch import Tensor
 
 THREAD_PATIENCE_S = 60.0  # a thread that hears nothing for this long takes its peer for dead
+
+
+Message = tuple[Tensor, int]  # and the other rank
 
 
 class PeerLost(RuntimeError):
@@ -30,6 +34,9 @@ class Transport(Protocol):
     def recv(self, tensor_out: Tensor, source: int) -> None:
         """Wait for the next message of ``source`` and write it into ``tensor_out``."""
 
+    def exchange(self, outgoing: Sequence[Message], incoming: Sequence[Message]) -> None:
+        """Send some messages and receive others at the same time; returns when all have left, and come."""
+
     def flush(self) -> None:
         """Wait until all posted messages have left."""
 
@@ -48,6 +55,11 @@ class LocalTransport:
     def recv(self, tensor_out: Tensor, source: int) -> None:
         """Never called: there is no other rank."""
         raise ValueError(f"rank {source} does not exist")
+
+    def exchange(self, outgoing: Sequence[Message], incoming: Sequence[Message]) -> None:
+        """There are none."""
+        assert not outgoing
+        assert not incoming
 
     def flush(self) -> None:
         """Nothing is ever on its way."""
@@ -75,6 +87,14 @@ class ThreadTransport:
         incoming = self._queues[source, self.rank]
         tensor_out.copy_(incoming.get(timeout=THREAD_PATIENCE_S))
         incoming.task_done()
+
+    def exchange(self, outgoing: Sequence[Message], incoming: Sequence[Message]) -> None:
+        """See :meth:`Transport.exchange`."""
+        for tensor, dest in outgoing:
+            self.send(tensor, dest)
+        for tensor, source in incoming:
+            self.recv(tensor, source)
+        self.flush()
 
     def flush(self) -> None:
         """See :meth:`Transport.flush`. Raises :class:`TimeoutError` where a peer has died."""

@@ -3,13 +3,16 @@
 Floating-point addition does not associate, so the order is fixed by node index alone: node i is leaf i of a complete
 binary tree, a parent is left + right, and a parent with one child absent is the other child. With contiguous
 placement most parents are formed inside one worker. Partial sums travel between workers as float32, whatever codec
-the contributions came in: rounding them again would make the result depend on the placement.
+the contributions came in: rounding them again would make the result depend on the placement. Where the leaves of a
+subtree are fewer bytes than its sum, as few encoded ones are, they travel instead, and are added where they come to:
+who adds them does not change the bits either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -17,7 +20,15 @@ from torch import Tensor
 from orbital_train.train.placement import Owners
 from orbital_train.train.transport import Transport
 
-BUCKET_BYTES = 64 * 2**20  # vectors are summed and sent in pieces, which bounds the buffers
+BUCKET_BYTES = 4 * 2**20  # vectors are summed and sent in pieces, which stay in the caches
+
+
+class Vector(Protocol):
+    """What a node adds: a float32 tensor (P,), or what makes any stretch of one when it is asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, where: slice, /) -> Tensor: ...
 
 
 def root_of(nodes: tuple[int, ...], owners: Owners) -> int:
@@ -26,7 +37,7 @@ def root_of(nodes: tuple[int, ...], owners: Owners) -> int:
 
 
 def sum_on_tree(
-    contributions: dict[int, Tensor],
+    contributions: Mapping[int, Vector],
     nodes: tuple[int, ...],
     owners: Owners,
     transport: Transport,
@@ -48,15 +59,53 @@ def sum_on_tree(
     assert all(a < b for a, b in pairwise(nodes)), "nodes must be sorted and distinct"
     if not contributions:
         return None
-    size = next(iter(contributions.values())).numel()
-    is_root = transport.rank == root_of(nodes, owners)
-    total = torch.empty_like(next(iter(contributions.values()))) if is_root else None
+    like = next(iter(contributions.values()))
+    total = like[0:0].new_empty(len(like)) if transport.rank == root_of(nodes, owners) else None
     tree = _Tree(contributions, nodes, owners, transport)
-    for piece in pieces(size, bucket_bytes):
+    for piece in pieces(len(like), bucket_bytes):
         part, _ = tree.sum(piece, 0, 1 << max(nodes).bit_length())
         if total is not None and part is not None:
             total[piece] = part
     return total
+
+
+def settled(packet_bytes: Mapping[int, int], owners: Owners, sum_bytes: int) -> dict[int, int]:
+    """On which worker each leaf of the tree is added, so that few bytes travel; the root stays where it is.
+
+    All leaves of a subtree go to where its sum would go if they are fewer bytes than that.
+
+    Args:
+        packet_bytes: what each leaf is, by node, in order.
+        owners: where they are.
+        sum_bytes: what any sum of them is.
+    """
+    found = {node: owners[node] for node in packet_bytes}
+
+    def settle(nodes: list[int], low: int, high: int) -> None:
+        if len(nodes) < 2:
+            return
+        middle = (low + high) // 2
+        left, right = [n for n in nodes if n < middle], [n for n in nodes if n >= middle]
+        settle(left, low, middle)
+        settle(right, middle, high)
+        if left and right and found[left[0]] != found[right[0]] and sum(packet_bytes[n] for n in right) < sum_bytes:
+            found.update(dict.fromkeys(right, found[left[0]]))
+
+    settle(list(packet_bytes), 0, 1 << max(packet_bytes).bit_length())
+    return found
+
+
+def send(tensor: Tensor, dest: int, transport: Transport, bucket_bytes: int = BUCKET_BYTES) -> None:
+    """Post a vector in pieces; it must not be changed before the next ``flush``."""
+    for piece in pieces(tensor.numel(), bucket_bytes, tensor.element_size()):
+        transport.send(tensor[piece], dest)
+
+
+def receive(out: Tensor, source: int, transport: Transport, bucket_bytes: int = BUCKET_BYTES) -> Tensor:
+    """Wait for a vector in pieces; returns ``out``."""
+    for piece in pieces(out.numel(), bucket_bytes, out.element_size()):
+        transport.recv(out[piece], source)
+    return out
 
 
 def broadcast(
@@ -71,26 +120,24 @@ def broadcast(
         transport: between the workers.
         bucket_bytes: largest message.
     """
-    out = torch.empty_like(like) if tensor is None else tensor
-    for piece in pieces(out.numel(), bucket_bytes):
-        if tensor is None:
-            transport.recv(out[piece], root)
-            continue
+    if tensor is None:
+        return receive(torch.empty_like(like), root, transport, bucket_bytes)
+    for piece in pieces(tensor.numel(), bucket_bytes, tensor.element_size()):
         for rank in range(transport.size):
             if rank != root:
-                transport.send(out[piece], rank)
-    return out
+                transport.send(tensor[piece], rank)
+    return tensor
 
 
 class _Tree:
     """One tree of additions, walked depth first, left before right, in the same order by all workers."""
 
     def __init__(
-        self, contributions: dict[int, Tensor], nodes: tuple[int, ...], owners: Owners, transport: Transport
+        self, contributions: Mapping[int, Vector], nodes: tuple[int, ...], owners: Owners, transport: Transport
     ) -> None:
         self._contributions, self._nodes = contributions, nodes
         self._owners, self._transport = owners, transport
-        self._like = next(iter(contributions.values()))
+        self._like = next(iter(contributions.values()))[0:0]
 
     def sum(self, piece: slice, low: int, high: int) -> tuple[Tensor | None, int]:
         """Sum of this piece over the nodes in [low, high), and the worker on which it is; None on the others."""
@@ -115,13 +162,13 @@ class _Tree:
         if self._transport.rank == source and tensor is not None:
             self._transport.send(tensor, dest)
         if self._transport.rank == dest:
-            received = torch.empty_like(self._like[piece])
+            received = self._like.new_empty(piece.stop - piece.start)
             self._transport.recv(received, source)
             return received
         return None
 
 
-def pieces(size: int, bucket_bytes: int) -> Iterator[slice]:
-    """Consecutive stretches of a float32 vector, none larger than a bucket."""
-    length = max(1, bucket_bytes // 4)
+def pieces(size: int, bucket_bytes: int, element_bytes: int = 4) -> Iterator[slice]:
+    """Consecutive stretches of a vector, none larger than a bucket."""
+    length = max(1, bucket_bytes // element_bytes)
     return (slice(start, min(start + length, size)) for start in range(0, size, length))

@@ -19,7 +19,10 @@ transport.recv(a, other)
 transport.recv(b, other)
 transport.flush()
 first.zero_()
-print(json.dumps({"a": a.unique().tolist(), "b": b.tolist(), "sent": transport.bytes_sent, "size": transport.size}))
+c, d = torch.empty(7), torch.empty(2)
+transport.exchange([(torch.full((7,), rank + 0.5), other), (torch.ones(2), other)], [(c, other), (d, other)])
+print(json.dumps({"a": a.unique().tolist(), "b": b.tolist(), "c": (c.sum() + d.sum()).item(),
+                  "sent": transport.bytes_sent, "size": transport.size}))
 """
 
 
@@ -32,8 +35,8 @@ def test_messages_between_two_processes(tmp_path: Path):
     ]
     outputs = [json.loads(worker.communicate(timeout=60)[0]) for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0]
-    sent = 3 * 1000 * 4 + 5 * 8
+    sent = 3 * 1000 * 4 + 5 * 8 + 9 * 4
     assert outputs == [
-        {"a": [1.0], "b": [10, 11, 12, 13, 14], "sent": sent, "size": 2},
-        {"a": [0.0], "b": [0, 1, 2, 3, 4], "sent": sent, "size": 2},
+        {"a": [1.0], "b": [10, 11, 12, 13, 14], "c": 7 * 1.5 + 2, "sent": sent, "size": 2},
+        {"a": [0.0], "b": [0, 1, 2, 3, 4], "c": 7 * 0.5 + 2, "sent": sent, "size": 2},
     ]

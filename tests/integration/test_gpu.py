@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from orbital_train.train.codecs import decode, encode
 from orbital_train.train.run import run_local
-from tests.unit.train.traces import everything_trace, tiny_problem, tiny_spec
+from orbital_train.train.side_stream import SideStream
+from tests.unit.train.traces import codec_trace, everything_trace, tiny_problem, tiny_spec
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 
@@ -25,3 +27,30 @@ def test_cuda_and_cpu_give_the_same_losses_within_rounding() -> None:
         spec = tiny_spec(device=device)
         runs.append(run_local(trace, spec, tiny_problem(spec, trace.fleet_nodes, device)))
     assert runs[1].losses == pytest.approx(runs[0].losses, rel=1e-3)
+
+
+@pytest.mark.parametrize("codec", ["bf16", "fp8", "int8", "int4", "topk3"])
+def test_codecs_on_cuda_are_as_close_as_on_the_cpu(codec: str) -> None:
+    """Random numbers are other ones there; what is not random has the same bytes."""
+    size = 300_001
+    values = torch.randn(size, generator=torch.Generator().manual_seed(1))
+    on_cpu, on_cuda = encode(values, codec, seed=3), encode(values.cuda(), codec, seed=3)
+    if not codec.startswith("int"):
+        assert torch.equal(on_cuda.cpu(), on_cpu)
+    assert torch.equal(encode(values.cuda(), codec, seed=3), on_cuda)
+    errors = [(decode(e, codec, size).cpu() - values).norm().item() for e in (on_cpu, on_cuda)]
+    assert errors[1] == pytest.approx(errors[0], rel=0.02)
+
+
+@pytest.mark.parametrize("codec", ["int4", "topk1"])
+def test_what_is_encoded_beside_training_is_the_same_twice_and_as_without_it(
+    codec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace, spec = codec_trace(codec), tiny_spec(device="cuda")
+
+    def digest() -> str:
+        return run_local(trace, spec, tiny_problem(spec, trace.fleet_nodes, "cuda")).digest
+
+    beside = {digest() for _ in range(3)}
+    monkeypatch.setattr(SideStream, "run", lambda self, work, reads: work())
+    assert beside == {digest()}

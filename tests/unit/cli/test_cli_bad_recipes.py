@@ -26,6 +26,10 @@ from tests.unit.cli.command import refused, unchanged
         ),
         (["model.width=15"], "model.width = 15: must be a multiple of the 2 heads"),
         (
+            ["workload.codec=int3"],
+            "workload.codec = 'int3': must be 'fp32', 'bf16', 'fp8', 'int8', 'int4', 'topk1', 'topk2' or 'topk3'",
+        ),
+        (
             ["workload.mfu=0.5"],
             "workload = {'mfu': 0.5, 'step_s': 30.0}: give either step_s, or both device_tflops and",
         ),

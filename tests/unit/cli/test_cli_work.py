@@ -6,9 +6,9 @@ import torch
 
 from orbital_train.cli import work
 from orbital_train.cli.planning import fly
-from orbital_train.cli.work import Needs, check_problem, estimate_line, free_bytes, needs
+from orbital_train.cli.work import Needs, check_problem, check_work, estimate_line, free_bytes, needs
 from orbital_train.config.build import train_spec
-from orbital_train.errors import InputError
+from orbital_train.errors import InputError, InputWarning
 from orbital_train.train.data.text import load_corpus
 from orbital_train.train.device import CPU, CUDA
 from orbital_train.train.problem import build_problem
@@ -59,6 +59,19 @@ def test_the_corpus_is_read_once_and_a_step_timed_once_for_all_arms(tmp_path: Pa
     assert (load_corpus.cache_info().misses, _try_out.cache_info().misses, _try_out.cache_info().hits) == (1, 1, 4)
     estimate_line(small.recipe(tmp_path, "inner.batch_size=3"), trace, ())
     assert (load_corpus.cache_info().misses, _try_out.cache_info().misses) == (1, 2)
+
+
+def test_momentum_on_top_of_the_feedback_of_a_sparse_codec_is_warned_of(tmp_path: Path):
+    recipe = small.recipe(tmp_path, "workload.codec=topk3")
+    trace = fly(recipe).trace
+    with pytest.warns(InputWarning) as caught:
+        check_work(recipe, trace)
+    (warning,) = caught
+    assert str(warning.message) == (
+        "outer.momentum = 0.9: training may diverge with topk3, whose error feedback acts as momentum; take 0 to 0.5"
+    )
+    check_work(small.recipe(tmp_path, "workload.codec=topk3", "outer.momentum=0.5"), trace)
+    check_work(small.recipe(tmp_path, "workload.codec=int4"), trace)
 
 
 def test_the_estimate_counts_copies_of_the_state_and_the_disk(tmp_path: Path):

@@ -15,7 +15,7 @@ from orbital_train.windows.plan import ContactPlan, Illumination, LinkKind
 Window = tuple[int, int, float, float]  # node, node, start_s, end_s
 
 POWER = PowerSpec(array_m2=4.0, array_efficiency=0.3, battery_wh=300.0, idle_w=100.0, train_w=700.0, transmit_w=50.0)
-WORKLOAD = Workload(parameters=1e6, tokens_per_step=1000, bits_per_parameter=32.0, step_s=10.0)
+WORKLOAD = Workload(parameters=1e6, tokens_per_step=1000, step_s=10.0)
 
 
 def ops(trace: Trace, kind: type) -> list:

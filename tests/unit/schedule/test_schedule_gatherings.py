@@ -104,7 +104,7 @@ def test_what_meets_at_a_node_goes_on_as_a_sum(
 @pytest.mark.parametrize("booked_bits", [16_000_000, 32_000_000, 48_000_000])
 def test_a_message_of_another_size_than_was_planned_is_booked_anew(booked_bits: int) -> None:
     """An outer gradient of bfloat16 takes half a second, the wide sum of two a whole one, whatever was booked."""
-    fleet = replace(chain(), workload=replace(WORKLOAD, bits_per_parameter=16.0, partial_sums="wide"))
+    fleet = replace(chain(), workload=replace(WORKLOAD, codec="bf16", partial_sums="wide"))
     legs = leg(2, 1, 100.0, 16_000_000), leg(1, 0, 115.0, booked_bits)
     plan = gather({0: 120.0, 1: 115.0, 2: 100.0}, *legs)
     trace = run(Scripted(at_s={0.0: [plan]}, on={Gathered(KEY): [merge()]}), fleet)
@@ -118,7 +118,7 @@ def test_a_message_of_another_size_than_was_planned_is_booked_anew(booked_bits: 
 @pytest.mark.parametrize("partial_sums", ["encoded", "wide"])
 def test_bytes_are_those_of_what_is_sent(partial_sums: Literal["encoded", "wide"]) -> None:
     """On the chain to its end: one, a sum of two, a sum of three; and three times the result."""
-    workload = replace(WORKLOAD, bits_per_parameter=16.0, partial_sums=partial_sums)
+    workload = replace(WORKLOAD, codec="bf16", partial_sums=partial_sums)
     fleet = replace(chain(budget_steps=44), workload=workload)
     trace = simulate(fleet, LinkAware(min_inner_steps=10, home=(0,)))
     validate(trace, fleet)

@@ -107,7 +107,7 @@ def test_a_failure_that_nobody_notices_ends_the_round_by_its_lateness() -> None:
 
 @pytest.mark.parametrize("partial_sums", ["encoded", "wide"])
 def test_incomplete_sums_are_as_large_as_their_codec_says(partial_sums: str) -> None:
-    workload = replace(WORKLOAD, bits_per_parameter=16.0, partial_sums=partial_sums)
+    workload = replace(WORKLOAD, codec="bf16", partial_sums=partial_sums)
     trace = flown(workload=workload)
     complete = {value for merge in ops(trace, Merge) for value in merge.inputs}
     found = {

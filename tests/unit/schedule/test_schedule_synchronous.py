@@ -43,6 +43,15 @@ def test_every_node_sends_its_share_of_the_ring_all_reduce() -> None:
     assert measure(trace).link_bytes == 101 * 4 * 48e6 / 8
 
 
+@pytest.mark.parametrize(("codec", "bits"), [("bf16", 16), ("int4", 16), ("topk1", 16)])
+def test_gradients_of_single_steps_are_sent_in_16_bits_or_more(codec: str, bits: int) -> None:
+    """What it is compared with is not made cheaper by a codec that needs error feedback, which it has not."""
+    plain = fleet()
+    trace = simulate_synchronous(replace(plain, workload=replace(plain.workload, codec=codec)))
+    assert trace.message_bits == bits * 1_000_000
+    assert measure(trace).link_bytes == 101 * 4 * 1.5 * bits * 1e6 / 8
+
+
 def test_progress_runs_with_the_fleets_steps() -> None:
     steps = list(simulate_synchronous(fleet()).of_kind(SyncStep))
     assert [op.lr_progress for op in steps] == pytest.approx([0.0, 100 / 402, 200 / 402, 300 / 402, 400 / 402])

@@ -1,5 +1,5 @@
 """Golden histories of a two-parameter model: every operation, whole, in two fragments, and with failures; and every
-kind of optimizer and of merging.
+kind of optimizer, of merging and of lossy codec.
 
 Written anew by
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -24,6 +25,7 @@ from orbital_train.train.placement import place
 from orbital_train.train.spec import InnerSpec, OuterSpec
 from orbital_train.train.transport import LocalTransport
 from tests.unit.train.traces import (
+    codec_trace,
     contributions_trace,
     everything_trace,
     failures_trace,
@@ -61,6 +63,7 @@ CASES = {
         "outer_adamw": Case(failures_trace, outer=OuterSpec(optimizer="adamw", lr=0.1, eps=1e-3, weight_decay=0.1)),
         "delayed_nesterov": Case(one_by_one_trace, outer=OuterSpec(delay_merges=3)),
         "trimmed_mean": Case(contributions_trace, outer=OuterSpec(merging="trimmed_mean", trim_fraction=0.25)),
+        **{f"codec_{codec}": Case(partial(codec_trace, codec)) for codec in ("fp8", "int8", "int4", "topk1")},
         "median": Case(contributions_trace, outer=OuterSpec(merging="median", clip_norm=0.02)),
     }.items()
 }

@@ -36,6 +36,6 @@ def trace_of(policy: str) -> Trace:
         training_nodes=(0, 1, 2, 3),
         dark=rolling_night(5, 20_000.0),
         budget_steps=600,
-        workload=replace(WORKLOAD, fragments=fragments, bits_per_parameter=16.0),
+        workload=replace(WORKLOAD, fragments=fragments, codec="bf16"),
     )
     return simulate(replace(fleet, faults=FAULTS), POLICIES[policy])

@@ -38,17 +38,25 @@ def test_estimate_bounds_what_the_executor_saves(trace: Trace, outer: OuterSpec)
         sizes.append(sum(t.nbytes for saved in (*nodes.values(), shared) for t in saved.tensors.values()))
     parameters = Layout.of(tiny_problem(spec, trace.fleet_nodes).module).size
     estimate = checkpoint_bytes(
-        parameters, nodes=4, versions=peak_versions(trace), version_vectors=vectors, states=0, synchronous=False
+        parameters,
+        nodes=4,
+        versions=peak_versions(trace),
+        version_vectors=vectors,
+        states=0,
+        residuals=0,
+        synchronous=False,
     )
     assert 0.6 * estimate < max(sizes) <= estimate
-    needed = worker_bytes(parameters, 0, nodes=4, versions=2, version_vectors=vectors, states=0, synchronous=False)
+    needed = worker_bytes(
+        parameters, 0, nodes=4, versions=2, version_vectors=vectors, states=0, residuals=0, synchronous=False
+    )
     assert needed > estimate
 
 
 def test_another_node_adds_its_five_vectors() -> None:
-    one = worker_bytes(1000, 77, nodes=1, versions=2, version_vectors=2, states=0, synchronous=False)
-    assert one == 4 * 1000 * (5 + 2 * 2 + 3) + 77
-    two = worker_bytes(1000, 77, nodes=2, versions=2, version_vectors=2, states=0, synchronous=False)
+    one = worker_bytes(1000, 77, nodes=1, versions=2, version_vectors=2, states=0, residuals=0, synchronous=False)
+    assert one == 4 * 1000 * (5 + 2 * 2 + 4) + 77
+    two = worker_bytes(1000, 77, nodes=2, versions=2, version_vectors=2, states=0, residuals=0, synchronous=False)
     assert two - one == 5 * 4 * 1000
 
 

@@ -34,7 +34,7 @@ def test_sums_go_with_their_last_reader_too() -> None:
     lost = build.combine(4, {c: 1.0, a: 0.0})  # 5, never merged; c again
     nothing = build.combine(4, {c: 0.0, b: 0.0})  # 6
     build.merge(0, {both: 0.5})  # 7
-    assert holders(build.trace()) == {a: 0, b: 1, c: 4, far: 1, both: 0, lost: 4, nothing: 1}
+    assert holders(build.trace()) == {a: 0, b: 1, c: 4, far: 1, both: 0, lost: 4, nothing: 1, "result/0@1": 0}
     assert drops(build.trace()) == {
         0: ((0, f"mark/{a}"),),
         1: ((1, f"mark/{b}"),),

@@ -50,7 +50,7 @@ def test_a_part_is_its_stretch_of_the_vector_and_each_is_added_up_in_its_own_ord
 
 
 @pytest.mark.parametrize("workers", [2, 4])
-@pytest.mark.parametrize("codec", ["fp32", "bf16"])
+@pytest.mark.parametrize("codec", ["fp32", "bf16", "fp8", "int4", "topk3"])
 def test_parts_are_the_same_on_any_number_of_workers(workers: int, codec: str) -> None:
     trace = in_three_parts(codec).trace()
     assert torch.equal(outer_gradient(trace), outer_gradient(trace, workers))

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from orbital_train.schedule.trace import Merge, Trace
+from orbital_train.train.codecs import decode
 from orbital_train.train.problem import Problem
 from tests.unit.train.traces import Group, TraceBuilder, line_problem, tiny_problem, tiny_spec
 
@@ -45,7 +46,14 @@ def gradients(codec: str = "fp32") -> list[Tensor]:
     cut = len(build.ops)
     build.merge(0, dict.fromkeys(names, 0.25))
     values = held(build.trace(), cut=cut)
-    return [values[f"{node}: {name}"].float() for node, name in zip(NODES, names, strict=True)]
+    return [decoded(values[f"{node}: {name}"], codec) for node, name in zip(NODES, names, strict=True)]
+
+
+def decoded(packet: Tensor, codec: str) -> Tensor:
+    """The parameters of a packet; they are followed by a number that is zero."""
+    assert not packet[-4:].any()
+    size = sum(p.numel() for p in gpt().module.parameters())
+    return decode(packet[:-4], codec, size)
 
 
 def test_sums_in_the_order_of_the_flat_merge_change_no_bit() -> None:
@@ -88,15 +96,16 @@ def test_a_sum_is_encoded_again_and_held_by_its_lowest_node() -> None:
     exact = g[2] * 3 + g[3] * 2
     before, after = (held(build.trace(), cut=at) for at in (cut, cut + 1))
     assert [name for name in before if "sum" in name] == [f"2: {inner}"]
-    assert before[f"2: {inner}"].dtype == torch.bfloat16
-    assert torch.equal(before[f"2: {inner}"], exact.bfloat16())
+    assert before[f"2: {inner}"].nbytes == 2 * exact.numel() + 4
+    assert torch.equal(decoded(before[f"2: {inner}"], "bf16"), exact.bfloat16().float())
     assert not torch.equal(exact.bfloat16().float(), exact)
     assert [name for name in after if "sum" in name or "snap" in name] == [f"1: {outer}"]
-    assert torch.equal(after[f"1: {outer}"], (exact.bfloat16().float() + g[1]).bfloat16())
-    assert torch.equal(outer_gradient(build.trace()), after[f"1: {outer}"].float() * 0.25)
+    sum_of_three = decoded(after[f"1: {outer}"], "bf16")
+    assert torch.equal(sum_of_three, (exact.bfloat16().float() + g[1]).bfloat16().float())
+    assert torch.equal(outer_gradient(build.trace()), sum_of_three * 0.25)
 
 
-@pytest.mark.parametrize("codec", ["fp32", "bf16"])
+@pytest.mark.parametrize("codec", ["fp32", "bf16", "fp8", "topk3"])
 def test_bits_of_sums_depend_neither_on_workers_nor_on_sites_nor_on_the_order_of_inputs(codec: str) -> None:
     def trace(site: int, *, turned: bool) -> Trace:
         build, (a, b, c, d) = trained(codec)
@@ -114,13 +123,14 @@ def test_bits_of_sums_depend_neither_on_workers_nor_on_sites_nor_on_the_order_of
 
 
 def test_only_sums_across_workers_are_sent() -> None:
-    """Two workers with two nodes each: one partial sum, one result, of two parameters and the refused weight."""
+    """Two workers with two nodes each: one partial sum in bfloat16, one result in float32, of two parameters, and the
+    refused weight."""
     build, (a, b, c, d) = trained()
     left, right = build.combine(0, {a: 1.0, b: 1.0}, "bf16"), build.combine(0, {c: 1.0, d: 1.0}, "bf16")
     build.merge(0, {build.combine(0, {left: 1.0, right: 1.0}, "bf16"): 0.25})
     group = Group.of(build.trace(), SPEC, line_problem, 2)
     group.run(SPEC)
-    assert [t.bytes_sent for t in group.transports] == [12, 12]
+    assert [t.bytes_sent for t in group.transports] == [12, 8]
 
 
 @pytest.mark.parametrize("workers", [1, 4])

@@ -427,6 +427,36 @@ def contributions_trace() -> Trace:
     return build.trace()
 
 
+def codec_trace(codec: str) -> Trace:
+    """Rounds in which everything is encoded by one codec. Two outer gradients are added up on the way, at the same site
+    in every round, and one is lost in the first; later a node goes back to its own store with its outer gradient under
+    way, another loses its state, and a version is given up."""
+    build, newest = TraceBuilder(nodes=(0, 2, 3, 7), budget_steps=40), 0
+    build.evaluate(0)
+    for number in range(5):
+        base = newest
+        for node in build.nodes:
+            build.step(node, 2)
+        a, b, c, d = (build.snapshot(node, base, codec) for node in build.nodes)
+        if number == 1:
+            build.step(2, 1)
+            build.go_on(2, states_lost=1)
+        near = build.combine(9, {b: 1.0, c: 2.0}, codec)
+        if number == 2:
+            build.start_anew(7, 0, base, codec="bf16")
+            build.step(7, 1)
+            d = build.snapshot(7, base, codec)
+        if number == 3:
+            build.merge(base, {a: 1.0}, codec=codec)
+        newest = base + (2 if number == 3 else 1)
+        weights = {near: 0.25, a: 0.25} if number == 0 else {near: 0.2, a: 0.2, d: 0.2}
+        build.merge(base, weights, codec=codec, to_version=newest)
+        for node in build.nodes:
+            build.adopt(node, newest, "keep" if (number, node) == (0, 7) else "replace")
+        build.evaluate(newest)
+    return build.trace()
+
+
 def tiny_spec(**changes: object) -> TrainSpec:
     """A GPT of a few hundred parameters."""
     fields: dict[str, object] = {

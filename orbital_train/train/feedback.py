@@ -1,0 +1,134 @@
+"""Error feedback: which residual is added to which outer gradient, sum or average. A pure function of the trace.
+
+What a codec leaves out of a vector is its *residual*; it is added to the next vector that is encoded in the same place,
+times 0.95 where the codec is sparse.
+
+- Of a node's outer gradient it is added to the node's first one that starts from a version with that outer gradient in
+  it. One that was lost on its way takes its residual with it: the node's progress is all in the next one, and what was
+  added to the lost one is added again.
+- Of an average that a site sent back (sparse codecs only) it is added to the site's first one that is made from that
+  version. Of a version that was given up it is not.
+- Of a sum that a site formed on the way (sparse codecs only) it is added to the site's first one after that sum was
+  merged, and never again.
+
+A node that goes on from its own store has its residuals. One that loses its state loses them, also those that it has as
+a site; they are added to nothing then.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from orbital_train.schedule.trace import Combine, Lose, Merge, Op, Part, Restore, Snapshot, Trace, result_value
+from orbital_train.schedule.wire import has_feedback, sums_have_feedback
+
+# What a sparse codec left out waits long, while nodes make much of that progress anew: it fades (SparseLoCo).
+SPARSE_DECAY = 0.95
+
+Feedback = Mapping[int, tuple[str, ...]]  # residuals that are added, by the id of the operation that encodes
+Place = tuple[int, int]  # node or site, fragment; or fragment, version
+PartOf = tuple[int, int, Part]  # site, fragment, part
+
+
+def residual_value(value: str) -> str:
+    """Name of what the codec left out of a value."""
+    return f"residual/{value}"
+
+
+def decay(codec: str) -> float:
+    """By what a residual is multiplied before it is added."""
+    return SPARSE_DECAY if sums_have_feedback(codec) else 1.0
+
+
+def encoded_value(op: Snapshot | Combine | Merge) -> str:
+    """Name of what an operation encodes."""
+    return result_value(op.fragment, op.to_version) if isinstance(op, Merge) else op.value
+
+
+def weighed(inputs: tuple[str, ...], weights: tuple[float, ...]) -> dict[str, float]:
+    """The inputs of a sum that count, with their weights."""
+    return {value: weight for value, weight in zip(inputs, weights, strict=True) if weight}
+
+
+def feedback(trace: Trace) -> Feedback:
+    """What is added where; operations to which nothing is added are left out."""
+    book = _Book()
+    for op in trace.ops:
+        book.take(op)
+    return {op_id: tuple(map(residual_value, values)) for op_id, values in book.added.items() if values}
+
+
+@dataclass
+class _Book:
+    """What is known so far."""
+
+    added: dict[int, list[str]] = field(default_factory=dict)
+    parents: dict[Place, int] = field(default_factory=dict)  # versions by (fragment, version)
+    merged_in: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))  # versions, by outer gradient
+    inside: dict[str, set[str]] = field(default_factory=dict)  # sums that are in a sum, with itself
+    own: dict[Place, list[str]] = field(default_factory=lambda: defaultdict(list))  # outer gradients of a node
+    made: dict[Place, list[int]] = field(default_factory=lambda: defaultdict(list))  # versions, by site
+    formed: dict[PartOf, list[str]] = field(default_factory=lambda: defaultdict(list))  # sums by site, not added yet
+    arrived: set[str] = field(default_factory=set)  # sums that are merged
+
+    def take(self, op: Op) -> None:
+        """Go on by one operation."""
+        match op:
+            case Snapshot() if has_feedback(op.codec):
+                self._snapshot(op)
+            case Combine():
+                self._combine(op)
+            case Merge():
+                self._merge(op)
+            case Lose() if op.loses_state:
+                self._forget(op.node)
+            case Restore() if op.source != op.node:
+                self._forget(op.node)
+
+    def _snapshot(self, op: Snapshot) -> None:
+        taken = self.own[op.node, op.fragment]
+        for k in reversed(range(len(taken))):
+            if any(self._leads_to(op.fragment, version, op.base_version) for version in self.merged_in[taken[k]]):
+                self.added[op.id] = [taken[k]]
+                del taken[:k]  # the versions that a node starts from follow on each other: older ones are done with
+                break
+        taken.append(op.value)
+
+    def _combine(self, op: Combine) -> None:
+        counted = weighed(op.inputs, op.weights)
+        self.inside[op.value] = {op.value}.union(*(self.inside.get(value, ()) for value in counted))
+        if counted and sums_have_feedback(op.codec):
+            waiting = self.formed[op.site, op.fragment, op.part]
+            self.added[op.id] = [value for value in waiting if value in self.arrived]
+            waiting[:] = [*(value for value in waiting if value not in self.arrived), op.value]
+
+    def _merge(self, op: Merge) -> None:
+        self.parents[op.fragment, op.to_version] = op.from_version
+        for contribution in op.contributions:
+            if contribution.weight:
+                self.merged_in[contribution.snapshot].append(op.to_version)
+        counted = weighed(op.inputs, op.input_weights)
+        self.arrived.update(*(self.inside.get(value, ()) for value in counted))
+        if counted and sums_have_feedback(op.codec):
+            self._average(op)
+
+    def _average(self, op: Merge) -> None:
+        versions = self.made[op.site, op.fragment]
+        for k in reversed(range(len(versions))):
+            if self._leads_to(op.fragment, versions[k], op.from_version):
+                self.added[op.id] = [result_value(op.fragment, versions[k])]
+                break
+        versions.append(op.to_version)
+
+    def _leads_to(self, fragment: int, version: int, later: int) -> bool:
+        """Whether a version is one that a later one, or the same, was made from."""
+        while later > version:
+            later = self.parents[fragment, later]
+        return later == version
+
+    def _forget(self, node: int) -> None:
+        for lists in (self.own, self.made, self.formed):
+            for place in [place for place in lists if place[0] == node]:
+                lists[place].clear()  # type: ignore[index]
