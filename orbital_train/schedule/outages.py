@@ -47,7 +47,7 @@ class Outages(Carriage):
         self._unready.discard(node)
         self._commands[node] += 1
         hit = [gathering for gathering in self._gatherings.values() if gathering.at.pop(node, None)]
-        if node in self._copies:
+        if node in self._copies and node not in self._unstaged:
             unsaved = self._record_to_failure(node) if not state.out else 0
             self._recorder.lose(node, self.now_us, outage, unsaved)
             for copy in self._copies[node]:
@@ -104,7 +104,7 @@ class Outages(Carriage):
         versions = tuple(self._version_at(source, fragment) for fragment in range(self.fragments))
         self._book(route)
         value = restored_value(node, life)
-        if all(self._pass_on(hop, value) for hop in route):
+        if self._pass_along(route, value):
             self._push(route[-1].arrival_us, RESTORED, node, (life, source, versions))
         else:
             self._push(route[-1].arrival_us + PATIENCE_US, RESTORED, node, (life, -1, ()))
@@ -201,6 +201,8 @@ class Outages(Carriage):
                 self._tell(known.NodeDown(node))
             elif node in self.down:
                 self.down -= {node}
+                for fragment in range(self.fragments):  # versions that were made meanwhile
+                    self._ask(node, fragment, self.now_us)
                 self._tell(known.NodeBack(node))
         for gathering in hit:
             if gathering.open:
@@ -212,7 +214,7 @@ class Outages(Carriage):
         Where homes hold the model, nor is one that none of them has, once one of them has an older one.
         """
         for fragment, versions in enumerate(self._versions):
-            while (head := self._heads[fragment]) and not versions[head].coming and self._is_lost(fragment, head):
+            while (head := self._heads[fragment]) and self._is_lost(fragment, head):
                 for gradient in versions[head].gradients:
                     copy = self._copies[gradient.node][fragment]
                     if copy.merged is gradient:
@@ -226,7 +228,9 @@ class Outages(Carriage):
     def _is_lost(self, fragment: int, version: int) -> bool:
         """Whether nobody has a version; with homes, whether only others have, and a home has an older one."""
         versions = self._versions[fragment]
-        having = versions[version].has_us.keys()
-        if not self.policy.home or not having or not self._holding.isdisjoint(having):
-            return not having
-        return not all(self._holding.isdisjoint(older.has_us) for older in versions[:version])
+        having, coming = versions[version].has_us.keys(), versions[version].coming
+        if self.policy.home and having and self._holding.isdisjoint(having):
+            lost = not all(self._holding.isdisjoint(older.has_us) for older in versions[:version])
+        else:
+            lost = not having
+        return lost and not any(life == self._lives[i] for i, life in coming.items() if i in self._holding)

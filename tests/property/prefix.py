@@ -1,0 +1,36 @@
+"""Where two traces differ before a moment."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from collections.abc import Hashable, Iterator
+
+from orbital_train.schedule.trace import Evaluate, Step, Trace
+
+
+def differences(a: Trace, b: Trace, at_us: int) -> list[Hashable]:
+    """What is in only one of two traces of all that had ended before a moment, or had been sent by then.
+
+    Step by step, as a block of steps may be cut. The last evaluation is of a run's end, whenever that is.
+    """
+    until_us = min(at_us, a.end_us, b.end_us)
+    last = {replace(list(trace.of_kind(Evaluate))[-1], id=0) for trace in (a, b)}
+    mine, yours = set(_before(a, until_us)) - last, set(_before(b, until_us)) - last
+    return sorted(mine ^ yours, key=str)
+
+
+def _before(trace: Trace, at_us: int) -> Iterator[Hashable]:
+    for op in trace.ops:
+        if isinstance(op, Step):
+            step_us = (op.end_us - op.start_us) // op.n
+            for k in range(op.n):
+                if op.start_us + (k + 1) * step_us < at_us:
+                    progress = round(op.lr_progress + k * op.lr_progress_per_step, 9)
+                    yield "step", op.node, op.first + k, op.start_us + k * step_us, step_us, progress
+        elif op.end_us < at_us:
+            yield replace(op, id=0)
+    for t in trace.transfers:
+        if t.end_us < at_us:
+            yield t.contact, t.start_us, t.value, t.end_us, t.bits
+        elif t.start_us < at_us:
+            yield t.contact, t.start_us, t.value
