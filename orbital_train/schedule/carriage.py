@@ -83,7 +83,7 @@ class Carriage(World):
         self._record_steps(node)
         steps = state.steps - copy.merged_steps
         value = self._recorder.snapshot(node, self.now_us, fragment, copy.base_version, steps)
-        copy.under_way = OuterGradient(value, node, fragment, copy.base_version, state.steps, steps)
+        copy.under_way = OuterGradient(value, node, fragment, copy.base_version, state.steps, steps, self.now_us)
         gathering.begun = True
         gathering.taken.append(copy.under_way)
         self._tell(known.SnapshotTaken(node, fragment))
@@ -122,6 +122,9 @@ class Carriage(World):
         gathering.at.setdefault(node, []).append(parcel)
         if node == gathering.site:
             gathering.coming.difference_update(gradient.node for gradient in parcel.holds)
+            for gradient in parcel.holds:
+                if gradient.taken_us >= self._changed_us.get(gradient.node, 0):
+                    self._believed.pop(gradient.node, None)  # its steps say what has happened to its node
             if not gathering.coming:
                 self._tell(known.Gathered(gathering.key))
         elif not gathering.leaving.get(node):
@@ -136,14 +139,15 @@ class Carriage(World):
     def _leave_alone(self, hop: Hop) -> None:
         """Do not use a link for a while on which a message was lost that was sent since it was last left alone."""
         ends = frozenset({hop.source, hop.dest})
-        last_us, since_us, trusted_us = self._patience_us.get(ends, (0, 0, 0))
-        if hop.start_us < since_us:
+        last_us, since_us, trusted_us = self._patience_us.get(ends, (0, -1, 0))
+        if hop.start_us <= since_us:
             return
         patience_us = PATIENCE_US if trusted_us <= self.now_us else min(2 * last_us, LONGEST_PATIENCE_US)
         self._patience_us[ends] = patience_us, self.now_us, FAR_US
         for a, b in ((hop.source, hop.dest), (hop.dest, hop.source)):
             if b in self.network.out[a]:
-                self.bookings.block(self.network.out[a][b], self.now_us, self.now_us + patience_us)
+                # What takes no time may leave as a free stretch ends: that must be before now.
+                self.bookings.block(self.network.out[a][b], self.now_us - 1, self.now_us + patience_us)
 
     def _retry(self, node: int, life: int, gathering: Gathering, parcel: Parcel) -> None:
         if gathering.open and life != self._lives[node]:

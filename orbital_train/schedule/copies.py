@@ -18,6 +18,7 @@ class OuterGradient:
     base_version: int
     total_steps: int  # of its node when it was taken
     steps: int
+    taken_us: int = 0
 
 
 @dataclass(slots=True, eq=False)

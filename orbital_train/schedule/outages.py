@@ -39,7 +39,7 @@ class Outages(Carriage):
 
     def _fail(self, node: int, outage: Outage) -> None:
         """A node goes down."""
-        state = self._at_now(node)
+        state, self._changed_us[node] = self._at_now(node), self.now_us
         heard_us = 0 if self.now_us == 0 else self._heard_us(node, silent=True)
         if node not in self._believed and heard_us > self.now_us:
             self._believed[node] = state.fork()
@@ -146,6 +146,7 @@ class Outages(Carriage):
 
     def _be_back(self, node: int) -> None:
         self._at_now(node).put_out("")
+        self._changed_us[node] = self.now_us
         self._commands[node] += 1
         self._predict(node)
         for fragment in range(self.fragments):
@@ -182,7 +183,7 @@ class Outages(Carriage):
 
     def _change_pace(self, node: int, factor: float) -> None:
         """Steps of a node take longer, or as long as usual again; others hear of it later."""
-        state = self._at_now(node)
+        state, self._changed_us[node] = self._at_now(node), self.now_us
         self._believed.setdefault(node, state.fork())
         self._commands[node] += 1
         state.set_pace(factor)

@@ -63,6 +63,7 @@ class World(ABC):
         self._faults = FaultTimes(scenario.faults, scenario.contacts)
         self._nodes = scenario.build_nodes()
         self._believed: dict[int, Node] = {}  # nodes to which something happened that is not known yet
+        self._changed_us: dict[int, int] = {}  # when that was, the last of it
         self._lives = [0] * self.network.nodes  # how often each node has failed
         every = range(self.fragments)
         self._copies = {i: [Copy() for _ in every] for i in self.training_nodes}

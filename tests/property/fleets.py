@@ -163,7 +163,7 @@ def irregular(fleet: Scenario, seed: int) -> Scenario:
 def reordered(fleet: Scenario, order: Sequence[int]) -> Scenario:
     """The same fleet, with node i in place ``order[i]``, its name and its faults with it."""
     new, old = np.array(order), np.argsort(order)
-    plan, light, faults = fleet.contacts, fleet.light, fleet.faults
+    plan, light, faults, staging = fleet.contacts, fleet.light, fleet.faults, fleet.staging
     names = tuple(plan.node_names[i] for i in old)
     return replace(
         fleet,
@@ -175,6 +175,12 @@ def reordered(fleet: Scenario, order: Sequence[int]) -> Scenario:
             fraction=tuple(light.fraction[i] for i in old),
         ),
         training_nodes=tuple(sorted(order[i] for i in fleet.training_nodes)),
+        staging=staging
+        and replace(
+            staging,
+            sources=tuple(order[i] for i in staging.sources),
+            deliver_to=tuple(order[i] for i in staging.deliver_to),
+        ),
         faults=FaultPlan(
             outages=tuple(replace(o, node=order[o.node]) for o in faults.outages),
             link_outages=tuple(
@@ -189,11 +195,11 @@ def reordered(fleet: Scenario, order: Sequence[int]) -> Scenario:
 
 
 @st.composite
-def flights(draw: st.DrawFn, arm: Arm, fleet: Scenario) -> tuple[Scenario, Policy[Any]]:
-    """A policy as some recipe would set it, and the fleet with a model in as many fragments as it says."""
+def schedules(draw: st.DrawFn, arm: Arm, fleet: Scenario) -> Schedule:
+    """What a recipe may say."""
     names, inner_steps = fleet.contacts.node_names, draw(st.integers(1, 40))
     relays = len(names) > len(fleet.training_nodes)
-    schedule = Schedule(
+    return Schedule(
         policy=arm[0],  # type: ignore[arg-type]
         form=arm[1],  # type: ignore[arg-type]
         budget_steps=fleet.budget_steps,
@@ -212,11 +218,10 @@ def flights(draw: st.DrawFn, arm: Arm, fleet: Scenario) -> tuple[Scenario, Polic
         drift_steps=draw(st.sampled_from([20.0, 500.0])),
         lookahead_h=draw(st.sampled_from([0.2, 1.0, 6.0])),
     )
-    return flown(fleet, schedule)
 
 
 def flown(fleet: Scenario, schedule: Schedule) -> tuple[Scenario, Policy[Any]]:
-    """What recipes make of it; nodes that do not train are ground sites."""
+    """The policy of a schedule, and the fleet with a model in as many fragments; who does not train is a ground site."""
     names = fleet.contacts.node_names
     sites = tuple(
         Site(name=name, latitude_deg=0.0, longitude_deg=0.0)
@@ -290,4 +295,4 @@ def plan_of(given: Sequence[Fault]) -> FaultPlan:
 def failing_flights(draw: st.DrawFn, arm: Arm) -> tuple[Scenario, Policy[Any]]:
     """A fleet in which something may fail, and a policy."""
     fleet = draw(fleets())
-    return draw(flights(arm, replace(fleet, faults=draw(fault_plans(fleet)))))
+    return flown(replace(fleet, faults=draw(fault_plans(fleet))), draw(schedules(arm, fleet)))
