@@ -11,7 +11,7 @@ from orbital_train.schedule.simulate import simulate
 from orbital_train.schedule.trace import Adopt, Lose, Restore, Trace
 from orbital_train.train.spec import InnerSpec
 from tests.unit.schedule.scenarios import WORKLOAD, rolling_night, scenario
-from tests.unit.train.traces import Group, line_problem, tiny_spec
+from tests.unit.train.traces import REPLICA, Group, line_problem, tiny_spec
 
 SPEC = tiny_spec(inner=InnerSpec(lr=5e-2))
 S = 1_000_000
@@ -71,7 +71,7 @@ def test_failures_change_no_bit_with_the_number_of_workers_nor_with_a_resume(pol
     losses = [row["loss"] for row in rows if row["event"] == "evaluate"]
     assert losses[-1] < 0.8 * losses[0]
     nodes, shared = alone.saved()
-    assert {name for saved in nodes.values() for name in saved.tensors} == {"parameters", "exp_avg", "exp_avg_sq"}
+    assert {name for saved in nodes.values() for name in saved.tensors} == REPLICA
     assert {name.rpartition("/")[0] for name in shared.tensors} == {
         f"global/{fragment}@{version}" for fragment, version in enumerate(trace.versions)
     }
