@@ -34,7 +34,9 @@ Arm = tuple[str, str]
 ARMS: list[Arm] = [
     (name, form) for name, entry in POLICIES.items() if entry.build for form in entry.forms or ("blocking",)
 ]
-every_policy = pytest.mark.parametrize("arm", ARMS, ids=[" ".join(arm) if arm[1] != "blocking" else arm[0] for arm in ARMS])
+every_policy = pytest.mark.parametrize(
+    "arm", ARMS, ids=[" ".join(arm) if arm[1] != "blocking" else arm[0] for arm in ARMS]
+)
 
 
 def few(examples: int) -> settings:
@@ -243,9 +245,7 @@ def _recipe() -> Recipe:
 
 
 @st.composite
-def fault(
-    draw: st.DrawFn, nodes: int, starts_us: st.SearchStrategy[int], lengths_us: st.SearchStrategy[int]
-) -> Fault:
+def fault(draw: st.DrawFn, nodes: int, starts_us: st.SearchStrategy[int], lengths_us: st.SearchStrategy[int]) -> Fault:
     """One of any kind: an outage or the end of a node, a link or all links of a node (clouds), a slow node."""
     node, *others = draw(st.permutations(range(nodes)))
     start_us = draw(starts_us)
