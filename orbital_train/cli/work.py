@@ -30,8 +30,8 @@ def check_problem(recipe: Recipe, imports: Imports = ()) -> Trial:
     """Try the recipe's model and data, one shard of it, on this machine.
 
     Raises:
-        InputError: one of them is missing, cannot be built or does not fit the other, there is no such optimizer, or the
-            model has fewer tensors than fragments.
+        InputError: one of them is missing, cannot be built or does not fit the other, there is no such optimizer, or
+            the model has fewer tensors than fragments.
     """
     spec = build.train_spec(recipe, imports)
     check_optimizer(spec.inner)

@@ -53,7 +53,7 @@ class Outages(Carriage):
             for copy in self._copies[node]:
                 copy.forget(unsaved)
         state.put_out("down")
-        if outage.loses_state:
+        if outage.loses_state and node in self._copies:  # the stores of ground sites are safe
             for versions in self._versions:
                 for version in versions:
                     version.has_us.pop(node, None)

@@ -49,27 +49,25 @@ def few(examples: int) -> settings:
 
 @st.composite
 def fleets(draw: st.DrawFn) -> Scenario:
-    """Two to five nodes over two hours, one perhaps a relay; some short of power, of links or of terminals."""
+    """Two to five nodes over two hours, up to two of them relays; some short of power, of links or of terminals."""
     nodes = draw(st.integers(2, 5))
-    relay = draw(st.sampled_from([None, 1, nodes - 1])) if nodes > 2 else None
+    relays = draw(st.sampled_from([(), (), (1,), (nodes - 1,), (nodes - 2, nodes - 1)][: 2 * nodes - 2]))
     step_s, bits = draw(st.sampled_from([10.0, 7.3, 33.333333])), draw(st.sampled_from([32.0, 16.0]))
     return Scenario(
         contacts=draw(contact_plans(nodes)),
         light=draw(lights(nodes)),
         power=draw(st.sampled_from([POWER, *FEEBLE, None])),
         workload=replace(WORKLOAD, step_s=step_s, bits_per_parameter=bits),
-        training_nodes=tuple(i for i in range(nodes) if i != relay),
+        training_nodes=tuple(i for i in range(nodes) if i not in relays),
         budget_steps=draw(st.integers(1, 900)),
         evaluate_every_steps=draw(st.integers(1, 200)),
-        staging=draw(st.sampled_from([None, None, *_stagings(relay)])),
+        staging=draw(st.sampled_from([None, None, _staging(relays)])),
     )
 
 
-def _stagings(relay: int | None) -> list[StagingSpec]:
-    """From the relay or the first node; with data and without."""
-    if relay is None:
-        return [StagingSpec(sources=(0,), data_bits=20_000_000)]
-    return [StagingSpec(sources=(relay,), data_bits=0, deliver_to=(relay,))]
+def _staging(relays: tuple[int, ...]) -> StagingSpec:
+    """Up from relays and down to one of them, or up from the first node, with data."""
+    return StagingSpec(sources=relays or (0,), data_bits=0 if relays else 20_000_000, deliver_to=relays)
 
 
 @st.composite
@@ -137,9 +135,9 @@ def lights(draw: st.DrawFn, nodes: int) -> Illumination:
 
 
 def irregular(fleet: Scenario, seed: int) -> Scenario:
-    """The same with odd times and rates, and nodes that begin in the dark, one after the other: nothing is simultaneous.
+    """The same with odd times and rates, and nodes that start training one after the other: nothing is simultaneous.
 
-    At the beginning their batteries hold too little for one step.
+    They begin in the dark, with too little in their batteries for one step.
     """
     rng, plan, nodes = np.random.default_rng(seed), fleet.contacts, len(fleet.contacts.node_names)
     later_s, sooner_s, slower, farther_s = rng.uniform(0.0, 0.4, (4, len(plan)))
@@ -223,14 +221,18 @@ def schedules(draw: st.DrawFn, arm: Arm, fleet: Scenario) -> Schedule:
 
 
 def flown(fleet: Scenario, schedule: Schedule) -> tuple[Scenario, Policy[Any]]:
-    """The policy of a schedule, and the fleet with a model in as many fragments; who does not train is a ground site."""
+    """The policy of a schedule, and the fleet with a model in its fragments; who does not train is a ground site."""
     names = fleet.contacts.node_names
     sites = tuple(
         Site(name=name, latitude_deg=0.0, longitude_deg=0.0)
         for i, name in enumerate(names)
         if i not in fleet.training_nodes
     )
-    policy = build.policy(_recipe().model_copy(update={"schedule": schedule, "ground_sites": sites}), names)
+    recipe = _recipe()
+    links = recipe.links.model_copy(update={"terrestrial_gbps": 10.0})  # all sites may hold what one does
+    policy = build.policy(
+        recipe.model_copy(update={"schedule": schedule, "ground_sites": sites, "links": links}), names
+    )
     assert policy is not None
     return replace(fleet, workload=replace(fleet.workload, fragments=fragments(schedule))), policy
 

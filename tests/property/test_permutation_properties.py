@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from orbital_train.schedule.simulate import simulate
 from orbital_train.schedule.trace import Combine, Merge, NodeAccount, Op, Trace, Transfer
-from tests.property.fleets import Arm, every_policy, fault_plans, few, fleets, flown, irregular, reordered, schedules
+from tests.property.fleets import Arm, every_policy, few, fleets, flown, irregular, reordered, schedules
 
 Order = Sequence[int]  # the new number of each node
 

@@ -1,15 +1,30 @@
-"""Where two traces differ before a moment."""
+"""Nobody knows what will fail: what ends before a fault begins is as it is without the fault."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from collections.abc import Hashable, Iterator
+from dataclasses import replace
 
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orbital_train.schedule.simulate import simulate
 from orbital_train.schedule.trace import Evaluate, Step, Trace
+from tests.property.fleets import Arm, every_policy, failing_flights, faults, few
+
+
+@every_policy
+@given(data=st.data())
+@few(20)
+def test_a_fault_changes_nothing_before_it(arm: Arm, data: st.DataObject) -> None:
+    fleet, policy = data.draw(failing_flights(arm))
+    fault = data.draw(faults(fleet, since_s=data.draw(st.sampled_from([0, 500, 1000, 3000]))))
+    more = replace(fleet, faults=fleet.faults.with_fault(fault))
+    assert differences(simulate(fleet, policy), simulate(more, policy), fault.start_us) == []
 
 
 def differences(a: Trace, b: Trace, at_us: int) -> list[Hashable]:
-    """What is in only one of two traces of all that had ended before a moment, or had been sent by then.
+    """What is in only one of two traces of all that had ended before a moment, or had begun to be sent by then.
 
     Step by step, as a block of steps may be cut. The last evaluation is of a run's end, whenever that is.
     """
