@@ -302,8 +302,14 @@ class Carriage(World):
             elif having or versions[version].coming:
                 self._ask(node, fragment, self.now_us + PATIENCE_US)
             else:
-                self._start_anew(node)
+                self._go_without(node, fragment, version)
                 return
+
+    def _go_without(self, node: int, fragment: int, version: int) -> None:
+        """Nobody can send what makes a version of the one before: let a node take the whole model."""
+        self._at_now(node)
+        self._record_steps(node)
+        self._start_anew(node)
 
     def _missing(self, node: int, fragment: int) -> list[int]:
         """Versions that a node needs and is not sent, oldest first; only the newest where it holds no model."""

@@ -32,7 +32,7 @@ class Outages(Carriage):
         for outage in self.scenario.faults.outages:
             self._push(outage.start_us, DOWN, outage.node, outage)
             if outage.end_us is not None:
-                self._push(outage.end_us, UP, outage.node, outage)
+                self._push(outage.end_us, UP, outage.node)
         for node in self.training_nodes:
             for at_us, factor in self._faults.factors(node):
                 self._push(at_us, PACE, node, factor)
@@ -54,6 +54,7 @@ class Outages(Carriage):
                 copy.forget(unsaved)
         state.put_out("down")
         if outage.loses_state and node in self._copies:  # the stores of ground sites are safe
+            self._empty.add(node)
             for versions in self._versions:
                 for version in versions:
                     version.has_us.pop(node, None)
@@ -66,16 +67,16 @@ class Outages(Carriage):
         self._record_steps(node)
         return self._recorder.unsaved_steps(node) if in_progress else 0
 
-    def _come_back(self, node: int, outage: Outage) -> None:
+    def _come_back(self, node: int) -> None:
         """A node is up again."""
         if self._faults.is_down(node, self.now_us):
             return  # another outage begins
-        if not outage.loses_state or node not in self._copies:
-            if node in self._copies:
-                self._recorder.restore_own(node, self.now_us)
-            self._be_back(node)
+        if node in self._empty:
+            self._start_anew(node)
             return
-        self._start_anew(node)
+        if node in self._copies:
+            self._recorder.restore_own(node, self.now_us)
+        self._be_back(node)
 
     def _start_anew(self, node: int) -> None:
         """Let a node wait for the whole model, without what it has."""
@@ -135,6 +136,7 @@ class Outages(Carriage):
             self._ask_for_model(node, life)
             return
         state = self._at_now(node)
+        self._empty.discard(node)
         self._recorder.restore(node, self.now_us, source, versions, life)
         for copy, version, made in zip(self._copies[node], versions, self._versions, strict=True):
             copy.base_version = copy.applied = version

@@ -109,7 +109,7 @@ class Simulation(Staging):
             case world.DOWN:
                 self._fail(node, detail)
             case world.UP:
-                self._come_back(node, detail)
+                self._come_back(node)
             case world.RESTORED:
                 self._restore(node, *detail)
             case world.STAGED:

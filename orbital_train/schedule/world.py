@@ -60,6 +60,7 @@ class World(ABC):
         self.down: frozenset[int] = frozenset()  # nodes that are known to be out
         self._unready: set[int] = set()  # of these, who only waits for model and data, and passes messages on
         self._unstaged: set[int] = set()  # nodes that never had all that they need to begin
+        self._empty: set[int] = set()  # nodes that have lost the model and were not sent it since
         self._faults = FaultTimes(scenario.faults, scenario.contacts)
         self._nodes = scenario.build_nodes()
         self._believed: dict[int, Node] = {}  # nodes to which something happened that is not known yet
