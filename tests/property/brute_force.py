@@ -106,6 +106,7 @@ def assert_contributions_are_real(trace: Trace, scenario: Scenario) -> None:
         match op:
             case Step():
                 trained[op.node] += op.n
+                assert op.lr_progress >= -1e-9
             case Snapshot():
                 assert op.base_version == adopted[op.node, op.fragment]
                 assert op.steps <= trained[op.node]

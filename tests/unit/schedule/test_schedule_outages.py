@@ -13,7 +13,7 @@ from orbital_train.schedule.policies.fixed_period import FixedPeriod
 from orbital_train.schedule.policies.link_aware import LinkAware
 from orbital_train.schedule.policies.quorum import Quorum
 from orbital_train.schedule.simulate import simulate
-from orbital_train.schedule.trace import Lose, Merge, Restore, Snapshot
+from orbital_train.schedule.trace import Lose, Merge, Restore, Snapshot, Step
 from orbital_train.schedule.validate import validate
 from tests.unit.schedule.scenarios import POWER, scenario
 
@@ -144,3 +144,30 @@ def test_versions_that_were_made_before_it_is_known_that_a_node_is_back_are_sent
     validate(trace, fleet)
     lost = sum(op.steps for op in trace.of_kind(Lose))
     assert trace.merged_steps >= 900 - lost - 32
+
+
+def test_a_node_that_fails_again_before_it_was_sent_the_model_still_needs_it() -> None:
+    """Its store is kept the second time, but there is nothing in it."""
+    fleet = scenario(2, windows=[(0, 1, 400.0, 20_000.0)], budget_steps=300)
+    plan = outage(1, 100, 200, loses_state=True)
+    again = Outage(node=1, start_us=300 * S, end_us=350 * S, loses_state=False, cause="radiation")
+    fleet = replace(fleet, faults=plan.with_fault(again))
+    trace = simulate(fleet, LinkAware(min_inner_steps=10))
+    validate(trace, fleet)
+    (restored,) = trace.of_kind(Restore)
+    assert restored.source == 0
+    assert restored.end_us > 400 * S
+    assert trace.merged_steps > 250
+
+
+def test_steps_before_a_node_begins_anew_keep_their_learning_rate() -> None:
+    """Node 0 alone makes versions, of which node 1 is sent the last as a whole model. Then node 0 is lost, and what made
+    these versions of one another with it: node 2, out of touch so far, can only take the whole model, of node 1."""
+    windows = [(0, 1, 0.0, 20_000.0), (1, 2, 0.0, 150.0), (1, 2, 1500.0, 20_000.0)]
+    fleet = scenario(3, windows=windows, budget_steps=600)
+    faults = outage(1, 160, 600, loses_state=True).with_fault(outage(0, 615, None, loses_state=True).outages[0])
+    fleet = replace(fleet, faults=faults)
+    trace = simulate(fleet, FixedPeriod(inner_steps=20, site=0, form="skipping", timeout_s=10.0))
+    validate(trace, fleet)
+    assert [(op.node, op.source) for op in trace.of_kind(Restore)] == [(1, 0), (2, 1)]
+    assert all(0.0 <= op.lr_progress for op in trace.of_kind(Step))
