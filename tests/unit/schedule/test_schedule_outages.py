@@ -161,8 +161,8 @@ def test_a_node_that_fails_again_before_it_was_sent_the_model_still_needs_it() -
 
 
 def test_steps_before_a_node_begins_anew_keep_their_learning_rate() -> None:
-    """Node 0 alone makes versions, of which node 1 is sent the last as a whole model. Then node 0 is lost, and what made
-    these versions of one another with it: node 2, out of touch so far, can only take the whole model, of node 1."""
+    """Node 0 alone makes versions; node 1 is sent the last as a whole model. Then node 0 is lost, and with it what made
+    these versions of one another: node 2, out of touch so far, can only take the whole model of node 1."""
     windows = [(0, 1, 0.0, 20_000.0), (1, 2, 0.0, 150.0), (1, 2, 1500.0, 20_000.0)]
     fleet = scenario(3, windows=windows, budget_steps=600)
     faults = outage(1, 160, 600, loses_state=True).with_fault(outage(0, 615, None, loses_state=True).outages[0])
@@ -170,4 +170,4 @@ def test_steps_before_a_node_begins_anew_keep_their_learning_rate() -> None:
     trace = simulate(fleet, FixedPeriod(inner_steps=20, site=0, form="skipping", timeout_s=10.0))
     validate(trace, fleet)
     assert [(op.node, op.source) for op in trace.of_kind(Restore)] == [(1, 0), (2, 1)]
-    assert all(0.0 <= op.lr_progress for op in trace.of_kind(Step))
+    assert all(op.lr_progress >= 0.0 for op in trace.of_kind(Step))
