@@ -250,6 +250,7 @@ def workload(recipe: Recipe) -> Workload:
         parameters=table.parameters,
         tokens_per_step=table.tokens_per_step,
         bits_per_parameter=table.bits_per_parameter,
+        partial_sums=table.partial_sums,
         device_flops=None if table.device_tflops is None else table.device_tflops * 1e12,
         mfu=table.mfu,
         step_s=table.step_s,
@@ -281,6 +282,7 @@ def policy(recipe: Recipe, node_names: tuple[str, ...]) -> Policy[Any] | None:
         home=None if schedule.home is None else node_names.index(schedule.home),
         holding=_holding_sites(recipe, node_names),
         joined=recipe.links.terrestrial_gbps is not None,
+        apart=recipe.outer.merging != "mean",
     )
     return build(setting)
 

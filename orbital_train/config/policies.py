@@ -27,6 +27,7 @@ class Setting:
     home: int | None  # the node of ``schedule.home``
     holding: tuple[int, ...]  # ground sites that hold the global model; none: the fleet does
     joined: bool  # ground sites are joined by lines on the ground
+    apart: bool  # every contribution is needed by itself, and none may be added up on the way
 
     @property
     def site(self) -> int:
@@ -45,7 +46,7 @@ class Entry(NamedTuple):
     build: Callable[[Setting], Policy[Any]] | None  # None: not event-driven, :mod:`orbital_train.schedule.synchronous`
     fragments: int | None = None  # of the model if the recipe says nothing; None: it is always synchronised whole
     forms: tuple[str, ...] = ()
-    sums: bool = False  # contributions are added up on their way
+    sums: bool = False  # contributions are added up on their way, whether they are needed by themselves or not
     one_by_one: bool = False  # a merge holds one contribution
 
 
@@ -69,6 +70,7 @@ def _fixed_period(setting: Setting) -> FixedPeriod:
         site=setting.home or 0,
         form=schedule.form,
         timeout_s=schedule.timeout_s,
+        apart=setting.apart,
         weights=schedule.weights,
     )
 
@@ -109,7 +111,7 @@ def _quorum(setting: Setting) -> Quorum:
 
 def _local_then_average(setting: Setting) -> FixedPeriod:
     site, weights = setting.home or 0, setting.schedule.weights
-    return FixedPeriod(inner_steps=None, site=site, weights=weights, name="local_then_average")
+    return FixedPeriod(inner_steps=None, site=site, apart=setting.apart, weights=weights, name="local_then_average")
 
 
 POLICIES = {

@@ -346,6 +346,9 @@ class WorkloadTable(Table):
     """Of one node and inner step."""
     bits_per_parameter: Annotated[float, Field(gt=0.0, le=64.0)] = 32.0
     """Of an outer gradient on the wire: 32 (float32) or 16 (bfloat16), in the training as in the simulation."""
+    partial_sums: Literal["encoded", "wide"] = "encoded"
+    """Sums of several outer gradients on their way: rounded and sized like one, or exact, and then as large as all
+    that they add up, or as float32 where that is less."""
     device_tflops: Annotated[float, Field(gt=0.0, le=1e9)] | None = None
     mfu: PositiveFraction | None = None
     """Model FLOP/s utilisation."""
@@ -371,7 +374,8 @@ class Schedule(Table):
     proposed for ``quorum``, are those by tokens."""
     home: str | None = None
     """Node or site at which contributions meet; without, the first of the ground sites that hold the model, or else the
-    first satellite. ``asynchronous``: it alone, instead of all such ground sites. ``link_aware`` chooses for itself."""
+    first satellite. ``asynchronous``: it alone, instead of all such ground sites. ``link_aware`` and ``fixed_period``,
+    blocking, choose for themselves."""
     holders: Literal["fleet", "ground_sites"] | None = None
     """Who holds the global model. ``fleet``: all satellites; each is sent every merge's average, and as a version is
     made of the one before, none may be missed. ``ground_sites``: they alone (of ``streaming`` and ``quorum``, one of
@@ -597,7 +601,15 @@ class Cluster(Table):
     copying takes a hundredth of the time at most."""
     checkpoint_every_s: Annotated[float, Field(gt=0.0, le=31_557_600.0)] = 60.0
     """Time between checkpoints on the disk, from which ``--resume`` goes on."""
+    checkpoint_every_merges: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
+    """A checkpoint also after so many merges of the trace, where that comes before its time."""
     keep_checkpoints: Small = 2
+    """The last ones, which stay; the others are removed."""
+    keep_every_h: Annotated[float, Field(gt=0.0, le=87_660.0)] | None = None
+    """Of the others one for every so many hours of wall time stays too, for good."""
+    checkpoint_url: Annotated[str, Field(pattern=r"^[a-z0-9+]+://.+")] | None = None
+    """Where checkpoints are kept, below it by the name of the run directory: a URL that fsspec knows, as
+    ``s3://bucket/path``; none: in the run directory."""
 
 
 class Arm(Table):

@@ -15,7 +15,7 @@ from orbital_train.schedule.copies import Gathering, OuterGradient, Parcel
 from orbital_train.schedule.known import Key
 from orbital_train.schedule.network import FAR_US, Hop
 from orbital_train.schedule.routes import earliest_arrivals
-from orbital_train.schedule.trace import result_value, state_value
+from orbital_train.schedule.trace import WHOLE, Part, result_value, state_value
 from orbital_train.schedule.world import ARRIVE, CATCH_UP, LEAVE, MISSED, RESULT, RETRY, SNAPSHOT, World
 
 PATIENCE_US = 60_000_000  # before a link that failed, or a node that could not be reached, is tried again
@@ -59,7 +59,8 @@ class Carriage(World):
         gathering = self._gatherings.pop(key)
         assert not gathering.begun, "what was taken is on its way"
         gathering.open, gathering.cancelled = False, True
-        self._unbook(gathering.legs)
+        # A node that was out when it should have begun has let its leg go.
+        self._unbook([hop for hop in gathering.legs if gathering.leaving[hop.source]])
 
     def _discard(self, key: Key) -> None:
         """Refuse what has not been merged of a gathering, wherever it is."""
@@ -102,19 +103,28 @@ class Carriage(World):
             self._unbook((hop,))
             return
         parcel = self._added_up(hop.source, gathering.fragment, parcels)
-        if self._pass_on(hop, parcel.value):
+        if sum(piece.bits for piece in hop.pieces) != self.sum_bits(len(parcel.holds)):
+            self._unbook((hop,))  # it is another sum than was planned
+            gathering.at[hop.source] = [parcel]
+            if not gathering.leaving[hop.source]:
+                self._forward(hop.source, gathering)
+        elif self._pass_on(hop, parcel.value):
             self._push(hop.arrival_us, ARRIVE, hop.dest, (gathering, parcel))
         else:
-            self._push(_missed_us(hop), MISSED, hop.source, (hop, self._lives[hop.source], gathering, parcel))
+            self._push(missed_us(hop), MISSED, hop.source, (hop, self._lives[hop.source], gathering, parcel))
 
-    def _added_up(self, node: int, fragment: int, parcels: list[Parcel]) -> Parcel:
+    def _added_up(self, node: int, fragment: int, parcels: Sequence[Parcel]) -> Parcel:
         """One parcel of all."""
         if len(parcels) == 1:
             return parcels[0]
+        return self._combined(node, fragment, parcels, self.scenario.workload.sum_codec)
+
+    def _combined(self, node: int, fragment: int, parcels: Sequence[Parcel], codec: str, part: Part = WHOLE) -> Parcel:
         holds = tuple(gradient for p in parcels for gradient in p.holds)
         weights = tuple(self._weight(p.holds[0]) if len(p.holds) == 1 else 1.0 for p in parcels)
         inputs = tuple(p.value for p in parcels)
-        return Parcel(self._recorder.combine(self.now_us, node, fragment, inputs, weights), holds)
+        value = self._recorder.combine(self.now_us, node, fragment, inputs, weights, codec, part)
+        return Parcel(value, holds, part[0])
 
     def _arrive(self, node: int, gathering: Gathering, parcel: Parcel) -> None:
         if not gathering.open:
@@ -122,13 +132,17 @@ class Carriage(World):
         gathering.at.setdefault(node, []).append(parcel)
         if node == gathering.site:
             gathering.coming.difference_update(gradient.node for gradient in parcel.holds)
-            for gradient in parcel.holds:
-                if gradient.taken_us >= self._changed_us.get(gradient.node, 0):
-                    self._believed.pop(gradient.node, None)  # its steps say what has happened to its node
+            self._learn(parcel)
             if not gathering.coming:
                 self._tell(known.Gathered(gathering.key))
         elif not gathering.leaving.get(node):
             self._forward(node, gathering)  # it comes after all that it should have gone along with
+
+    def _learn(self, parcel: Parcel) -> None:
+        """What has come says how many steps its nodes have trained, whatever happened to them before."""
+        for gradient in parcel.holds:
+            if gradient.taken_us >= self._changed_us.get(gradient.node, 0):
+                self._believed.pop(gradient.node, None)
 
     def _miss(self, hop: Hop, life: int, gathering: Gathering | None, parcel: Parcel | None) -> None:
         """An acknowledgement has not come. What it was for is sent again, unless the sender has lost it since."""
@@ -159,9 +173,8 @@ class Carriage(World):
 
     def _forward(self, node: int, gathering: Gathering) -> None:
         """Send what a node has of a gathering to the site by the way that is best now."""
-        found = earliest_arrivals(
-            self.network, self.bookings, {node: self.now_us}, self.fragment_bits, (gathering.site,), self.down
-        )
+        bits = self.sum_bits(sum(len(parcel.holds) for parcel in gathering.at[node]))
+        found = earliest_arrivals(self.network, self.bookings, {node: self.now_us}, bits, (gathering.site,), self.down)
         route = found.route(gathering.site)
         if route:
             self._set_out(gathering, route)
@@ -175,9 +188,9 @@ class Carriage(World):
 
     # -- deliveries ---
 
-    def _spread_update(self, site: int, fragment: int, version: int) -> None:
-        """Send the averaged outer gradient to all holders; each has the version when it has all before."""
-        up = [node for node in self.holders if node not in self.down] if self.down else self.holders
+    def _spread_update(self, site: int, fragment: int, version: int, holders: Sequence[int]) -> None:
+        """Send the averaged outer gradient to holders; each has the version when it has all before."""
+        up = [node for node in holders if node not in self.down] if self.down else holders
         self._deliver(fragment, version, {site: self.now_us}, up, whole=False)
 
     def _spread_state(self, site: int, fragment: int, version: int, nodes: Iterable[int]) -> None:
@@ -216,7 +229,7 @@ class Carriage(World):
         found = earliest_arrivals(
             self.network, self.bookings, sources, bits, avoid=self.down.difference(self._unready, nodes)
         )
-        hops = _branches(found.hop_into, nodes)
+        hops = found.branches(nodes)
         self._book(hops)
         lost: dict[int, int] = {}
         for hop in hops:
@@ -224,7 +237,7 @@ class Carriage(World):
                 lost[hop.dest] = lost[hop.source]
                 self._never_send(hop)
             elif not self._pass_on(hop, value):
-                lost[hop.dest] = _missed_us(hop)
+                lost[hop.dest] = missed_us(hop)
                 self._push(lost[hop.dest], MISSED, hop.source, (hop, 0, None, None))
         return found.arrival_us, lost
 
@@ -238,7 +251,7 @@ class Carriage(World):
         ends = frozenset({hop.source, hop.dest})
         if cut_us is None and ends in self._patience_us:
             patience_us, since_us, trusted_us = self._patience_us[ends]
-            self._patience_us[ends] = patience_us, since_us, min(trusted_us, _missed_us(hop))
+            self._patience_us[ends] = patience_us, since_us, min(trusted_us, missed_us(hop))
         return cut_us is None
 
     def _pass_along(self, route: Sequence[Hop], value: str) -> bool:
@@ -302,14 +315,8 @@ class Carriage(World):
             elif having or versions[version].coming:
                 self._ask(node, fragment, self.now_us + PATIENCE_US)
             else:
-                self._go_without(node, fragment, version)
+                self._start_anew(node)
                 return
-
-    def _go_without(self, node: int, fragment: int, version: int) -> None:
-        """Nobody can send what makes a version of the one before: let a node take the whole model."""
-        self._at_now(node)
-        self._record_steps(node)
-        self._start_anew(node)
 
     def _missing(self, node: int, fragment: int) -> list[int]:
         """Versions that a node needs and is not sent, oldest first; only the newest where it holds no model."""
@@ -340,20 +347,6 @@ class Carriage(World):
         """Let a node wait for the whole model."""
 
 
-def _missed_us(hop: Hop) -> int:
+def missed_us(hop: Hop) -> int:
     """When the sender of a lost message misses the acknowledgement."""
     return hop.arrival_us + (hop.arrival_us - hop.end_us)
-
-
-def _branches(hop_into: dict[int, Hop], nodes: Sequence[int]) -> list[Hop]:
-    """The hops of a tree that lead to these nodes, by start; a hop comes after the one that it goes on from."""
-    seen: set[int] = set()
-    hops: list[Hop] = []
-    for node in nodes:
-        path: list[Hop] = []
-        while node in hop_into and node not in seen:
-            seen.add(node)
-            path.append(hop_into[node])
-            node = hop_into[node].source
-        hops += reversed(path)
-    return sorted(hops, key=lambda hop: hop.start_us)

@@ -13,18 +13,18 @@ light time and waits for contacts, but needs no volume.
 from __future__ import annotations
 
 from orbital_train.schedule import known
-from orbital_train.schedule.carriage import PATIENCE_US, Carriage
+from orbital_train.schedule.carriage import PATIENCE_US
 from orbital_train.schedule.copies import Gathering
 from orbital_train.schedule.faults import Outage
+from orbital_train.schedule.reductions import SILENCE_US, Reductions
 from orbital_train.schedule.routes import earliest_arrivals
 from orbital_train.schedule.trace import restored_value
 from orbital_train.schedule.world import DOWN, NEWS, PACE, RESTORED, UP
 
-SILENCE_US = 1_000_000  # of a node on an open link, before it is taken to be down
 NEWS_BITS = 1
 
 
-class Outages(Carriage):
+class Outages(Reductions):
     """Failures, restorations and news."""
 
     def _expect_faults(self) -> None:
@@ -32,7 +32,7 @@ class Outages(Carriage):
         for outage in self.scenario.faults.outages:
             self._push(outage.start_us, DOWN, outage.node, outage)
             if outage.end_us is not None:
-                self._push(outage.end_us, UP, outage.node)
+                self._push(outage.end_us, UP, outage.node, outage)
         for node in self.training_nodes:
             for at_us, factor in self._faults.factors(node):
                 self._push(at_us, PACE, node, factor)
@@ -54,7 +54,6 @@ class Outages(Carriage):
                 copy.forget(unsaved)
         state.put_out("down")
         if outage.loses_state and node in self._copies:  # the stores of ground sites are safe
-            self._empty.add(node)
             for versions in self._versions:
                 for version in versions:
                     version.has_us.pop(node, None)
@@ -67,20 +66,23 @@ class Outages(Carriage):
         self._record_steps(node)
         return self._recorder.unsaved_steps(node) if in_progress else 0
 
-    def _come_back(self, node: int) -> None:
+    def _come_back(self, node: int, outage: Outage) -> None:
         """A node is up again."""
         if self._faults.is_down(node, self.now_us):
             return  # another outage begins
-        if node in self._empty:
-            self._start_anew(node)
+        # It may have waited for the model since an earlier outage.
+        if (not outage.loses_state and self._keeps_model(node)) or node not in self._copies:
+            if node in self._copies:
+                self._recorder.restore_own(node, self.now_us)
+            self._be_back(node)
             return
-        if node in self._copies:
-            self._recorder.restore_own(node, self.now_us)
-        self._be_back(node)
+        self._start_anew(node)
 
     def _start_anew(self, node: int) -> None:
         """Let a node wait for the whole model, without what it has."""
-        self._at_now(node).put_out("restoring")
+        state = self._at_now(node)
+        self._record_steps(node)
+        state.put_out("restoring")
         self._commands[node] += 1
         self._ask_for_model(node, self._lives[node])
 
@@ -112,7 +114,10 @@ class Outages(Carriage):
 
     def _has_model(self, node: int) -> bool:
         """Whether a node could give a version of the global model to another."""
-        return not self._is_out(node) and all(
+        return not self._is_out(node) and self._keeps_model(node)
+
+    def _keeps_model(self, node: int) -> bool:
+        return all(
             node in versions[0].has_us or any(node in version.has_us for version in versions)
             for versions in self._versions
         )
@@ -136,7 +141,6 @@ class Outages(Carriage):
             self._ask_for_model(node, life)
             return
         state = self._at_now(node)
-        self._empty.discard(node)
         self._recorder.restore(node, self.now_us, source, versions, life)
         for copy, version, made in zip(self._copies[node], versions, self._versions, strict=True):
             copy.base_version = copy.applied = version

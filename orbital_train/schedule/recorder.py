@@ -14,6 +14,7 @@ from orbital_train.schedule.network import Hop
 from orbital_train.schedule.node import Node, Run
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.trace import (
+    WHOLE,
     Adopt,
     Combine,
     Contribution,
@@ -23,6 +24,7 @@ from orbital_train.schedule.trace import (
     Merge,
     NodeAccount,
     Op,
+    Part,
     Restore,
     Snapshot,
     Stage,
@@ -31,7 +33,6 @@ from orbital_train.schedule.trace import (
     Trace,
     Transfer,
     snapshot_value,
-    sum_value,
 )
 
 MAX_STEPS_PER_OP = 32  # bounds how long an executor is inside one operation
@@ -108,6 +109,7 @@ class Recorder:
         One that was refused and is offered again by a node that has not trained since is the same outer gradient.
         """
         state = self.local_state[node]
+        self.last_block.pop(node, None)  # it is saved now
         value = snapshot_value(node, fragment, state)
         if value not in self.snapshots:
             self.snapshots.add(value)
@@ -118,13 +120,22 @@ class Recorder:
             )
         return value
 
-    def combine(self, at_us: int, site: int, fragment: int, inputs: tuple[str, ...], weights: tuple[float, ...]) -> str:
+    def combine(
+        self,
+        at_us: int,
+        site: int,
+        fragment: int,
+        inputs: tuple[str, ...],
+        weights: tuple[float, ...],
+        codec: str,
+        part: Part = WHOLE,
+    ) -> str:
         """Record a sum formed on the way; returns its name."""
         number = self.sums[site, fragment]
         self.sums[site, fragment] += 1
-        codec = self.scenario.workload.codec
-        self.ops.append(Combine(-1, at_us, at_us, site, number, fragment, inputs, weights, codec))
-        return sum_value(site, fragment, number)
+        op = Combine(-1, at_us, at_us, site, number, fragment, inputs, weights, codec, part)
+        self.ops.append(op)
+        return op.value
 
     def merge(
         self,

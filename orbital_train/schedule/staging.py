@@ -6,6 +6,7 @@ Only where the scenario asks for it. A node trains once it has both; until then 
 from __future__ import annotations
 
 from orbital_train.schedule.carriage import PATIENCE_US
+from orbital_train.schedule.faults import Outage
 from orbital_train.schedule.outages import Outages
 from orbital_train.schedule.routes import earliest_arrivals
 from orbital_train.schedule.trace import FIRST_MODEL, data_value, final_value
@@ -56,15 +57,14 @@ class Staging(Outages):
         self._recorder.stage(node, self.now_us)
         self._unready.discard(node)
         self._unstaged.discard(node)
-        self._empty.discard(node)
         for versions in self._versions:
             versions[0].has_us[node] = self.now_us
         self._be_back(node)
 
-    def _come_back(self, node: int) -> None:
+    def _come_back(self, node: int, outage: Outage) -> None:
         """Where a node had not all that it needs when it failed, it is sent all of it anew."""
         if node not in self._unstaged:
-            super()._come_back(node)
+            super()._come_back(node, outage)
         elif not self._faults.is_down(node, self.now_us):
             self._at_now(node).put_out("staging")
             self._bring_up({node: (FIRST_MODEL, data_value(node))})

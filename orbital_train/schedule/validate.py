@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -28,10 +28,14 @@ from orbital_train.schedule.trace import (
     final_value,
     global_value,
     local_value,
+    part_of,
+    part_value,
+    parts_of,
     restored_value,
     result_value,
     state_value,
 )
+from orbital_train.schedule.workload import Workload
 
 
 class TraceError(AssertionError):
@@ -55,8 +59,8 @@ def validate(trace: Trace, scenario: Scenario) -> None:
     _steps(trace, scenario)
     _transfers(trace, scenario)
     _terminals(scenario)
-    _merges(trace)
-    _adoptions(trace)
+    places = _merges(trace, scenario.workload)
+    _adoptions(trace, scenario.workload, places)
     _staging(trace, scenario)
     _energy(trace, scenario)
 
@@ -128,30 +132,41 @@ class _Places:
     """Where each value is, and since when, as its transfers carry it from where it was written."""
 
     def __init__(self, trace: Trace) -> None:
-        self._bits = {False: math.ceil(trace.message_bits / trace.fragments)}
-        self._bits[True] = math.ceil(trace.state_bits / trace.fragments)
         self._carried: dict[str, list[Transfer]] = defaultdict(list)
+        self._parts: dict[str, set[str]] = defaultdict(set)  # of outer gradients, that travel for themselves
         for transfer in trace.transfers:
             if not transfer.lost:
                 self._carried[transfer.value].append(transfer)
+                self._parts[transfer.value.partition("#")[0]].add(transfer.value)
         self._known: dict[str, dict[int, int]] = {}
         self._restored: dict[str, dict[int, int]] = defaultdict(dict)  # who can also send a version's parameters
         for op in trace.of_kind(Restore):
             for fragment, version in enumerate(op.versions):
                 self._restored[state_value(fragment, version)].setdefault(op.node, op.end_us)
 
-    def write(self, value: str, nodes: Iterable[int], at_us: int, bits: int | None = None) -> None:
-        """A value is there from now on, and goes where its transfers take it."""
-        self._spread(value, dict.fromkeys(nodes, at_us), bits or self._bits[False])
+    def write(self, value: str, since_us: Mapping[int, int], bits: int) -> None:
+        """A value is at nodes from some time on, and goes where its transfers, or those of its parts, take it."""
+        for name in sorted({value} if "#" in value else {value} | self._parts[value]):
+            self._known[name] = self._spread(name, dict(since_us), math.ceil(bits / part_of(name)[1]))
 
-    def write_version(self, merge: Merge) -> None:
+    def write_version(self, merge: Merge, workload: Workload) -> None:
         """What others need of a version: its update, and its parameters, which whoever has applied that has too."""
         result, state = (name(merge.fragment, merge.to_version) for name in (result_value, state_value))
-        self.write(result, (merge.site,), merge.end_us)
+        self.write(result, self._makers_us(merge), workload.fragment_bits)
         holders = {i: at_us for i, at_us in self._known[result].items() if i in merge.holders or i == merge.site}
-        self._spread(state, self._restored.get(state, {}) | holders, self._bits[True])
+        self.write(state, self._restored.get(state, {}) | holders, workload.fragment_state_bits)
 
-    def _spread(self, value: str, since_us: dict[int, int], whole: int) -> None:
+    def _makers_us(self, merge: Merge) -> dict[int, int]:
+        """Who makes a merge, and when: of one in parts, whoever has been sent all of them."""
+        since_us = {merge.site: merge.end_us}
+        if any("#" in value for value in merge.inputs):
+            inputs = [self.since_us(value) for value in merge.inputs]
+            for node in merge.holders:
+                if all(node in there for there in inputs):
+                    since_us[node] = max(merge.end_us, *(there[node] for there in inputs))
+        return since_us
+
+    def _spread(self, value: str, since_us: dict[int, int], whole: int) -> dict[int, int]:
         hops: dict[tuple[int, int], list[Transfer]] = defaultdict(list)
         for transfer in self._carried.get(value, ()):
             hops[transfer.source, transfer.dest].append(transfer)
@@ -161,12 +176,15 @@ class _Places:
             arrival_us = _first_arrival_us(parts, whole, f"{value}: from node {source} to node {dest}")
             if arrival_us is not None:
                 since_us[dest] = min(arrival_us, since_us.get(dest, arrival_us))
-        self._known[value] = since_us
+        return since_us
+
+    def since_us(self, value: str) -> dict[int, int]:
+        """Where a value is, and since when. Where an outer gradient is, all its parts are."""
+        return self._known.get(value.partition("#")[0], {}) | self._known.get(value, {})
 
     def require(self, value: str, node: int, by_us: int) -> None:
         """It must be at a node by a time."""
-        there = value in self._known and self._known[value].get(node, math.inf) <= by_us
-        _require(there, f"{value} is not at node {node} in time")
+        _require(self.since_us(value).get(node, math.inf) <= by_us, f"{value} is not at node {node} in time")
 
 
 def _first_arrival_us(parts: list[Transfer], whole: int, where: str) -> int | None:
@@ -185,7 +203,7 @@ def _first_arrival_us(parts: list[Transfer], whole: int, where: str) -> int | No
     return min(arrivals_us, default=None)
 
 
-def _merges(trace: Trace) -> None:
+def _merges(trace: Trace, workload: Workload) -> _Places:
     """What is merged arrived where it is merged, by way of sums or not, and counts once and for what it is."""
     snapshots: dict[str, Snapshot] = {}
     holds: dict[str, dict[str, float]] = {}  # snapshots in a value, with their weights
@@ -195,20 +213,19 @@ def _merges(trace: Trace) -> None:
     for op in trace.ops:
         if isinstance(op, Snapshot):
             snapshots[op.value], holds[op.value] = op, {op.value: 1.0}
-            places.write(op.value, (op.node,), op.end_us)
+            places.write(op.value, {op.node: op.end_us}, workload.fragment_bits)
         elif isinstance(op, Combine | Merge):
-            weights = op.weights if isinstance(op, Combine) else op.input_weights
             for value in op.inputs:
                 _require(value in holds, f"operation {op.id} adds {value}, which is no outer gradient")
-                places.require(value, op.site, op.start_us)
-            whole = {s: w * x for v, w in zip(op.inputs, weights, strict=True) for s, x in holds[v].items()}
-            once = len(whole) == sum(len(holds[value]) for value in op.inputs)
-            _require(once, f"operation {op.id} adds an outer gradient twice")
-            if isinstance(op, Combine):
-                holds[op.value] = whole
-                places.write(op.value, (op.site,), op.end_us)
-                continue
-            _contributions(op, snapshots, whole, parents)
+                places.require(part_value(value, op.part) if isinstance(op, Combine) else value, op.site, op.start_us)
+        if isinstance(op, Combine):
+            holds[op.value] = _combined(op, holds)
+            plain = op.codec == workload.codec
+            bits = workload.fragment_bits if plain else workload.sum_bits(len(holds[op.value]))
+            places.write(op.value, {op.site: op.end_us}, bits)
+        elif isinstance(op, Merge):
+            for whole in _merged(op, holds):
+                _contributions(op, snapshots, whole, parents)
             if op.id in kept:
                 again = merged & {c.snapshot for c in op.contributions}
                 _require(not again, f"operation {op.id} merges {', '.join(sorted(again))} again")
@@ -216,6 +233,33 @@ def _merges(trace: Trace) -> None:
                 merged_steps += sum(c.steps for c in op.contributions)
     if not any(True for _ in trace.of_kind(SyncStep)):
         _require(merged_steps // trace.fragments == trace.merged_steps, "merged steps do not add up")
+    return places
+
+
+def _combined(op: Combine, holds: dict[str, dict[str, float]]) -> dict[str, float]:
+    _require({part_of(value) for value in op.inputs if "#" in value} <= {op.part}, f"operation {op.id} mixes parts")
+    return _added_up(op, zip(op.inputs, op.weights, strict=True), holds)
+
+
+def _merged(op: Merge, holds: dict[str, dict[str, float]]) -> Iterator[dict[str, float]]:
+    """What is in each part of a merge."""
+    parts = parts_of(op.inputs)
+    _require(parts == [(c, len(parts)) for c in range(len(parts))], f"operation {op.id} merges not all parts")
+    for part in parts:
+        inputs = zip(op.inputs, op.input_weights, strict=True)
+        yield _added_up(op, ((value, weight) for value, weight in inputs if part_of(value) == part), holds)
+
+
+def _added_up(
+    op: Combine | Merge, inputs: Iterable[tuple[str, float]], holds: dict[str, dict[str, float]]
+) -> dict[str, float]:
+    """Snapshots with their weights in a sum."""
+    whole: dict[str, float] = {}
+    for value, weight in inputs:
+        twice = whole.keys() & holds[value].keys()
+        _require(not twice, f"operation {op.id} adds an outer gradient twice")
+        whole |= {snapshot: weight * inner for snapshot, inner in holds[value].items()}
+    return whole
 
 
 def _contributions(
@@ -241,9 +285,12 @@ def _contributions(
         _require(len(between) == c.staleness, f"{where}: staleness")
 
 
-def _adoptions(trace: Trace) -> None:
-    """Who adopts a version was sent it, or all that was merged up to it; so was whoever merges more into it."""
-    places, parents = _Places(trace), parents_of(trace)
+def _adoptions(trace: Trace, workload: Workload, places: _Places) -> None:
+    """Who adopts a version was sent it, or all that was merged up to it; so was whoever merges more into it.
+
+    ``places`` are those of outer gradients and sums: a merge in parts is made by everybody who has been sent all of it.
+    """
+    parents = parents_of(trace)
     has: dict[tuple[int, int], int] = defaultdict(int)  # newest version of a fragment that a holder is known to have
     adopted: dict[tuple[int, int], int] = defaultdict(int)
 
@@ -256,7 +303,7 @@ def _adoptions(trace: Trace) -> None:
         if isinstance(op, Merge):
             if op.site in op.holders:
                 require_all(op.site, op.fragment, op.from_version, op.start_us)
-            places.write_version(op)
+            places.write_version(op, workload)
         elif isinstance(op, Adopt):
             last = adopted[op.node, op.fragment]
             where = f"operation {op.id}: node {op.node}"
@@ -278,18 +325,18 @@ def _staging(trace: Trace, scenario: Scenario) -> None:
     spec, places = scenario.staging, _Places(trace)
     if spec is None:
         return
-    places.write(FIRST_MODEL, spec.sources, 0, trace.state_bits)
+    places.write(FIRST_MODEL, dict.fromkeys(spec.sources, 0), trace.state_bits)
     begun = {op.node: op.end_us for op in trace.of_kind(Stage)}
     for node, at_us in begun.items():
         places.require(FIRST_MODEL, node, at_us)
         if spec.data_bits:
-            places.write(data_value(node), spec.sources, 0, spec.data_bits)
+            places.write(data_value(node), dict.fromkeys(spec.sources, 0), spec.data_bits)
             places.require(data_value(node), node, at_us)
     for op in trace.of_kind(Step):
         late = op.node not in spec.sources and op.start_us < begun.get(op.node, trace.end_us)
         _require(not late, f"operation {op.id}: node {op.node} trains before it has model and data")
     for op in trace.of_kind(Deliver):
-        places.write(final_value(op.versions), (op.source,), op.start_us, trace.state_bits)
+        places.write(final_value(op.versions), {op.source: op.start_us}, trace.state_bits)
         places.require(final_value(op.versions), op.site, op.end_us)
 
 
@@ -298,7 +345,7 @@ def _restored(trace: Trace, op: Restore, places: _Places) -> None:
     value = restored_value(op.node, op.life)
     sent = [t for t in trace.transfers if t.value == value and not t.lost]
     left_us = min((t.start_us for t in sent if t.source == op.source), default=trace.end_us)
-    places.write(value, (op.source,), left_us, sum(t.bits for t in sent if t.source == op.source))
+    places.write(value, {op.source: left_us}, sum(t.bits for t in sent if t.source == op.source))
     places.require(value, op.node, op.start_us)
 
 

@@ -53,6 +53,7 @@ class World(ABC):
         self.step_us = scenario.workload.step_us
         self.fragments = scenario.workload.fragments
         self.fragment_bits = scenario.workload.fragment_bits
+        self.sum_bits = scenario.workload.sum_bits  # by how many outer gradients are in it
         self.training_nodes = scenario.training_nodes
         self.holders = policy.home or self.training_nodes
         self._holding = frozenset(self.holders)
@@ -60,7 +61,6 @@ class World(ABC):
         self.down: frozenset[int] = frozenset()  # nodes that are known to be out
         self._unready: set[int] = set()  # of these, who only waits for model and data, and passes messages on
         self._unstaged: set[int] = set()  # nodes that never had all that they need to begin
-        self._empty: set[int] = set()  # nodes that have lost the model and were not sent it since
         self._faults = FaultTimes(scenario.faults, scenario.contacts)
         self._nodes = scenario.build_nodes()
         self._believed: dict[int, Node] = {}  # nodes to which something happened that is not known yet

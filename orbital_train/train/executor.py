@@ -155,9 +155,17 @@ class Executor:
 
     # -- state -------------------------------------------------------------------------------------------------------
 
-    def save_nodes(self) -> dict[int, Saved]:
-        """State of this worker's nodes. To be called while the executor stands at the gate."""
-        return {node: state.save() for node, state in self._nodes.items()}
+    def save_nodes(self, *, moved_only: bool = False) -> dict[int, Saved]:
+        """State of this worker's nodes. To be called while the executor stands at the gate.
+
+        Args:
+            moved_only: leave out nodes of which no operation has changed anything since the last call, or since they
+                were loaded.
+        """
+        nodes = {node: state for node, state in self._nodes.items() if state.moved or not moved_only}
+        for state in nodes.values():
+            state.moved = False
+        return {node: state.save() for node, state in nodes.items()}
 
     def save_shared(self) -> Saved:
         """State that all workers have in common: the live versions of the global model, and the synchronous replica."""
@@ -174,6 +182,14 @@ class Executor:
             load_replica(self._sync, shared.part("sync/"))
         for node, state in self._nodes.items():
             state.load(nodes[node])
+            state.moved = False
+
+    def _changing(self, node: int) -> NodeState | None:
+        """State of a node that is about to change, if this worker has it."""
+        state = self._nodes.get(node)
+        if state is not None:
+            state.moved = True
+        return state
 
     def _replica(self, initial_P: Tensor) -> Replica:
         return Replica(initial_P.clone(), self._bench.gradient_P, self.layout, self._spec.inner)
@@ -192,8 +208,8 @@ class Executor:
         for node, name in self._drops.get(op_id, ()):
             if node is None:
                 self._versions.drop(name)
-            elif node in self._nodes:
-                self._nodes[node].drop(name)
+            elif state := self._changing(node):
+                state.drop(name)
 
     # -- operations --------------------------------------------------------------------------------------------------
 
@@ -201,7 +217,7 @@ class Executor:
         return [lr_at(self._spec.inner, op.lr_progress + k * op.lr_progress_per_step) for k in range(op.n)]
 
     def _step(self, op: Step) -> None:
-        node = self._nodes.get(op.node)
+        node = self._changing(op.node)
         if node is None or node.replica.stopped:
             return
         replica, gradient_P = node.replica, self._bench.gradient_P
@@ -265,7 +281,7 @@ class Executor:
         return total[:size] / (len(group) - total[size:].sum()).clamp(min=1.0), total[size:]
 
     def _snapshot(self, op: Snapshot) -> None:
-        node = self._nodes.get(op.node)
+        node = self._changing(op.node)
         if node is None:
             return
         trained = self.layout.fragment_trained(op.fragment)
@@ -280,15 +296,16 @@ class Executor:
         node.held[mark_value(op.value)] = local_F.clone()
 
     def _combine(self, op: Combine) -> None:
-        total_F = self._sums.total(op)
-        node = self._nodes.get(self._holders[op.value])
+        total_F, where = self._sums.total(op), self.layout.part(op.fragment, op.part)
+        node = self._changing(self._holders[op.value])
         if node is None:
             return
         if total_F is None:  # nothing that it adds has a weight
-            total_F = torch.zeros(self.layout.fragment_size(op.fragment) + 1, device=self._bench.gradient_P.device)
+            total_F = torch.zeros(where.stop - where.start + 1, device=self._bench.gradient_P.device)
         if refused := total_F[-1].item():
             node.refused[op.value] = refused
-        node.hold(op.value, total_F[:-1], op.codec, self.layout.fragment_trained(op.fragment))
+        trained = max(0, self.layout.fragment_trained(op.fragment) - where.start)
+        node.hold(op.value, total_F[:-1], op.codec, trained)
 
     def _merge(self, op: Merge) -> None:
         before, trained = self._versions.get(op.fragment, op.from_version), self.layout.fragment_trained(op.fragment)
@@ -306,7 +323,7 @@ class Executor:
             self._emit({**_row("merge", op), **row, **({"refused_weight": refused} if refused else {})})
 
     def _adopt(self, op: Adopt) -> None:
-        node = self._nodes.get(op.node)
+        node = self._changing(op.node)
         if node is None:
             return
         local_P = node.replica.parameters_P.detach()
@@ -345,7 +362,7 @@ class Executor:
         """It takes simulated time only."""
 
     def _restore(self, op: Restore) -> None:
-        node = self._nodes.get(op.node)
+        node = self._changing(op.node)
         if node is None:
             return
         if goes_back(op):

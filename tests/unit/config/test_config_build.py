@@ -100,6 +100,11 @@ def test_a_steps_time_is_given_or_follows_from_the_device(tmp_path: Path):
     assert build.workload(small.recipe(tmp_path, device)).step_us == 120_000  # 6e12 FLOP at 50 TFLOP/s
 
 
+def test_partial_sums_are_encoded_unless_they_are_to_be_wide(tmp_path: Path):
+    assert build.workload(small.recipe(tmp_path)).sum_codec == "bf16"
+    assert build.workload(small.recipe(tmp_path, "workload.partial_sums='wide'")).sum_codec == "fp32"
+
+
 @pytest.mark.parametrize(
     "given",
     [", step_s=1.0, mfu=0.5", ", step_s=1.0, device_tflops=9.0, mfu=0.5", "", ", mfu=0.5", ", device_tflops=9.0"],
@@ -178,6 +183,15 @@ def test_optimizers(tmp_path: Path):
     spec = build.train_spec(small.recipe(tmp_path, "inner.optimizer=SGD", arguments, "inner.micro_batches=2"))
     assert spec.inner.arguments == {"momentum": 0.9, "nesterov": True, "betas": (0.9, 1), "kind": "a"}
     assert hash(spec) == hash(build.train_spec(small.recipe(tmp_path, "inner.optimizer=SGD", "inner.micro_batches=2")))
+
+
+@pytest.mark.parametrize("policy", ["policy='fixed_period'", "policy='local_then_average'"])
+def test_contributions_stay_apart_where_merging_needs_them_by_themselves(tmp_path: Path, policy: str):
+    built = [
+        build.policy(small.recipe(tmp_path, f"schedule.{policy}", f"outer.merging={merging}"), NODES)
+        for merging in ("mean", "median", "trimmed_mean")
+    ]
+    assert [plan.apart for plan in built if isinstance(plan, FixedPeriod)] == [False, True, True]
 
 
 def test_training_draws_what_cap_and_radiator_leave_and_its_steps_take_longer(tmp_path: Path):
