@@ -88,7 +88,11 @@ class Quorum:
                 return (self._merge(view, memory) if closes else []), memory
         decisions, have = self._carry(event, view, have)
         memory = replace(memory, contributions=have)
-        if isinstance(event, known.NodeDown) and have.come and len(have.come) >= self._enough(view):
+        if (
+            isinstance(event, known.NodeDown | known.BudgetReached)
+            and have.come
+            and len(have.come) >= self._enough(view)
+        ):
             decisions = [*decisions, *self._merge(view, memory)]  # those who were waited for are fewer now
         return decisions, memory
 

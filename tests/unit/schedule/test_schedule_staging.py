@@ -64,15 +64,16 @@ def test_what_is_lost_on_its_way_up_is_sent_again() -> None:
 
 
 @pytest.mark.parametrize("loses_state", [False, True])
+@pytest.mark.parametrize("start_s", [50, 104])
 @pytest.mark.parametrize("policy", POLICIES, ids=["link_aware", "fixed_period"])
-def test_a_node_that_fails_before_it_has_all_is_sent_all_of_it_again(policy, loses_state: bool) -> None:
-    """Node 1 is down while its data come; it begins when model and data have come once more, not when it is back."""
-    out = Outage(node=1, start_us=104 * S, end_us=700 * S, loses_state=loses_state, cause="listed")
+def test_a_node_that_fails_before_it_has_all_is_sent_all_of_it_again(policy, start_s: int, loses_state: bool) -> None:
+    """Node 1 is down before or while its data come; it begins when all has come once more, not when it is back."""
+    out = Outage(node=1, start_us=start_s * S, end_us=700 * S, loses_state=loses_state, cause="listed")
     failing = fleet(faults=FaultPlan(outages=(out,)))
     trace = simulate(failing, policy)
     validate(trace, failing)
     assert begun_us(trace)[1] > 703 * S
-    assert trace.merged_steps == 300
+    assert trace.merged_steps > 290  # but for what was trained while missed versions came
 
 
 def test_a_site_that_is_down_at_the_end_gets_nothing() -> None:
