@@ -66,8 +66,8 @@ def fleets(draw: st.DrawFn) -> Scenario:
 
 
 def _staging(relays: tuple[int, ...]) -> StagingSpec:
-    """Up from relays and down to one of them, or up from the first node, with data."""
-    return StagingSpec(sources=relays or (0,), data_bits=0 if relays else 20_000_000, deliver_to=relays)
+    """Up from relays and down to the first, or up from the first node, with data."""
+    return StagingSpec(sources=relays or (0,), data_bits=0 if relays else 20_000_000, deliver_to=relays[:1])
 
 
 @st.composite

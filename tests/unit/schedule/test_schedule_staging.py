@@ -11,9 +11,9 @@ from orbital_train.schedule.policies.fixed_period import FixedPeriod
 from orbital_train.schedule.policies.link_aware import LinkAware
 from orbital_train.schedule.scenario import Scenario, StagingSpec
 from orbital_train.schedule.simulate import simulate
-from orbital_train.schedule.trace import Deliver, Stage, Step, Trace
+from orbital_train.schedule.trace import Deliver, Merge, Stage, Step, Trace
 from orbital_train.schedule.validate import TraceError, validate
-from tests.unit.schedule.scenarios import scenario
+from tests.unit.schedule.scenarios import POWER, scenario
 
 S = 1_000_000
 POLICIES = [LinkAware(min_inner_steps=10), FixedPeriod(inner_steps=10, site=0)]
@@ -51,6 +51,22 @@ def test_the_run_ends_when_the_final_model_is_down(policy) -> None:
     assert last[-1].dest == 3
     assert last[-1].arrival_us == trace.end_us
     assert sum(t.bits for t in last if t.dest == 3) == 16_000_000
+
+
+def test_what_is_on_its_way_goes_on_while_the_final_model_comes_down() -> None:
+    """Node 3 has the last sum first; the others are still sent it, and spend no energy but on what they are seen to."""
+    windows = [(i, i + 1, 0.0, 20_000.0) for i in range(3)]
+    made = scenario(4, windows=windows, training_nodes=(0, 2, 3), budget_steps=51)
+    made = replace(made, staging=StagingSpec(sources=(1,), data_bits=0, deliver_to=(1,)))
+    trace = simulate(made, FixedPeriod(inner_steps=21, site=0))
+    validate(trace, made)
+    (merge,), (down,) = trace.of_kind(Merge), trace.of_kind(Deliver)
+    assert down.source == merge.site
+    for node in (0, 2, 3):
+        sending_us = sum(t.end_us - t.start_us for t in trace.transfers if t.source == node)
+        account = trace.accounts[node]
+        used_wh = POWER.idle_w * trace.end_us + POWER.train_w * account.training_us + POWER.transmit_w * sending_us
+        assert account.consumed_wh == pytest.approx(used_wh / 3.6e9)
 
 
 def test_what_is_lost_on_its_way_up_is_sent_again() -> None:
