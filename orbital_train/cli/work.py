@@ -12,6 +12,7 @@ import psutil
 import torch
 
 from orbital_train.config import build
+from orbital_train.config.policies import fragments
 from orbital_train.config.recipe import Recipe
 from orbital_train.errors import InputError, InputWarning
 from orbital_train.report import fmt
@@ -19,13 +20,13 @@ from orbital_train.schedule.trace import Merge, SyncStep, Trace
 from orbital_train.schedule.wire import sums_have_feedback
 from orbital_train.train import estimate
 from orbital_train.train.device import CPU, Device, choose_device
-from orbital_train.train.flat import Layout
+from orbital_train.train.flat import refuse_too_many
 from orbital_train.train.liveness import peak_residuals, peak_states, peak_versions
 from orbital_train.train.optimizers import check_optimizer
 from orbital_train.train.placement import place
 from orbital_train.train.problem import build_data
 from orbital_train.train.spec import TrainSpec
-from orbital_train.train.trial import Trial, shown, sketch, try_out
+from orbital_train.train.trial import Trial, shown, try_out
 
 SPARSE_MOMENTUM = 0.5  # see docs/training-wire.md
 Imports = tuple[str, ...]  # modules whose functions a recipe may name
@@ -43,27 +44,29 @@ def check_problem(recipe: Recipe, imports: Imports = ()) -> Trial:
     """Try the recipe's model and data, one shard of it, on this machine.
 
     Raises:
-        InputError: one of them is missing, cannot be built or does not fit the other, or there is no such optimizer.
+        InputError: one of them is missing, cannot be built or does not fit the other, there is no such optimizer, or
+            the model has fewer tensors than fragments.
     """
     spec = build.train_spec(recipe, imports)
     check_optimizer(spec.inner)
-    return try_out(spec, timed=_is_local_cpu(recipe, spec))
+    trial = try_out(spec, timed=_is_local_cpu(recipe, spec))
+    refuse_too_many(fragments(recipe.schedule), trial.tensors)
+    return trial
 
 
 def check_work(recipe: Recipe, trace: Trace, imports: Imports = ()) -> None:
     """What a worker would find only once it is started.
 
     Raises:
-        InputError: there are more workers than training nodes, the data are too few for them, the model has fewer
-            tensors than fragments, or this machine has not the device.
+        InputError: there are more workers than training nodes, the data are too few for them, or this machine has not
+            the device.
     """
     if recipe.cluster.address is None:
         choose_device(recipe.cluster.device)
     _warn_of_momentum(recipe, trace)
     place(trace.fleet_nodes, recipe.cluster.workers)
     spec = build.train_spec(recipe, imports)
-    data = build_data(spec, trace.fleet_nodes)
-    Layout.of(sketch(spec, data), trace.fragments)
+    build_data(spec, trace.fleet_nodes)
 
 
 def _warn_of_momentum(recipe: Recipe, trace: Trace) -> None:

@@ -440,7 +440,7 @@ class ListedOutage(Table):
     end_h: EndHours | None = None
     """For ever if not given."""
     loses_state: bool = False
-    """Loses its on-board store too; from ``start_h`` = 0 on, this is a node that joins late."""
+    """A satellite loses its on-board store too; from ``start_h`` = 0 on, this is a node that joins late."""
 
 
 class ListedLinkOutage(Table):

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from orbital_train.schedule import known
 from orbital_train.schedule.copies import Gathering, OuterGradient, Parcel
 from orbital_train.schedule.known import Key
-from orbital_train.schedule.network import Hop
+from orbital_train.schedule.network import FAR_US, Hop
 from orbital_train.schedule.routes import earliest_arrivals
 from orbital_train.schedule.trace import WHOLE, Part, result_value, state_value
 from orbital_train.schedule.world import ARRIVE, CATCH_UP, LEAVE, MISSED, RESULT, RETRY, SNAPSHOT, World
@@ -84,14 +84,17 @@ class Carriage(World):
         self._record_steps(node)
         steps = state.steps - copy.merged_steps
         value = self._recorder.snapshot(node, self.now_us, fragment, copy.base_version, steps)
-        copy.under_way = OuterGradient(value, node, fragment, copy.base_version, state.steps, steps)
+        copy.under_way = OuterGradient(value, node, fragment, copy.base_version, state.steps, steps, self.now_us)
         gathering.begun = True
         gathering.taken.append(copy.under_way)
         self._tell(known.SnapshotTaken(node, fragment))
         self._arrive(node, gathering, Parcel(value, (copy.under_way,)))
 
-    def _leave(self, gathering: Gathering, hop: Hop) -> None:
-        """Send all that a node has of a gathering along its leg, added up."""
+    def _leave(self, gathering: Gathering | None, hop: Hop) -> None:
+        """Send all that a node has of a gathering along its leg, added up; without a gathering, send no more."""
+        if gathering is None:
+            self._unbook((hop,))
+            return
         if gathering.cancelled:
             return
         gathering.leaving[hop.source] -= 1
@@ -129,10 +132,17 @@ class Carriage(World):
         gathering.at.setdefault(node, []).append(parcel)
         if node == gathering.site:
             gathering.coming.difference_update(gradient.node for gradient in parcel.holds)
+            self._learn(parcel)
             if not gathering.coming:
                 self._tell(known.Gathered(gathering.key))
         elif not gathering.leaving.get(node):
             self._forward(node, gathering)  # it comes after all that it should have gone along with
+
+    def _learn(self, parcel: Parcel) -> None:
+        """What has come says how many steps its nodes have trained, whatever happened to them before."""
+        for gradient in parcel.holds:
+            if gradient.taken_us >= self._changed_us.get(gradient.node, 0):
+                self._believed.pop(gradient.node, None)
 
     def _miss(self, hop: Hop, life: int, gathering: Gathering | None, parcel: Parcel | None) -> None:
         """An acknowledgement has not come. What it was for is sent again, unless the sender has lost it since."""
@@ -143,14 +153,15 @@ class Carriage(World):
     def _leave_alone(self, hop: Hop) -> None:
         """Do not use a link for a while on which a message was lost that was sent since it was last left alone."""
         ends = frozenset({hop.source, hop.dest})
-        last_us, since_us = self._patience_us.get(ends, (PATIENCE_US // 2, 0))
-        if hop.start_us < since_us:
+        last_us, since_us, trusted_us = self._patience_us.get(ends, (0, -1, 0))
+        if hop.start_us <= since_us:
             return
-        patience_us = min(2 * last_us, LONGEST_PATIENCE_US)
-        self._patience_us[ends] = patience_us, self.now_us
+        patience_us = PATIENCE_US if trusted_us <= self.now_us else min(2 * last_us, LONGEST_PATIENCE_US)
+        self._patience_us[ends] = patience_us, self.now_us, FAR_US
         for a, b in ((hop.source, hop.dest), (hop.dest, hop.source)):
             if b in self.network.out[a]:
-                self.bookings.block(self.network.out[a][b], self.now_us, self.now_us + patience_us)
+                # What takes no time may leave as a free stretch ends: that must be before now.
+                self.bookings.block(self.network.out[a][b], self.now_us - 1, self.now_us + patience_us)
 
     def _retry(self, node: int, life: int, gathering: Gathering, parcel: Parcel) -> None:
         if gathering.open and life != self._lives[node]:
@@ -202,11 +213,12 @@ class Carriage(World):
         for node in nodes:
             if node in arrival_us and (whole or node in before.complete_us):
                 made.complete_us[node] = max(arrival_us[node], 0 if whole else before.complete_us[node])
-            if node in arrival_us and node not in lost:
-                made.coming += not whole
-                self._push(arrival_us[node], RESULT, node, (fragment, version, whole, self._lives[node]))
+            if node in arrival_us:
+                made.coming[node] = life = self._lives[node]
+                known_us = lost.get(node, arrival_us[node])
+                self._push(known_us, RESULT, node, (fragment, version, whole, life, node in lost))
             elif self.scenario.faults:
-                self._ask(node, fragment, lost.get(node, self.now_us + PATIENCE_US))
+                self._ask(node, fragment, self.now_us + PATIENCE_US)
 
     def _send_to(
         self, sources: dict[int, int], nodes: Sequence[int], bits: int, value: str
@@ -223,7 +235,7 @@ class Carriage(World):
         for hop in hops:
             if hop.source in lost:
                 lost[hop.dest] = lost[hop.source]
-                self._unbook((hop,))
+                self._never_send(hop)
             elif not self._pass_on(hop, value):
                 lost[hop.dest] = missed_us(hop)
                 self._push(lost[hop.dest], MISSED, hop.source, (hop, 0, None, None))
@@ -234,15 +246,39 @@ class Carriage(World):
         cut_us = self._faults.cut_us(hop)
         stops_us = cut_us if cut_us is not None and self._faults.is_down(hop.source, cut_us) else None
         self._recorder.sent(hop, value, lost=cut_us is not None, until_us=stops_us)
-        if cut_us is None:
-            self._patience_us.pop(frozenset({hop.source, hop.dest}), None)
+        if stops_us is not None:
+            self._push(max(stops_us, self.now_us), LEAVE, 0, (None, hop))
+        ends = frozenset({hop.source, hop.dest})
+        if cut_us is None and ends in self._patience_us:
+            patience_us, since_us, trusted_us = self._patience_us[ends]
+            self._patience_us[ends] = patience_us, since_us, min(trusted_us, missed_us(hop))
         return cut_us is None
 
-    def _receive(self, node: int, fragment: int, version: int, whole: bool, life: int) -> None:
+    def _pass_along(self, route: Sequence[Hop], value: str) -> bool:
+        """Send a message along a route that is booked; whether it gets to the end."""
+        through = True
+        for hop in route:
+            if through:
+                through = self._pass_on(hop, value)
+            else:
+                self._never_send(hop)
+        return through
+
+    def _never_send(self, hop: Hop) -> None:
+        """A message will not get as far as this hop, which nobody knows before it should leave."""
+        self._push(hop.start_us, LEAVE, 0, (None, hop))
+
+    def _receive(self, node: int, fragment: int, version: int, whole: bool, life: int, lost: bool) -> None:
+        """A version has come, or is missed."""
         made = self._versions[fragment][version]
-        made.coming -= not whole
+        if made.coming.get(node) == life:
+            del made.coming[node]
         if life != self._lives[node]:
             return  # it was on its way to a node that has failed and come back since
+        if lost:
+            self._give_up_lost_versions()
+            self._ask(node, fragment, self.now_us)
+            return
         if whole:
             made.has_us[node] = self.now_us
         else:
@@ -274,26 +310,33 @@ class Carriage(World):
         for version in self._missing(node, fragment):
             having = versions[version].has_us if whole else versions[version].update_us
             sources = {i: self.now_us for i in having if not self._is_out(i)}
-            if not having:
-                self._start_anew(node)
-                return
             if sources:
                 self._deliver(fragment, version, sources, (node,), whole=whole)
-            else:
+            elif having or versions[version].coming:
                 self._ask(node, fragment, self.now_us + PATIENCE_US)
+            else:
+                self._start_anew(node)
+                return
 
     def _missing(self, node: int, fragment: int) -> list[int]:
-        """Versions that a node needs and was not sent, oldest first; only the newest where it holds no model."""
-        copy, version = self._copies[node][fragment], self._heads[fragment]
+        """Versions that a node needs and is not sent, oldest first; only the newest where it holds no model."""
+        copy, version, versions = self._copies[node][fragment], self._heads[fragment], self._versions[fragment]
+        life = self._lives[node]
         if node not in self._holding:
             waits = copy.merged_in is not None and copy.applied < copy.merged_in
-            return [version] if waits else []
+            coming = waits and any(made.coming.get(node) == life for made in versions[copy.merged_in :])
+            return [version] if waits and not coming else []
         chain = []
         while version > copy.applied:
-            if node not in self._versions[fragment][version].update_us:
+            made = versions[version]
+            if node not in made.update_us and made.coming.get(node) != life:
                 chain.append(version)
-            version = self._versions[fragment][version].parent
+            version = made.parent
         return chain[::-1]
+
+    @abstractmethod
+    def _give_up_lost_versions(self) -> None:
+        """A version that nobody has any more is as if it had never been made."""
 
     @abstractmethod
     def _adopt_newest(self, node: int, fragment: int) -> None:

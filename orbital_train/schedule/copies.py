@@ -19,6 +19,7 @@ class OuterGradient:
     base_version: int
     total_steps: int  # of its node when it was taken
     steps: int
+    taken_us: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -92,4 +93,4 @@ class Version:
     complete_us: dict[int, int] = field(default_factory=dict)  # when nodes have it and all before, as far as is known
     has_us: dict[int, int] = field(default_factory=dict)  # since when nodes really have it
     update_us: dict[int, int] = field(default_factory=dict)  # and since when what makes it of the one before
-    coming: int = 0  # holders that it really is on its way to
+    coming: dict[int, int] = field(default_factory=dict)  # who it is on its way to, as far as is known, in which life

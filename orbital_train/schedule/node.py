@@ -91,9 +91,11 @@ class Node:
         self._loads = None
 
     def remove_send(self, start_us: int, end_us: int) -> None:
-        """Take back the load of a transmission that has not begun."""
+        """Take back the load of a transmission, as far as it is still ahead."""
         sends = list(self.sends)
         sends.remove((start_us, end_us))
+        if start_us < self.now_us:
+            insort(sends, (start_us, self.now_us))
         self.sends = tuple(sends)
         self._loads = None
 

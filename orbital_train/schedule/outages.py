@@ -39,7 +39,7 @@ class Outages(Reductions):
 
     def _fail(self, node: int, outage: Outage) -> None:
         """A node goes down."""
-        state = self._at_now(node)
+        state, self._changed_us[node] = self._at_now(node), self.now_us
         heard_us = 0 if self.now_us == 0 else self._heard_us(node, silent=True)
         if node not in self._believed and heard_us > self.now_us:
             self._believed[node] = state.fork()
@@ -47,13 +47,13 @@ class Outages(Reductions):
         self._unready.discard(node)
         self._commands[node] += 1
         hit = [gathering for gathering in self._gatherings.values() if gathering.at.pop(node, None)]
-        if node in self._copies:
+        if node in self._copies and node not in self._unstaged:
             unsaved = self._record_to_failure(node) if not state.out else 0
             self._recorder.lose(node, self.now_us, outage, unsaved)
             for copy in self._copies[node]:
                 copy.forget(unsaved)
         state.put_out("down")
-        if outage.loses_state:
+        if outage.loses_state and node in self._copies:  # the stores of ground sites are safe
             for versions in self._versions:
                 for version in versions:
                     version.has_us.pop(node, None)
@@ -107,7 +107,7 @@ class Outages(Reductions):
         versions = tuple(self._version_at(source, fragment) for fragment in range(self.fragments))
         self._book(route)
         value = restored_value(node, life)
-        if all(self._pass_on(hop, value) for hop in route):
+        if self._pass_along(route, value):
             self._push(route[-1].arrival_us, RESTORED, node, (life, source, versions))
         else:
             self._push(route[-1].arrival_us + PATIENCE_US, RESTORED, node, (life, -1, ()))
@@ -152,6 +152,7 @@ class Outages(Reductions):
 
     def _be_back(self, node: int) -> None:
         self._at_now(node).put_out("")
+        self._changed_us[node] = self.now_us
         self._commands[node] += 1
         self._predict(node)
         for fragment in range(self.fragments):
@@ -188,7 +189,7 @@ class Outages(Reductions):
 
     def _change_pace(self, node: int, factor: float) -> None:
         """Steps of a node take longer, or as long as usual again; others hear of it later."""
-        state = self._at_now(node)
+        state, self._changed_us[node] = self._at_now(node), self.now_us
         self._believed.setdefault(node, state.fork())
         self._commands[node] += 1
         state.set_pace(factor)
@@ -207,6 +208,8 @@ class Outages(Reductions):
                 self._tell(known.NodeDown(node))
             elif node in self.down:
                 self.down -= {node}
+                for fragment in range(self.fragments):  # versions that were made meanwhile
+                    self._ask(node, fragment, self.now_us)
                 self._tell(known.NodeBack(node))
         for gathering in hit:
             if gathering.open:
@@ -218,7 +221,7 @@ class Outages(Reductions):
         Where homes hold the model, nor is one that none of them has, once one of them has an older one.
         """
         for fragment, versions in enumerate(self._versions):
-            while (head := self._heads[fragment]) and not versions[head].coming and self._is_lost(fragment, head):
+            while (head := self._heads[fragment]) and self._is_lost(fragment, head):
                 for gradient in versions[head].gradients:
                     copy = self._copies[gradient.node][fragment]
                     if copy.merged is gradient:
@@ -232,7 +235,9 @@ class Outages(Reductions):
     def _is_lost(self, fragment: int, version: int) -> bool:
         """Whether nobody has a version; with homes, whether only others have, and a home has an older one."""
         versions = self._versions[fragment]
-        having = versions[version].has_us.keys()
-        if not self.policy.home or not having or not self._holding.isdisjoint(having):
-            return not having
-        return not all(self._holding.isdisjoint(older.has_us) for older in versions[:version])
+        having, coming = versions[version].has_us.keys(), versions[version].coming
+        if self.policy.home and having and self._holding.isdisjoint(having):
+            lost = not all(self._holding.isdisjoint(older.has_us) for older in versions[:version])
+        else:
+            lost = not having
+        return lost and not any(life == self._lives[i] for i, life in coming.items() if i in self._holding)

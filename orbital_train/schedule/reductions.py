@@ -59,7 +59,7 @@ class Reductions(Carriage):
                 if number not in gathering.left:
                     self._unbook(move.route)
 
-    def _leave(self, gathering: Gathering, hop: Hop | int) -> None:
+    def _leave(self, gathering: Gathering | None, hop: Hop | int) -> None:
         """Begin a move of an all-reduce, by its number, or another message."""
         if isinstance(hop, int):
             assert isinstance(gathering, Reduction)
@@ -80,7 +80,8 @@ class Reductions(Carriage):
         value = part_value(parcel.value, (move.part, reduction.plan.parts))
         for passed, hop in enumerate(move.route, start=1):
             if not self._pass_on(hop, value):
-                self._unbook(move.route[passed:])
+                for later in move.route[passed:]:
+                    self._never_send(later)
                 self._push(missed_us(hop), MISSED, hop.source, (hop, 0, reduction, number))
                 return
         # Of what comes to several nodes at once, what stands first in the plan comes first, whatever their numbers.
@@ -146,7 +147,7 @@ class Reductions(Carriage):
         if node in reduction.waiting:
             assert reduction.version is not None
             reduction.waiting.discard(node)
-            self._push(self.now_us, RESULT, node, (fragment, reduction.version, False, self._lives[node]))
+            self._push(self.now_us, RESULT, node, (fragment, reduction.version, False, self._lives[node], False))
 
     def _merge_parts(self, reduction: Reduction, node: int) -> bool:
         """Make the version of which this node has all parts; False if it lacks the version before."""
@@ -155,10 +156,12 @@ class Reductions(Carriage):
             assert self.scenario.faults, "who takes part holds the newest version"
             return False
         parcels = sorted(reduction.at[node], key=lambda parcel: parcel.part)
+        for parcel in parcels:
+            self._learn(parcel)
         reduction.version = self._make_version(fragment, node, parcels)
         super()._discard(reduction.key)
         made = versions[reduction.version]
-        made.coming += len(reduction.waiting)
+        made.coming |= {i: self._lives[i] for i in reduction.waiting}
         made.complete_us |= dict(reduction.plan.complete_us)
         self._spread_update(node, fragment, reduction.version, [i for i in self.holders if i not in reduction.waiting])
         self._made(fragment, reduction.version)
@@ -186,7 +189,8 @@ class Reductions(Carriage):
         """A node will not get all parts of a sum that others have; it asks for the result."""
         if reduction.version is not None and node in reduction.waiting:
             reduction.waiting.discard(node)
-            self._versions[reduction.fragment][reduction.version].coming -= 1
+            self._versions[reduction.fragment][reduction.version].coming.pop(node, None)
+            self._give_up_lost_versions()
             self._ask(node, reduction.fragment, self.now_us)
 
     @abstractmethod

@@ -34,7 +34,7 @@ class Simulation(Staging):
         self._evaluated_steps = 0
         self._budget_watched = False  # a look at the budget is in the queue
         self._memory: Any = None
-        self._wanted = policy.wants
+        self._wanted: frozenset[type[Event]] = policy.wants
 
     # -- the loop ---
 
@@ -46,17 +46,10 @@ class Simulation(Staging):
         self._stage()
         self._tell(known.Started())
         self._watch_budget()
-        while self._queue and not self._finished:
-            at_us, kind, order, _, detail = heapq.heappop(self._queue)
-            if at_us > self.horizon_us:
-                break
-            self.now_us = at_us
-            self._handle(kind, order, detail)
-            self._watch_budget()
-            if at_us >= self._shown_us:
-                self._show()
+        self._go_on(lambda: self._finished)
         if not self._finished:
             self.now_us = self.horizon_us
+        self._wanted = frozenset()  # nobody decides anything any more
         self._bring_down()
         end_us = self.now_us
         for i, state in enumerate(self._nodes):
@@ -68,6 +61,17 @@ class Simulation(Staging):
         if merged_steps > self._evaluated_steps:
             self._recorder.evaluate(made_us, self._newest(), merged_steps)
         return self._recorder.trace(self.policy.name, self._newest(), merged_steps, end_us, self._nodes)
+
+    def _go_on(self, over: Callable[[], bool]) -> None:
+        while self._queue and not over():
+            at_us, kind, order, _, detail = heapq.heappop(self._queue)
+            if at_us > self.horizon_us:
+                break
+            self.now_us = at_us
+            self._handle(kind, order, detail)
+            self._watch_budget()
+            if at_us >= self._shown_us:
+                self._show()
 
     def _show(self) -> None:
         assert self._watch is not None
@@ -88,6 +92,7 @@ class Simulation(Staging):
                 self._take_snapshot(order, detail)
             case world.GOAL:
                 if detail == self._commands[order]:
+                    self._believed.pop(order, None)  # who says so is up, and has trained that much
                     self._tell(known.GoalReached(order))
             case world.WAKE:
                 self._tell(known.Woke(detail))

@@ -5,11 +5,15 @@ Only where the scenario asks for it. A node trains once it has both; until then 
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Callable
+
 from orbital_train.schedule.carriage import PATIENCE_US
+from orbital_train.schedule.faults import Outage
 from orbital_train.schedule.outages import Outages
 from orbital_train.schedule.routes import earliest_arrivals
 from orbital_train.schedule.trace import FIRST_MODEL, data_value, final_value
-from orbital_train.schedule.world import NEWS, STAGED
+from orbital_train.schedule.world import STAGED
 
 
 class Staging(Outages):
@@ -23,7 +27,7 @@ class Staging(Outages):
         nodes = tuple(node for node in self.training_nodes if node not in spec.sources)
         for node in nodes:
             self._at_now(node).put_out("staging")
-        self.down, self._unready = frozenset(nodes), set(nodes)
+        self.down, self._unready, self._unstaged = frozenset(nodes), set(nodes), set(nodes)
         self._bring_up({node: (FIRST_MODEL, data_value(node)) for node in nodes})
 
     def _bring_up(self, wanted: dict[int, tuple[str, ...]]) -> None:
@@ -55,27 +59,46 @@ class Staging(Outages):
             return
         self._recorder.stage(node, self.now_us)
         self._unready.discard(node)
-        self._at_now(node).put_out("")
-        self._commands[node] += 1
-        self._predict(node)
-        self._push(self._heard_us(node, silent=False), NEWS, node, (life, False, []))
+        self._unstaged.discard(node)
+        for versions in self._versions:
+            versions[0].has_us[node] = self.now_us
+        self._be_back(node)
+
+    def _come_back(self, node: int, outage: Outage) -> None:
+        """Where a node had not all that it needs when it failed, it is sent all of it anew."""
+        if node not in self._unstaged:
+            super()._come_back(node, outage)
+        elif not self._faults.is_down(node, self.now_us):
+            self._at_now(node).put_out("staging")
+            self._bring_up({node: (FIRST_MODEL, data_value(node))})
 
     def _bring_down(self) -> None:
-        """Send the final model from a node that has all of it to the site where it is first."""
+        """Send the final model from a node that has all of it to the site where it is first.
+
+        Meanwhile what is on its way goes on.
+        """
         spec = self.scenario.staging
         if spec is None or not spec.deliver_to:
             return
-        heads = tuple(self._heads)
-        complete = [v[head].complete_us for v, head in zip(self._versions, heads, strict=True)]
-        up = [i for i in complete[0] if not self._is_out(i) and all(i in fragment for fragment in complete)]
-        sources = {i: max(self.now_us, *(fragment[i] for fragment in complete)) for i in up}
+        self._go_on(lambda: bool(self._having_all()))
+        sources, start_us = dict.fromkeys(self._having_all(), self.now_us), self.now_us
         found = earliest_arrivals(self.network, self.bookings, sources, self.scenario.workload.state_bits)
         reached = [(found.arrival_us[site], site) for site in spec.deliver_to if site in found.arrival_us]
         if not reached:
             return
         at_us, site = min(reached)
-        route = found.route(site) or ()
+        heads, route = tuple(self._heads), found.route(site) or ()
         self._book(route)
-        if all(self._pass_on(hop, final_value(heads)) for hop in route):
-            self._recorder.deliver(self.now_us, at_us, site, route[0].source if route else site, heads)
+        if self._pass_along(route, final_value(heads)):
+            self._go_on(lambda: self._queue[0][0] > at_us)
+            self._recorder.deliver(start_us, at_us, site, route[0].source if route else site, heads)
             self.now_us = at_us
+
+    def _having_all(self) -> list[int]:
+        """Nodes that are up and have the newest version of every fragment."""
+        newest = [versions[head].has_us for versions, head in zip(self._versions, self._heads, strict=True)]
+        return [i for i in newest[0] if not self._is_out(i) and all(i in having for having in newest)]
+
+    @abstractmethod
+    def _go_on(self, over: Callable[[], bool]) -> None:
+        """Let events happen until something is so; it is asked while there are any."""

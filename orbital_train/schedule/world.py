@@ -60,9 +60,11 @@ class World(ABC):
         self.draining = False
         self.down: frozenset[int] = frozenset()  # nodes that are known to be out
         self._unready: set[int] = set()  # of these, who only waits for model and data, and passes messages on
+        self._unstaged: set[int] = set()  # nodes that never had all that they need to begin
         self._faults = FaultTimes(scenario.faults, scenario.contacts)
         self._nodes = scenario.build_nodes()
         self._believed: dict[int, Node] = {}  # nodes to which something happened that is not known yet
+        self._changed_us: dict[int, int] = {}  # when that was, the last of it
         self._lives = [0] * self.network.nodes  # how often each node has failed
         every = range(self.fragments)
         self._copies = {i: [Copy() for _ in every] for i in self.training_nodes}
@@ -73,9 +75,8 @@ class World(ABC):
         self._goals: dict[int, int | None] = dict.fromkeys(self.training_nodes)
         self._commands = [0] * self.network.nodes  # a predicted goal is void once a node was told something new
         self._recorder = Recorder(scenario, self.holders)
-        self._patience_us: dict[
-            frozenset[int], tuple[int, int]
-        ] = {}  # with links that failed last: how long, since when
+        # With links that failed: how long they are left alone, since when, and when they are known to carry again.
+        self._patience_us: dict[frozenset[int], tuple[int, int, int]] = {}
         self._seat = self.holders[0]  # where decisions are taken: the site of the newest version
         self._free = Bookings()  # of what needs no volume
         self._queue: list[tuple[int, int, int, int, Any]] = []
@@ -127,12 +128,12 @@ class World(ABC):
             self._predict(hop.source)
 
     def _unbook(self, hops: Sequence[Hop]) -> None:
-        """Give back hops that have not begun."""
+        """Give back hops, as far as they are still ahead."""
         for hop in hops:
             self.bookings.remove(hop)
             for sender in self._told(hop.source):
                 for piece in hop.pieces:
-                    if piece.end_us > piece.start_us:
+                    if piece.end_us > max(piece.start_us, self.now_us):
                         sender.remove_send(piece.start_us, piece.end_us)
             self._predict(hop.source)
 

@@ -20,6 +20,17 @@ from orbital_train.errors import InputError
 from orbital_train.schedule.trace import Part
 
 
+def refuse_too_many(fragments: int, tensors: int) -> None:
+    """Refuse more fragments than a model has tensors.
+
+    Raises:
+        InputError: key ``schedule.fragments``.
+    """
+    if fragments > tensors:
+        problem = f"a fragment is made of whole tensors, and the model has {tensors}; take at most that many"
+        raise InputError("schedule.fragments", fragments, problem)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Layout:
     """Where every named tensor lies in the vector; the same for all replicas of a model."""
@@ -43,9 +54,7 @@ class Layout:
             InputError: there are more fragments than parameters (``schedule.fragments``).
         """
         named = sorted(module.named_parameters(), key=lambda item: item[1].dim() < 2)
-        if fragments > len(named):
-            problem = f"a fragment is made of whole tensors, and the model has {len(named)}; take at most that many"
-            raise InputError("schedule.fragments", fragments, problem)
+        refuse_too_many(fragments, len(named))
         buffers = sorted(saved_buffers(module).items(), key=lambda item: not item[1].is_floating_point())
         tensors = [*named, *buffers]
         sizes = [tensor.numel() for _, tensor in tensors]

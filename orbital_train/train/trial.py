@@ -24,6 +24,7 @@ class Trial:
     """What came of it."""
 
     parameters: int
+    tensors: int
     tokens_per_step: int  # of one node
     activation_bytes: int  # kept for the backward pass of a batch
     step_s: float | None  # wall time of an inner step on this machine's CPU; None: not measured
@@ -58,13 +59,15 @@ def _same_work(spec: TrainSpec) -> TrainSpec:
 @lru_cache(maxsize=1)
 def _try_out(spec: TrainSpec, timed: bool) -> Trial:
     data = build_data(spec, (0,))
-    parameters = sum(p.numel() for p in sketch(spec, data).parameters())
+    sizes = [p.numel() for p in sketch(spec, data).parameters()]
+    parameters = sum(sizes)
     _check_memory(spec, parameters)
     _check_batches(spec, data)
     problem = problem_of(build_model(spec, data), data, "cpu")
     activation_bytes = _activation_bytes(spec, problem)
     return Trial(
         parameters=parameters,
+        tensors=len(sizes),
         tokens_per_step=data.tokens_per_step,
         activation_bytes=activation_bytes,
         step_s=measure_step_s(spec, problem) if timed else None,

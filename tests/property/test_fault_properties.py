@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from orbital_train.schedule.fault_times import FaultTimes
 from orbital_train.schedule.faults import Fault, FaultPlan, LinkOutage, Outage, SlowDown
 from orbital_train.schedule.network import Hop, Piece
+from tests.property.fleets import fault, plan_of
 from tests.unit.schedule.scenarios import contacts
 
 NODES = 3
@@ -20,42 +21,8 @@ LAST_US = 60
 many = settings(max_examples=200, deadline=None, derandomize=True)
 
 moment = st.integers(0, LAST_US)
-node = st.integers(0, NODES - 1)
-length = st.integers(1, 25)
-
-
-@st.composite
-def outages(draw: st.DrawFn) -> Outage:
-    start_us = draw(moment)
-    end_us = draw(st.one_of(st.none(), length.map(lambda n: start_us + n)))
-    cause = draw(st.sampled_from(["reset", "listed"]))
-    return Outage(node=draw(node), start_us=start_us, end_us=end_us, loses_state=draw(st.booleans()), cause=cause)
-
-
-@st.composite
-def link_outages(draw: st.DrawFn) -> LinkOutage:
-    a, b, *_ = draw(st.permutations(range(NODES)))
-    start_us = draw(moment)
-    other = draw(st.sampled_from([b, None]))
-    return LinkOutage(a=a, b=other, start_us=start_us, end_us=start_us + draw(length), cause="link")
-
-
-@st.composite
-def slow_downs(draw: st.DrawFn) -> SlowDown:
-    start_us = draw(moment)
-    factor = draw(st.floats(1.0, 4.0))
-    return SlowDown(node=draw(node), start_us=start_us, end_us=start_us + draw(length), factor=factor)
-
-
-faults = st.lists(st.one_of(outages(), link_outages(), slow_downs()), max_size=8)
-
-
-def plan_of(given_faults: list[Fault]) -> FaultPlan:
-    return FaultPlan(
-        outages=tuple(f for f in given_faults if isinstance(f, Outage)),
-        link_outages=tuple(f for f in given_faults if isinstance(f, LinkOutage)),
-        slow_downs=tuple(f for f in given_faults if isinstance(f, SlowDown)),
-    )
+one_fault = fault(NODES, moment, st.integers(1, 25))
+faults = st.lists(one_fault, max_size=8)
 
 
 def holds(fault: Fault, at_us: int) -> bool:
@@ -84,8 +51,8 @@ def test_the_order_of_faults_does_not_matter(given_faults: list[Fault], random: 
     plan, shuffled = plan_of(given_faults), list(given_faults)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     one_by_one = FaultPlan()
-    for fault in shuffled:
-        one_by_one = one_by_one.with_fault(fault)
+    for one in shuffled:
+        one_by_one = one_by_one.with_fault(one)
     assert plan == plan_of(shuffled) == one_by_one
     assert plan.text() == one_by_one.text()
 
@@ -118,7 +85,7 @@ def test_joined_outages_say_what_the_given_ones_do(given_faults: list[Fault]) ->
                 assert here[0].loses_state
 
 
-@given(faults, st.one_of(outages(), link_outages(), slow_downs()))
+@given(faults, one_fault)
 @many
 def test_a_fault_that_is_added_changes_nothing_before_it(given_faults: list[Fault], fault: Fault) -> None:
     plan = plan_of(given_faults)

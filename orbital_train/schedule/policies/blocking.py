@@ -85,8 +85,8 @@ def _begin(inner_steps: int | None, view: View, now: Round) -> Decided:
         return [], now
     up = [view.node(i, WHOLE) for i in _up(view)]
     left = [state for state in up if state.unmerged_steps]
-    if view.draining and not left:
-        return [known.Finish()], now
+    if not left and (view.draining or not up):  # without anybody, until somebody is back
+        return [known.Finish()] if view.draining else [], now
     ready = [state for state in up if _waits(view, state)]
     # Who has come back may have nothing yet.
     idle = [] if view.draining else [state for state in ready if not state.unmerged_steps]

@@ -87,7 +87,7 @@ class FixedPeriod:
                 return self._without(view, node, memory)
             case known.NodeBack(node):
                 moved, memory = self._move(view, node, memory) if node == self.site else ([], memory)
-                goes_on, memory = self._go_on(view, node, memory)
+                goes_on, memory = self._go_on(view, node, memory) if node in view.training_nodes else ([], memory)
                 return [*moved, *goes_on], memory
             case known.Adopted(node):
                 return self._go_on(view, node, memory)

@@ -88,8 +88,8 @@ class Quorum:
                 return (self._merge(view, memory) if closes else []), memory
         decisions, have = self._carry(event, view, have)
         memory = replace(memory, contributions=have)
-        if isinstance(event, known.NodeDown) and have.come and len(have.come) >= self._enough(view):
-            decisions = [*decisions, *self._merge(view, memory)]  # those who were waited for are fewer now
+        if isinstance(event, known.NodeDown | known.BudgetReached):  # it takes fewer to make a quorum now
+            decisions = [*decisions, known.Wake(view.now_us, _close_note(view))]
         return decisions, memory
 
     def _carry(self, event: Event, view: View, have: Contributions) -> Carried:

@@ -114,3 +114,11 @@ def test_contributions_on_their_way_to_a_site_that_fails_are_refused_and_sent_el
     done = {op.node: sum(o.steps for o in trace.of_kind(Snapshot) if o.node == op.node) for op in trace.of_kind(Step)}
     assert set(done) == {0, 1, 2, 3}
     assert trace.merged_steps > 1100
+
+
+def test_what_waits_for_a_quorum_when_the_run_ends_is_merged_without_one() -> None:
+    """Two of four have contributed and train on; the others never get that far."""
+    fleet = replace(slowed(1.0, 1.5, 1000.0, 1000.0), budget_steps=52)
+    trace = flown(fleet)
+    assert trace.merged_steps == 52
+    assert trace.end_us < 400 * S

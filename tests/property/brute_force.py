@@ -1,0 +1,160 @@
+"""What must be true of a trace, told once more from the scenario alone: slowly, and without the validator."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import defaultdict
+
+import pytest
+
+from orbital_train.schedule.scenario import Scenario
+from orbital_train.schedule.trace import Adopt, Merge, Restore, Snapshot, Step, Trace, Transfer
+
+US_PER_H = 3.6e9
+
+
+# -- links ---
+
+
+def assert_within_contacts(trace: Trace, scenario: Scenario) -> None:
+    """Every transfer is inside its contact, and carries no more than the rate allows; light takes its time."""
+    plan = scenario.contacts
+    for t in trace.transfers:
+        c = t.contact
+        assert (t.source, t.dest) == (plan.source[c], plan.dest[c])
+        assert plan.start_s[c] * 1e6 <= t.start_us <= t.end_us <= plan.end_s[c] * 1e6
+        if math.isfinite(plan.rate_bps[c]):
+            assert 0 <= t.bits * 1e6 <= plan.rate_bps[c] * (t.end_us - t.start_us) * (1 + 1e-12)
+        assert plan.owlt_s[c] * 1e6 <= t.owlt_us < plan.owlt_s[c] * 1e6 + 1
+
+
+def assert_terminals_have_one_link_at_a_time(trace: Trace, scenario: Scenario) -> None:
+    """No terminal sends two messages at once, hears two at once, or is on two links at once: looked at pair by pair."""
+    plan = scenario.contacts
+    used: dict[tuple[int, int], list[tuple[Transfer, bool]]] = defaultdict(list)
+    for t in trace.transfers:
+        if t.start_us < t.end_us:
+            used[t.source, int(plan.source_terminal[t.contact])].append((t, True))
+            used[t.dest, int(plan.dest_terminal[t.contact])].append((t, False))
+    for here in used.values():
+        for (a, a_sends), (b, b_sends) in itertools.combinations(here, 2):
+            at_once = a.start_us < b.end_us and b.start_us < a.end_us
+            both_ways = a_sends != b_sends and plan.link_id[a.contact] == plan.link_id[b.contact]
+            assert not at_once or both_ways, (a, b)
+
+
+# -- energy ---
+
+
+def assert_energy_adds_up(trace: Trace, scenario: Scenario) -> None:
+    """Each battery, integrated again from light, idle load, training and transmissions, is as the trace has it.
+
+    A step that was cut short is in no operation: where none covers a stretch the node may have trained or not.
+    """
+    power = scenario.power
+    if power is None:
+        return
+    for node in scenario.training_nodes:
+        account = trace.accounts[node]
+        steps = [(op.start_us, op.end_us) for op in trace.of_kind(Step) if op.node == node]
+        sends = [(t.start_us, t.end_us) for t in trace.transfers if t.source == node and t.end_us > t.start_us]
+        light = list(zip(scenario.light.edge_s[node].tolist(), scenario.light.fraction[node].tolist(), strict=False))
+        points = list(zip(account.battery_us, account.battery_wh, strict=True))
+        assert points[0] == (0, power.battery_wh)
+        assert points[-1][0] == trace.end_us
+        for (start_us, before_wh), (end_us, after_wh) in itertools.pairwise(points):
+            assert 0.0 <= after_wh <= power.battery_wh
+            inside_us = (start_us + end_us) / 2
+            fraction = next(f for edge_s, f in reversed(light) if math.ceil(edge_s * 1e6) <= inside_us)
+            supply_w = power.array_w(scenario.light.sun_distance_au) * fraction
+            sending = sum(a <= inside_us < b for a, b in sends)
+            trains = any(a <= inside_us < b for a, b in steps)
+            cuts_us = {t for interval in (*sends, *steps) for t in interval if start_us < t < end_us}
+            assert not cuts_us - {t for step in steps for t in step}, "the load changes in between"
+            wh = [
+                _after_wh(scenario, before_wh, supply_w, sending, training, (end_us - start_us) / US_PER_H)
+                for training in ((True,) if trains else (False, True))
+            ]
+            assert any(after_wh == pytest.approx(one, rel=1e-9, abs=1e-9) for one in wh), (node, start_us, after_wh, wh)
+            if trains:
+                assert min(before_wh, after_wh) >= power.floor_wh - 1e-6 or supply_w >= power.idle_w + power.train_w
+
+
+def _after_wh(
+    scenario: Scenario, before_wh: float, supply_w: float, sending: int, training: bool, hours: float
+) -> float:
+    """What a battery holds after a while of constant supply and load."""
+    power = scenario.power
+    assert power is not None
+    surplus_w = supply_w - power.idle_w - power.train_w * training - power.transmit_w * sending
+    into_wh = hours * surplus_w * (power.charge_efficiency if surplus_w > 0 else 1 / power.discharge_efficiency)
+    return min(power.battery_wh, max(0.0, before_wh + into_wh))
+
+
+# -- what is merged ---
+
+
+def assert_contributions_are_real(trace: Trace, scenario: Scenario) -> None:
+    """Every contribution was taken before, of steps that its node had trained and that no other holds, and is as old
+    as is said: the versions between are counted."""
+    trained = dict.fromkeys(scenario.training_nodes, 0)
+    taken: dict[str, tuple[Snapshot, int]] = {}
+    parent: dict[tuple[int, int], int] = {}
+    adopted: dict[tuple[int, int], int] = defaultdict(int)
+    for op in trace.ops:
+        match op:
+            case Step():
+                trained[op.node] += op.n
+                assert op.lr_progress >= -1e-9
+            case Snapshot():
+                assert op.base_version == adopted[op.node, op.fragment]
+                assert op.steps <= trained[op.node]
+                taken[op.value] = op, trained[op.node]
+            case Adopt():
+                adopted[op.node, op.fragment] = op.version
+            case Restore() if op.source != op.node:
+                adopted |= {(op.node, fragment): version for fragment, version in enumerate(op.versions)}
+            case Merge():
+                parent[op.fragment, op.to_version] = op.from_version
+                for c in op.contributions:
+                    snapshot, _ = taken[c.snapshot]
+                    assert (c.node, c.steps) == (snapshot.node, snapshot.steps)
+                    assert snapshot.end_us <= op.start_us
+                    age, version = 0, op.from_version
+                    while version > snapshot.base_version:
+                        age, version = age + 1, parent[op.fragment, version]
+                    assert c.staleness == age
+    _assert_claimed_once(trace, taken, parent)
+
+
+def _assert_claimed_once(
+    trace: Trace, taken: dict[str, tuple[Snapshot, int]], parent: dict[tuple[int, int], int]
+) -> None:
+    """Of the versions that the final model is made of: each holds its own steps of every node, after those before."""
+    final = set()
+    for fragment, version in enumerate(trace.versions):
+        while version:
+            final.add((fragment, version))
+            version = parent[fragment, version]
+    claimed: dict[tuple[int, int], set[range]] = defaultdict(set)
+    for op in trace.of_kind(Merge):
+        if (op.fragment, op.to_version) in final:
+            for c in op.contributions:
+                snapshot, total = taken[c.snapshot]
+                mine = range(total - snapshot.steps, total)
+                claimed[c.node, op.fragment].add(mine)
+    for ranges in claimed.values():
+        for a, b in itertools.combinations(ranges, 2):
+            assert a.stop <= b.start or b.stop <= a.start, "steps are claimed twice"
+    if trace.versions and any(True for _ in trace.of_kind(Merge)):
+        total = sum(len(r) for ranges in claimed.values() for r in ranges)
+        assert total // trace.fragments == trace.merged_steps
+
+
+def assert_sound(trace: Trace, scenario: Scenario) -> None:
+    """All of it."""
+    assert_within_contacts(trace, scenario)
+    assert_terminals_have_one_link_at_a_time(trace, scenario)
+    assert_energy_adds_up(trace, scenario)
+    assert_contributions_are_real(trace, scenario)
