@@ -17,7 +17,7 @@ from orbital_train.config.recipe import Recipe
 from orbital_train.errors import InputWarning
 from orbital_train.schedule.faults import FaultPlan, SlowDown
 from orbital_train.schedule.measures import measure
-from orbital_train.schedule.trace import Adopt, Merge, Op, Snapshot, Trace
+from orbital_train.schedule.trace import Adopt, Evaluate, Merge, Op, Snapshot, Trace
 from orbital_train.schedule.validate import validate
 from scripts.convergence.arms import ROOT, Arm
 
@@ -98,7 +98,7 @@ def _prepared(arm: Arm) -> tuple[Recipe, Trace]:
 
 
 def run(arm: Arm, point: dict[str, float], seed: int) -> dict[str, Any]:
-    """One run: its final validation loss, what it sent in the simulation, and how long it took."""
+    """One run: its validation losses by simulated hours, what it sent in the simulation, and how long it took."""
     from orbital_train.train.run import run_local
 
     begin_s = time.perf_counter()
@@ -111,6 +111,7 @@ def run(arm: Arm, point: dict[str, float], seed: int) -> dict[str, Any]:
         "point": point,
         "seed": seed,
         "loss": result.losses[-1],
+        "curve": [[op.end_us / 3.6e9, loss] for op, loss in zip(trace.of_kind(Evaluate), result.losses, strict=True)],
         "link_bytes": measure(trace).link_bytes,
         "wall_s": round(time.perf_counter() - begin_s, 1),
     }
