@@ -95,7 +95,7 @@ class Carriage(World):
         if self._pass_on(hop, parcel.value):
             self._push(hop.arrival_us, ARRIVE, hop.dest, (gathering, parcel))
         else:
-            self._push(_missed_us(hop), MISSED, hop.source, (hop, self._lives[hop.source], gathering, parcel))
+            self._push(missed_us(hop), MISSED, hop.source, (hop, self._lives[hop.source], gathering, parcel))
 
     def _added_up(self, node: int, fragment: int, parcels: list[Parcel]) -> Parcel:
         """One parcel of all."""
@@ -197,7 +197,7 @@ class Carriage(World):
                 lost[hop.dest] = lost[hop.source]
                 self._unbook((hop,))
             elif not self._pass_on(hop, value):
-                lost[hop.dest] = _missed_us(hop)
+                lost[hop.dest] = missed_us(hop)
                 self._push(lost[hop.dest], MISSED, hop.source, (hop, 0, None, None))
         return found.arrival_us, lost
 
@@ -274,7 +274,7 @@ class Carriage(World):
         raise NotImplementedError
 
 
-def _missed_us(hop: Hop) -> int:
+def missed_us(hop: Hop) -> int:
     """When the sender of a lost message misses the acknowledgement."""
     return hop.arrival_us + (hop.arrival_us - hop.end_us)
 

@@ -57,6 +57,7 @@ class Copy:
     merged: OuterGradient | None = None  # that contribution
     applied: int = 0  # newest version that its node has
     catching_up: bool = False  # it has asked for what it misses
+    exchanging: bool = False  # with another node: it is to send its outer gradient, and to mix
 
     def forget(self, steps: int) -> None:
         """Steps that were trained last are lost: what was merged or sent before moves up by as many."""

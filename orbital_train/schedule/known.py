@@ -63,6 +63,16 @@ class Merged:
 
 
 @dataclass(frozen=True, slots=True)
+class Exchanged:
+    """A node's side of an exchange is over: it has mixed, or what it waited for has not come and it gives up."""
+
+    node: int
+    partner: int
+    fragment: int
+    mixed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Adopted:
     """A node has adopted a version of a fragment."""
 
@@ -104,6 +114,7 @@ Event = (
     | Gathered
     | Lost
     | Merged
+    | Exchanged
     | Adopted
     | NodeDown
     | NodeBack
@@ -186,6 +197,22 @@ class Discard:
 
 
 @dataclass(frozen=True, slots=True)
+class Exchange:
+    """Let two nodes send each other their outer gradients of a fragment and the slow weights that these started from.
+
+    The legs are booked now. Each node takes its outer gradient when its message leaves, and mixes once that and the
+    other's message are there. A node is in one exchange of a fragment at a time; :class:`Exchanged` is said of each of
+    the two when it is over.
+    """
+
+    fragment: int
+    a: int
+    b: int
+    to_b: tuple[Hop, ...]
+    to_a: tuple[Hop, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Wake:
     """Ask for :class:`Woke` at this time."""
 
@@ -198,7 +225,7 @@ class Finish:
     """Nothing is left to do."""
 
 
-Decision = Train | Hold | Send | Gather | Cancel | MergeNow | Discard | Wake | Finish
+Decision = Train | Hold | Send | Gather | Cancel | MergeNow | Discard | Exchange | Wake | Finish
 
 # -- the view ---
 
@@ -215,7 +242,7 @@ class NodeView:
     base_version: int  # the version it last adopted
     holding: bool
     waiting_for: int | None  # version that holds its last contribution and that it has not adopted yet
-    under_way: bool  # its outer gradient is on the way to, or waits at, a site
+    under_way: bool  # its outer gradient is on the way to, or waits at, a site; or it is in an exchange
 
 
 class View(Protocol):
@@ -226,6 +253,7 @@ class View(Protocol):
     step_us: int
     fragments: int
     fragment_bits: int  # of one outer gradient of a fragment, or of a sum or an average of them
+    offer_bits: int  # of one outer gradient of a fragment with the slow weights that it started from
     network: Network
     bookings: Bookings  # fork before trying something out
     training_nodes: tuple[int, ...]
@@ -265,6 +293,7 @@ class Adoption:
 
     mode: AdoptMode = "keep"
     alpha: float = 1.0  # of ``blend``
+    scope: Literal["global", "own"] = "global"  # whose versions: the global model's, or slow weights of their own
 
 
 MemoryT = TypeVar("MemoryT")

@@ -152,7 +152,8 @@ class Outages(Carriage):
 
     def _heard_us(self, node: int, *, silent: bool) -> int:
         """When the news that a node is silent, or back, is where decisions are taken; after the horizon if never."""
-        seats = {self._seat} if self._seat != node and not self._is_out(self._seat) else self._others(node)
+        at_seat = self._seat is not None and self._seat != node and not self._is_out(self._seat)
+        seats = {self._seat} if at_seat else self._others(node)
         if not seats:
             return self.now_us
         ready_us = {node: self.now_us}

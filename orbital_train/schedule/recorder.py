@@ -14,14 +14,17 @@ from orbital_train.schedule.network import Hop
 from orbital_train.schedule.node import Node, Run
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.trace import (
+    GLOBAL,
     Adopt,
     Combine,
     Contribution,
     Evaluate,
     Lose,
     Merge,
+    Mix,
     NodeAccount,
     Op,
+    OwnVersions,
     Restore,
     Snapshot,
     Step,
@@ -100,7 +103,7 @@ class Recorder:
         )
         self.transfers += sent
 
-    def snapshot(self, node: int, at_us: int, fragment: int, base_version: int, steps: int) -> str:
+    def snapshot(self, node: int, at_us: int, fragment: int, base_version: int, steps: int, scope: str = GLOBAL) -> str:
         """Record an outer gradient; returns its name.
 
         One that was refused and is offered again by a node that has not trained since is the same outer gradient.
@@ -112,7 +115,7 @@ class Recorder:
             workload = self.scenario.workload
             tokens = steps * workload.tokens_per_step
             self.ops.append(
-                Snapshot(-1, at_us, at_us, node, state, fragment, base_version, steps, tokens, workload.codec)
+                Snapshot(-1, at_us, at_us, node, state, fragment, base_version, steps, tokens, workload.codec, scope)
             )
         return value
 
@@ -155,6 +158,19 @@ class Recorder:
             )
         )
 
+    def mix(
+        self,
+        node: int,
+        at_us: int,
+        fragment: int,
+        from_version: int,
+        contributions: tuple[Contribution, ...],
+        slow_versions: tuple[int, ...],
+    ) -> None:
+        """Record that a node made the next version of its own slow weights."""
+        codec, to = self.scenario.workload.state_codec, from_version + 1
+        self.ops.append(Mix(-1, at_us, at_us, node, fragment, from_version, to, contributions, slow_versions, codec))
+
     def adopt(
         self,
         node: int,
@@ -164,11 +180,14 @@ class Recorder:
         version: int,
         since: str | None,
         how: Adoption,
+        scope: str = GLOBAL,
     ) -> None:
         """Record that a node took a version."""
-        state, codec = self._next_state(node), None if node in self.holders else self.scenario.workload.state_codec
+        exact = node in self.holders or scope != GLOBAL
+        state, codec = self._next_state(node), None if exact else self.scenario.workload.state_codec
+        base, alpha = base_version, how.alpha
         self.ops.append(
-            Adopt(-1, at_us, at_us, node, state, fragment, base_version, version, since, how.mode, how.alpha, codec)
+            Adopt(-1, at_us, at_us, node, state, fragment, base, version, since, how.mode, alpha, codec, scope)
         )
 
     def unsaved_steps(self, node: int) -> int:
@@ -185,17 +204,29 @@ class Recorder:
         saved, state = self.saved_state[node], self._next_state(node)
         self.ops.append(Restore(-1, at_us, at_us, node, state, node, saved, (), 0, None))
 
-    def restore(self, node: int, at_us: int, source: int, versions: tuple[int, ...], life: int) -> None:
+    def restore(
+        self, node: int, at_us: int, source: int, versions: tuple[int, ...], life: int, own: tuple[int, ...] = ()
+    ) -> None:
         """Record that a node was sent the model by another."""
         codec = None if node in self.holders else self.scenario.workload.state_codec
-        self.ops.append(Restore(-1, at_us, at_us, node, self._next_state(node), source, -1, versions, life, codec))
+        state = self._next_state(node)
+        self.ops.append(Restore(-1, at_us, at_us, node, state, source, -1, versions, life, codec, own))
 
-    def evaluate(self, at_us: int, versions: tuple[int, ...], merged_steps: int) -> None:
-        """Record a validation of the global model."""
+    def evaluate(self, at_us: int, versions: tuple[int, ...], merged_steps: int, own: OwnVersions = ()) -> None:
+        """Record a validation of the global model, or of the mean of what nodes have of their own."""
         tokens = merged_steps * self.scenario.workload.tokens_per_step
-        self.ops.append(Evaluate(-1, at_us, at_us, "global", versions, merged_steps, tokens))
+        scope, versions = ("mean", ()) if own else (GLOBAL, versions)
+        self.ops.append(Evaluate(-1, at_us, at_us, scope, versions, merged_steps, tokens, own))
 
-    def trace(self, policy: str, versions: tuple[int, ...], merged_steps: int, end_us: int, nodes: list[Node]) -> Trace:
+    def trace(
+        self,
+        policy: str,
+        versions: tuple[int, ...],
+        merged_steps: int,
+        end_us: int,
+        nodes: list[Node],
+        own: OwnVersions = (),
+    ) -> Trace:
         """The finished trace; all nodes must have been advanced to ``end_us``.
 
         Messages that had not begun when the run ended, as those of the last merge's result, never happen and are left
@@ -213,6 +244,7 @@ class Recorder:
             versions=versions,
             budget_steps=self.scenario.budget_steps,
             merged_steps=merged_steps,
+            own=own,
             end_us=end_us,
             step_us=workload.step_us,
             tokens_per_step=workload.tokens_per_step,

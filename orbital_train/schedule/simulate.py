@@ -9,13 +9,13 @@ from typing import Any
 from orbital_train.schedule import known, world
 from orbital_train.schedule.copies import OuterGradient, Parcel, Version
 from orbital_train.schedule.known import Decision, Event, Key, NodeView, Policy
-from orbital_train.schedule.outages import Outages
+from orbital_train.schedule.mixing import Mixing
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.trace import Contribution, Trace
 from orbital_train.schedule.world import ADOPT, BUDGET, WAKE
 
 
-class Simulation(Outages):
+class Simulation(Mixing):
     """Asks the policy, does what it decides, and implements :class:`~orbital_train.schedule.known.View` for it."""
 
     def __init__(self, scenario: Scenario, policy: Policy[Any]) -> None:
@@ -32,7 +32,7 @@ class Simulation(Outages):
 
     def run(self) -> Trace:
         """Simulate until the budget is trained and merged, or the horizon ends."""
-        self._recorder.evaluate(0, self._newest(), 0)
+        self._record_evaluation(0, 0)
         self._memory = self.policy.start()
         self._expect_faults()
         self._tell(known.Started())
@@ -52,8 +52,9 @@ class Simulation(Outages):
         merged_steps = self._merged_steps()
         made_us = max(v[head].made_us for v, head in zip(self._versions, self._heads, strict=True))
         if merged_steps > self._evaluated_steps:
-            self._recorder.evaluate(made_us, self._newest(), merged_steps)
-        return self._recorder.trace(self.policy.name, self._newest(), merged_steps, end_us, self._nodes)
+            self._record_evaluation(end_us if self._gossips else made_us, merged_steps)
+        own = self._own_versions()
+        return self._recorder.trace(self.policy.name, self._newest(), merged_steps, end_us, self._nodes, own)
 
     def _handle(self, kind: int, order: int, detail: Any) -> None:
         match kind:
@@ -80,6 +81,8 @@ class Simulation(Outages):
                 self._retry(order, *detail)
             case world.CATCH_UP:
                 self._catch_up(order, detail)
+            case world.MIXING:
+                self._go_on_mixing(*detail)
             case _:
                 self._happen(kind, order, detail)
 
@@ -120,6 +123,8 @@ class Simulation(Outages):
                 self._merge(fragment, keys, to)
             case known.Discard(key):
                 self._discard(key)
+            case known.Exchange():
+                self._exchange(decision)
             case known.Wake(at_us, note):
                 self._push(at_us, WAKE, -1, note)
             case known.Finish():
@@ -226,14 +231,19 @@ class Simulation(Outages):
 
     def _merged_steps(self) -> int:
         """Whole steps: a fragment of a step is the part of it that is merged."""
+        if self._gossips:
+            return self._taken_in_steps // self.fragments
         heads = zip(self._versions, self._heads, strict=True)
         return sum(versions[head].merged_steps for versions, head in heads) // self.fragments
 
     def _evaluate(self) -> None:
         every, merged_steps = self.scenario.evaluate_every_steps, self._merged_steps()
         if merged_steps // every > self._evaluated_steps // every:
-            self._recorder.evaluate(self.now_us, self._newest(), merged_steps)
+            self._record_evaluation(self.now_us, merged_steps)
             self._evaluated_steps = merged_steps
+
+    def _record_evaluation(self, at_us: int, merged_steps: int) -> None:
+        self._recorder.evaluate(at_us, self._newest(), merged_steps, self._own_versions())
 
     # -- the budget ---
 
@@ -300,7 +310,7 @@ class Simulation(Outages):
             base_version=copy.base_version,
             holding=not state.wanted,
             waiting_for=copy.merged_in,
-            under_way=copy.under_way is not None,
+            under_way=copy.under_way is not None or copy.exchanging,
         )
 
     def timeline(self, node: int, until_us: int) -> tuple[Sequence[int], Sequence[int]]:

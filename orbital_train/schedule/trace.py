@@ -6,6 +6,8 @@ Every operation has a dense ``id`` in topological order; it reads and writes nam
 - ``local/N@K``: the K-th state of node N's replica and inner optimizer. State 0 is given (it equals version 0).
 - ``snap/N/F@K``: node N's outer gradient of fragment F, taken when its replica was in state K.
 - ``sum/N/F@K``: the K-th partial sum of outer gradients of fragment F that was formed at node or site N.
+- ``own/N/F@V``: version V of fragment F of node N's own slow weights, with an outer optimizer state of its own, where
+  there is no global model (gossip). Version 0 is given (it equals version 0 of the global model).
 
 Anything that executes operations in id order therefore finds every value that it needs. How a value travels is told by
 the transfers that carry it: those of one name form a tree from where the value was written.
@@ -17,14 +19,30 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 AdoptMode = Literal["replace", "keep", "blend"]
+
+OwnVersions = tuple[tuple[int, ...], ...]
+"""Of each node: its number, and the version of each fragment of its own slow weights."""
+
+
+GLOBAL: Final = "global"  # the scope of the global model
+
+
+def own_scope(node: int) -> str:
+    """The scope of a node's own slow weights."""
+    return f"own/{node}"
+
+
+def version_value(scope: str, fragment: int, version: int) -> str:
+    """Name of a version of a fragment of a scope's model."""
+    return f"{scope}/{fragment}@{version}"
 
 
 def global_value(fragment: int, version: int) -> str:
     """Name of a version of a fragment of the global model."""
-    return f"global/{fragment}@{version}"
+    return version_value(GLOBAL, fragment, version)
 
 
 def local_value(node: int, state: int) -> str:
@@ -52,9 +70,19 @@ def state_value(fragment: int, version: int) -> str:
     return f"state/{fragment}@{version}"
 
 
+def offer_value(node: int, fragment: int, state: int) -> str:
+    """Name of what a node sends to one that it mixes with: its outer gradient, and the slow weights it started from."""
+    return f"offer/{node}/{fragment}@{state}"
+
+
 def restored_value(node: int, life: int) -> str:
     """Name of the copy of the whole model that a node is sent after its ``life``-th failure."""
     return f"restored/{node}@{life}"
+
+
+def own_values(own: OwnVersions) -> tuple[str, ...]:
+    """Names of the slow weights of nodes."""
+    return tuple(version_value(own_scope(node), f, v) for node, *versions in own for f, v in enumerate(versions))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +194,7 @@ class Snapshot(Op):
     steps: int
     tokens: int
     codec: str
+    scope: str = GLOBAL  # whose version
 
     @property
     def value(self) -> str:
@@ -175,7 +204,7 @@ class Snapshot(Op):
     @property
     def reads(self) -> tuple[str, ...]:
         """The replica and the version that it started from."""
-        return (local_value(self.node, self.state), global_value(self.fragment, self.base_version))
+        return (local_value(self.node, self.state), version_value(self.scope, self.fragment, self.base_version))
 
     @property
     def writes(self) -> tuple[str, ...]:
@@ -258,6 +287,44 @@ class Merge(Op):
 
 
 @dataclass(frozen=True, slots=True)
+class Mix(Op):
+    """Gossip: one node makes a new version of its own slow weights, from its own and those of the nodes it met.
+
+    With outer gradients D_j of weights w_j (they add up to 1), slow weights p_j, and m the plain mean of all p_j (NoLoCo,
+    arXiv 2506.10911; here an outer gradient is slow weights minus replica):
+
+        momentum' = a momentum + b sum_j w_j D_j + c (p - m),    p' = p - momentum'
+
+    with the momentum coefficient a, outer learning rate b and pull c of the outer optimizer. ``p - m`` is reckoned with
+    every p_j as ``codec`` encodes it, the node's own too: what is pulled from one node is then given to the others, and
+    mixing leaves the mean of all nodes' slow weights where it is. The first contribution is the node's own.
+    """
+
+    kind: ClassVar[str] = "mix"
+    node: int
+    fragment: int
+    from_version: int
+    to_version: int
+    contributions: tuple[Contribution, ...]
+    slow_versions: tuple[int, ...]  # of the slow weights that came with each contribution
+    codec: str  # of slow weights
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Outer gradients, and the slow weights that they started from."""
+        slow = (
+            version_value(own_scope(c.node), self.fragment, version)
+            for c, version in zip(self.contributions, self.slow_versions, strict=True)
+        )
+        return (*slow, *(c.snapshot for c in self.contributions))
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The node's slow weights after."""
+        return (version_value(own_scope(self.node), self.fragment, self.to_version),)
+
+
+@dataclass(frozen=True, slots=True)
 class Adopt(Op):
     """A node takes a version of a fragment of the global model.
 
@@ -280,13 +347,14 @@ class Adopt(Op):
     mode: AdoptMode
     alpha: float = 1.0
     codec: str | None = None
+    scope: str = GLOBAL  # whose version
 
     @property
     def reads(self) -> tuple[str, ...]:
         """The replica, the version, and where the progress that is kept began."""
-        begun = self.since_snapshot or global_value(self.fragment, self.base_version)
+        begun = self.since_snapshot or version_value(self.scope, self.fragment, self.base_version)
         kept = () if self.mode == "replace" else (begun,)
-        return (local_value(self.node, self.state), global_value(self.fragment, self.version), *kept)
+        return (local_value(self.node, self.state), version_value(self.scope, self.fragment, self.version), *kept)
 
     @property
     def writes(self) -> tuple[str, ...]:
@@ -311,7 +379,8 @@ class Restore(Op):
 
     From its own store (``source`` is the node itself) it takes its replica and inner optimizer as they were in
     ``from_state``. From another node it takes the global model in ``versions`` of each fragment, and its inner
-    optimizer starts anew.
+    optimizer starts anew. In gossip it takes the other node's slow weights for ``own_versions`` of its own, without
+    momentum.
     """
 
     kind: ClassVar[str] = "restore"
@@ -322,38 +391,46 @@ class Restore(Op):
     versions: tuple[int, ...]
     life: int  # how often the node has failed
     codec: str | None  # of the parameters that it is sent; None: they are exact, as holders of the model need them
+    own_versions: tuple[int, ...] = ()
 
     @property
     def reads(self) -> tuple[str, ...]:
         """What it goes on from."""
         if self.source == self.node:
             return (local_value(self.node, self.from_state),)
-        return tuple(global_value(fragment, version) for fragment, version in enumerate(self.versions))
+        scope = own_scope(self.source) if self.own_versions else GLOBAL
+        return tuple(version_value(scope, fragment, version) for fragment, version in enumerate(self.versions))
 
     @property
     def writes(self) -> tuple[str, ...]:
-        """The replica after."""
-        return (local_value(self.node, self.state + 1),)
+        """The replica after, and in gossip the slow weights."""
+        own = (version_value(own_scope(self.node), f, version) for f, version in enumerate(self.own_versions))
+        return (local_value(self.node, self.state + 1), *own)
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluate(Op):
-    """Validation of the global model, after ``merged_steps`` inner steps went into it."""
+    """Validation of the global model, after ``merged_steps`` inner steps went into it.
+
+    In gossip the scope is ``mean``: of the slow weights of all nodes that are up, with their spread about it.
+    """
 
     kind: ClassVar[str] = "evaluate"
     scope: str
-    versions: tuple[int, ...]  # of each fragment
+    versions: tuple[int, ...]  # of each fragment; () for ``mean``
     merged_steps: int
     merged_tokens: int
+    own: OwnVersions = ()
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The fragments of the model."""
-        return tuple(global_value(fragment, version) for fragment, version in enumerate(self.versions))
+        """The fragments of the model, or of every node's."""
+        model = tuple(global_value(fragment, version) for fragment, version in enumerate(self.versions))
+        return (*model, *own_values(self.own))
 
 
 OPS: dict[str, type[Op]] = {
-    c.kind: c for c in (Step, SyncStep, Snapshot, Combine, Merge, Adopt, Lose, Restore, Evaluate)
+    c.kind: c for c in (Step, SyncStep, Snapshot, Combine, Merge, Mix, Adopt, Lose, Restore, Evaluate)
 }
 
 
@@ -390,6 +467,7 @@ class Trace:
     versions: tuple[int, ...]  # of each fragment, that the final model is made of
     budget_steps: int
     merged_steps: int  # a step counts where all fragments of it are merged; parts of steps add up
+    own: OwnVersions = ()  # gossip: the final model is the mean of these
     end_us: int
     step_us: int
     tokens_per_step: int
@@ -430,6 +508,7 @@ class Trace:
                 else:
                     accounts.append(NodeAccount(**_tuples(row["account"])))
         fields = _tuples({k: header[k] for k in _HEADER})
+        fields["own"] = tuple(tuple(row) for row in fields["own"])
         return cls(**fields, accounts=tuple(accounts), transfers=tuple(transfers), ops=tuple(ops))
 
 
@@ -440,6 +519,7 @@ _HEADER = (
     "versions",
     "budget_steps",
     "merged_steps",
+    "own",
     "end_us",
     "step_us",
     "tokens_per_step",
@@ -459,6 +539,8 @@ def _tuples(row: dict[str, Any]) -> dict[str, Any]:
 def _op(row: dict[str, Any]) -> Op:
     kind = OPS[row.pop("op")]
     row = _tuples(row)
-    if kind is Merge:
+    if kind in (Merge, Mix):
         row["contributions"] = tuple(Contribution(**c) for c in row["contributions"])
+    if kind is Evaluate:
+        row["own"] = tuple(tuple(versions) for versions in row["own"])
     return kind(**row)

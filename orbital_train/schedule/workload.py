@@ -49,6 +49,11 @@ class Workload:
         return math.ceil(self.message_bits / self.fragments)
 
     @property
+    def fragment_offer_bits(self) -> int:
+        """Size of what two nodes that mix send each other of a fragment: an outer gradient, and slow weights."""
+        return self.fragment_bits + self.fragment_state_bits
+
+    @property
     def state_codec(self) -> str:
         """How parameters are encoded."""
         return CODECS[self.state_bits_per_parameter]

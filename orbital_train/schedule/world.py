@@ -20,6 +20,7 @@ from orbital_train.schedule.scenario import Scenario
 BUDGET, DOWN, PACE, UP, RESTORED, NEWS, ARRIVE, RESULT, ADOPT, MISSED, RETRY, CATCH_UP, GOAL, SNAPSHOT, LEAVE, WAKE = (
     range(16)
 )
+MIXING = 16  # what happens in an exchange; at the same moment it comes after all else
 
 
 class World:
@@ -35,8 +36,10 @@ class World:
         self.step_us = scenario.workload.step_us
         self.fragments = scenario.workload.fragments
         self.fragment_bits = scenario.workload.fragment_bits
+        self.offer_bits = scenario.workload.fragment_offer_bits
         self.training_nodes = scenario.training_nodes
-        self.holders = policy.home or self.training_nodes
+        self._gossips = policy.adoption.scope == "own"  # then nobody holds a global model
+        self.holders = () if self._gossips else policy.home or self.training_nodes
         self._holding = frozenset(self.holders)
         self.draining = False
         self.down: frozenset[int] = frozenset()  # nodes that are known to be out
@@ -54,7 +57,8 @@ class World:
         self._commands = [0] * self.network.nodes  # a predicted goal is void once a node was told something new
         self._recorder = Recorder(scenario, self.holders)
         self._patience_us: dict[frozenset[int], int] = {}  # with links that failed when they were last used
-        self._seat = self.holders[0]  # where decisions are taken: the site of the newest version
+        # Where decisions are taken: the site of the newest version; in gossip, at every node.
+        self._seat = None if self._gossips else self.holders[0]
         self._free = Bookings()  # of what needs no volume
         self._queue: list[tuple[int, int, int, int, Any]] = []
         self._sequence = 0
@@ -114,10 +118,14 @@ class World:
         """Record what was trained since the last time; progress counts the fleet as training like this node."""
         copies, budget = self._copies[node], self.scenario.budget_steps
         per_step = len(self.training_nodes) / budget
-        adopted = sum(self._versions[f][copy.base_version].merged_steps for f, copy in enumerate(copies))
+        adopted = sum(self._adopted_steps(node, fragment) for fragment in range(self.fragments))
         own = sum(copy.base_steps for copy in copies)
         at_zero = (adopted / budget - own * per_step) / self.fragments
         self._recorder.steps(node, self._nodes[node].take_runs(), at_zero, per_step)
+
+    def _adopted_steps(self, node: int, fragment: int) -> int:
+        """Steps of the fleet that are in what a node last adopted, as far as it can know."""
+        return self._versions[fragment][self._copies[node][fragment].base_version].merged_steps
 
     def _is_out(self, node: int) -> bool:
         return bool(self._nodes[node].out)
