@@ -154,7 +154,8 @@ class Carriage(World):
 
     def _spread_update(self, site: int, fragment: int, version: int) -> None:
         """Send the averaged outer gradient to all holders; each has the version when it has all before."""
-        self._deliver(fragment, version, {site: self.now_us}, self.holders, whole=False)
+        up = [node for node in self.holders if node not in self.down] if self.down else self.holders
+        self._deliver(fragment, version, {site: self.now_us}, up, whole=False)
 
     def _spread_state(self, site: int, fragment: int, version: int, nodes: Iterable[int]) -> None:
         """Send the version's parameters to nodes that do not hold the global model."""
@@ -179,7 +180,7 @@ class Carriage(World):
             if node in arrival_us and node not in lost:
                 made.coming += 1
                 self._push(arrival_us[node], RESULT, node, (fragment, version, whole, self._lives[node]))
-            elif self.scenario.faults and node not in self.down:
+            elif self.scenario.faults:
                 self._ask(node, fragment, lost.get(node, self.now_us + PATIENCE_US))
 
     def _send_to(
@@ -188,7 +189,7 @@ class Carriage(World):
         """Send a value; when it should arrive at each node that can be reached, and when its loss is missed."""
         if set(nodes) <= sources.keys():
             return {node: sources[node] for node in nodes}, {}
-        found = earliest_arrivals(self.network, self.bookings, sources, bits, avoid=self.down)
+        found = earliest_arrivals(self.network, self.bookings, sources, bits, avoid=self.down.difference(nodes))
         hops = _branches(found.hop_into, nodes)
         self._book(hops)
         lost: dict[int, int] = {}

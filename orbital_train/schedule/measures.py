@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orbital_train.schedule.trace import Merge, Trace
+from orbital_train.schedule.trace import Merge, Mix, Trace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,7 @@ class Measures:
     lost_steps: int  # trained and never merged
     duty: float  # steps that energy allows / steps in constant sunlight
     goodput: float  # merged steps / steps that energy allows
-    merges: int
+    merges: int  # in gossip: of one node's slow weights with another's; the other's steps are the contribution
     mean_inner_steps: float | None  # of a contribution; None where nothing was merged
     mean_staleness: float | None
     max_staleness: int | None
@@ -37,7 +37,10 @@ def measure(trace: Trace) -> Measures:
     powered = sum(a.steps_always_powered for a in nodes)
     trained = sum(a.steps for a in nodes)
     merges: list[Merge] = list(trace.of_kind(Merge))
-    contributions = [c for merge in merges for c in merge.contributions if c.steps]
+    mixes: list[Mix] = list(trace.of_kind(Mix))
+    merged = [c for merge in merges for c in merge.contributions]
+    taken_in = [c for mix in mixes for c in mix.contributions if c.node != mix.node]
+    contributions = [c for c in (*merged, *taken_in) if c.steps]
     time_us = max(1, trace.end_us * len(nodes))
     return Measures(
         simulated_s=trace.end_us / 1e6,
@@ -47,11 +50,11 @@ def measure(trace: Trace) -> Measures:
         lost_steps=trained - trace.merged_steps,
         duty=allowed / max(1, powered),
         goodput=trace.merged_steps / max(1, allowed),
-        merges=len(merges),
+        merges=len(merges) + len(mixes),
         mean_inner_steps=_mean([c.steps for c in contributions]),
         mean_staleness=_mean([c.staleness for c in contributions]),
         max_staleness=max((c.staleness for c in contributions), default=None),
-        mean_contributors=len(contributions) / max(1, len(merges)),
+        mean_contributors=len(contributions) / max(1, len(merges) + len(mixes)),
         link_bytes=sum(t.bits for t in trace.transfers) / 8,
         training_fraction=sum(a.training_us for a in nodes) / time_us,
         waiting_fraction=sum(a.waiting_us for a in nodes) / time_us,

@@ -21,8 +21,8 @@ from orbital_train.schedule.carriage import missed_us
 from orbital_train.schedule.copies import Copy, Gathering, OuterGradient
 from orbital_train.schedule.known import Policy
 from orbital_train.schedule.network import Hop
-from orbital_train.schedule.outages import Outages
 from orbital_train.schedule.scenario import Scenario
+from orbital_train.schedule.staging import Staging
 from orbital_train.schedule.trace import Contribution, OwnVersions, offer_value, own_scope
 from orbital_train.schedule.world import MISSED, MIXING
 
@@ -56,7 +56,7 @@ class Side:
     other: Side | None = None  # the partner's side
 
 
-class Mixing(Outages):
+class Mixing(Staging):
     """Exchanges."""
 
     def __init__(self, scenario: Scenario, policy: Policy[Any]) -> None:
@@ -251,6 +251,10 @@ class Mixing(Outages):
             return ()
         up = [i for i in self.training_nodes if not self._is_out(i)] or self.training_nodes
         return tuple((i, *(copy.base_version for copy in self._copies[i])) for i in up)
+
+    def _bring_down(self) -> None:
+        if not self._gossips:  # there is no one model to bring
+            super()._bring_down()
 
     def _evaluate(self) -> None:
         raise NotImplementedError

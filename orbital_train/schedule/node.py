@@ -52,7 +52,7 @@ class Node:
         self.wanted = False  # is told to train
         self.run_start_us = -1  # start of the first step not yet in ``runs``; -1 while no step is in progress
         self.step_us = setting.step_us  # of the step in progress, and of those after it unless the pace changes
-        self.out: Literal["", "down", "restoring"] = ""  # why it could not train whatever it is told
+        self.out: Literal["", "down", "restoring", "staging"] = ""  # why it could not train whatever it is told
         self.steps = 0  # whole steps, up to ``now_us``, that are in ``runs``
         self.runs: list[Run] = []  # finished runs that were not taken yet
         self.sends: tuple[tuple[int, int], ...] = ()  # intervals in which a message is sent, sorted
@@ -75,8 +75,8 @@ class Node:
         self.wanted = False
         self._start_or_stop()
 
-    def put_out(self, why: Literal["", "down", "restoring"]) -> None:
-        """Let it fail, restore itself, or be as good as new; a step in progress when it fails is lost."""
+    def put_out(self, why: Literal["", "down", "restoring", "staging"]) -> None:
+        """Let it fail, wait for the model, or be as good as new; a step in progress when it fails is lost."""
         self.out = why
         self._start_or_stop()
 
@@ -254,8 +254,10 @@ class Node:
             return
         if self.out == "down":
             self.down_us += duration_us
-        elif self.out:
+        elif self.out == "restoring":
             self.restoring_us += duration_us
+        elif self.out:
+            self.waiting_us += duration_us
         elif self.run_start_us >= 0:
             self.training_us += duration_us
         elif self.powered:

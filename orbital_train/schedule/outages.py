@@ -132,7 +132,7 @@ class Outages(Carriage):
             copy.base_version = copy.applied = version
             copy.base_steps = copy.merged_steps = state.steps
             copy.under_way = copy.merged = copy.merged_in = None
-            made[version].has_us[node] = self.now_us
+            made[version].has_us[node] = made[version].complete_us[node] = self.now_us
         self._be_back(node)
 
     def _be_back(self, node: int) -> None:
@@ -152,8 +152,8 @@ class Outages(Carriage):
 
     def _heard_us(self, node: int, *, silent: bool) -> int:
         """When the news that a node is silent, or back, is where decisions are taken; after the horizon if never."""
-        at_seat = self._seat is not None and self._seat != node and not self._is_out(self._seat)
-        seats = {self._seat} if at_seat else self._others(node)
+        seat = self._seat
+        seats = {seat} if seat not in (None, node) and not self._is_out(seat) else self._others(node)
         if not seats:
             return self.now_us
         ready_us = {node: self.now_us}

@@ -18,6 +18,7 @@ from orbital_train.schedule.trace import (
     Adopt,
     Combine,
     Contribution,
+    Deliver,
     Evaluate,
     Lose,
     Merge,
@@ -27,6 +28,7 @@ from orbital_train.schedule.trace import (
     OwnVersions,
     Restore,
     Snapshot,
+    Stage,
     Step,
     SyncStep,
     Trace,
@@ -211,6 +213,14 @@ class Recorder:
         codec = None if node in self.holders else self.scenario.workload.state_codec
         state = self._next_state(node)
         self.ops.append(Restore(-1, at_us, at_us, node, state, source, -1, versions, life, codec, own))
+
+    def stage(self, node: int, at_us: int) -> None:
+        """Record that a node can begin."""
+        self.ops.append(Stage(-1, 0, at_us, node))
+
+    def deliver(self, start_us: int, end_us: int, site: int, source: int, versions: tuple[int, ...]) -> None:
+        """Record that the final model came down."""
+        self.ops.append(Deliver(-1, start_us, end_us, site, source, versions))
 
     def evaluate(self, at_us: int, versions: tuple[int, ...], merged_steps: int, own: OwnVersions = ()) -> None:
         """Record a validation of the global model, or of the mean of what nodes have of their own."""

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 from orbital_train.schedule.faults import NO_FAULTS, FaultPlan
 from orbital_train.schedule.node import Node, NodeSetting
 from orbital_train.schedule.power import PowerSpec
 from orbital_train.schedule.workload import Workload
 from orbital_train.windows.plan import ContactPlan, Illumination
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagingSpec:
+    """What is brought up before the training, and down after it."""
+
+    sources: tuple[int, ...]  # nodes or sites that have the first model and all data at the start
+    data_bits: int  # of each node's own data
+    deliver_to: tuple[int, ...] = ()  # sites of which one is to get the final model; none: it stays in orbit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,18 +41,23 @@ class Scenario:
     budget_steps: int
     evaluate_every_steps: int  # of the fleet, merged
     faults: FaultPlan = NO_FAULTS
+    staging: StagingSpec | None = None
 
     @property
     def horizon_us(self) -> int:
         """End of the contact plan, in whole microseconds."""
         return math.floor(self.contacts.horizon_s * 1e6)
 
+    @cached_property
+    def _training(self) -> frozenset[int]:
+        return frozenset(self.training_nodes)
+
     def build_nodes(self) -> list[Node]:
         """Every node of the contact plan at time zero, with a full battery, waiting."""
         return [Node(self._setting(i)) for i in range(len(self.contacts.node_names))]
 
     def _setting(self, node: int) -> NodeSetting:
-        trains = node in self.training_nodes
+        trains = node in self._training
         power = self.power if trains else None
         edges_us = tuple(math.ceil(edge_s * 1e6) for edge_s in self.light.edge_s[node].tolist())
         array_w = power.array_w(self.light.sun_distance_au) if power else 0.0

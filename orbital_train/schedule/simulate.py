@@ -35,6 +35,7 @@ class Simulation(Mixing):
         self._record_evaluation(0, 0)
         self._memory = self.policy.start()
         self._expect_faults()
+        self._stage()
         self._tell(known.Started())
         self._watch_budget()
         while self._queue and not self._finished:
@@ -44,7 +45,10 @@ class Simulation(Mixing):
             self.now_us = at_us
             self._handle(kind, order, detail)
             self._watch_budget()
-        end_us = self.now_us if self._finished else self.horizon_us
+        if not self._finished:
+            self.now_us = self.horizon_us
+        self._bring_down()
+        end_us = self.now_us
         for i, state in enumerate(self._nodes):
             state.advance(end_us)
             if i in self._copies:
@@ -95,6 +99,8 @@ class Simulation(Mixing):
                 self._come_back(node, detail)
             case world.RESTORED:
                 self._restore(node, *detail)
+            case world.STAGED:
+                self._be_staged(node, *detail)
             case world.NEWS:
                 self._hear(node, *detail)
             case world.PACE:

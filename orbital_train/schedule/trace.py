@@ -80,6 +80,19 @@ def restored_value(node: int, life: int) -> str:
     return f"restored/{node}@{life}"
 
 
+FIRST_MODEL = "stage/model"  # as it is sent up to all nodes
+
+
+def data_value(node: int) -> str:
+    """Name of a node's own training data, as it is sent up."""
+    return f"stage/data/{node}"
+
+
+def final_value(versions: tuple[int, ...]) -> str:
+    """Name of the final model, as it is sent down."""
+    return "final/" + "/".join(map(str, versions))
+
+
 def own_values(own: OwnVersions) -> tuple[str, ...]:
     """Names of the slow weights of nodes."""
     return tuple(version_value(own_scope(node), f, v) for node, *versions in own for f, v in enumerate(versions))
@@ -290,8 +303,8 @@ class Merge(Op):
 class Mix(Op):
     """Gossip: one node makes a new version of its own slow weights, from its own and those of the nodes it met.
 
-    With outer gradients D_j of weights w_j (they add up to 1), slow weights p_j, and m the plain mean of all p_j (NoLoCo,
-    arXiv 2506.10911; here an outer gradient is slow weights minus replica):
+    With outer gradients D_j of weights w_j (they add up to 1), slow weights p_j, and m the plain mean of all p_j
+    (NoLoCo, arXiv 2506.10911; here an outer gradient is slow weights minus replica):
 
         momentum' = a momentum + b sum_j w_j D_j + c (p - m),    p' = p - momentum'
 
@@ -409,6 +422,29 @@ class Restore(Op):
 
 
 @dataclass(frozen=True, slots=True)
+class Stage(Op):
+    """A node has been sent the first model and its data, and can begin."""
+
+    kind: ClassVar[str] = "stage"
+    node: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver(Op):
+    """The final model is brought from ``source``, which has all of it, to a site."""
+
+    kind: ClassVar[str] = "deliver"
+    site: int
+    source: int
+    versions: tuple[int, ...]  # of each fragment
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The fragments of the model."""
+        return tuple(global_value(fragment, version) for fragment, version in enumerate(self.versions))
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluate(Op):
     """Validation of the global model, after ``merged_steps`` inner steps went into it.
 
@@ -430,7 +466,7 @@ class Evaluate(Op):
 
 
 OPS: dict[str, type[Op]] = {
-    c.kind: c for c in (Step, SyncStep, Snapshot, Combine, Merge, Mix, Adopt, Lose, Restore, Evaluate)
+    c.kind: c for c in (Step, SyncStep, Snapshot, Combine, Merge, Mix, Adopt, Lose, Restore, Stage, Deliver, Evaluate)
 }
 
 

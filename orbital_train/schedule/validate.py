@@ -8,32 +8,32 @@ from collections import defaultdict
 
 import numpy as np
 
+from orbital_train.schedule.places import Places, require
+from orbital_train.schedule.places import TraceError as TraceError
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.trace import (
+    FIRST_MODEL,
+    GLOBAL,
     Adopt,
     Combine,
+    Deliver,
     Merge,
     Restore,
     Snapshot,
+    Stage,
     Step,
     SyncStep,
     Trace,
-    Transfer,
+    data_value,
+    final_value,
     global_value,
     local_value,
+    own_values,
     restored_value,
     result_value,
     state_value,
 )
-
-
-class TraceError(AssertionError):
-    """A trace breaks one of its invariants: a defect of the simulation, never the user's."""
-
-
-def _require(holds: bool, what: str) -> None:
-    if not holds:
-        raise TraceError(what)
+from orbital_train.schedule.validate_mixes import check_mixes
 
 
 def validate(trace: Trace, scenario: Scenario) -> None:
@@ -48,22 +48,29 @@ def validate(trace: Trace, scenario: Scenario) -> None:
     _steps(trace, scenario)
     _transfers(trace, scenario)
     _terminals(scenario)
-    _merges(trace)
+    if trace.own:
+        check_mixes(trace)
+    else:
+        _merges(trace)
     _adoptions(trace)
+    _staging(trace, scenario)
     _energy(trace, scenario)
 
 
 def _dataflow(trace: Trace) -> None:
     written_us = {global_value(fragment, 0): 0 for fragment in range(trace.fragments)}
     written_us |= {local_value(node, 0): 0 for node in trace.fleet_nodes}
+    if trace.own:
+        at_rest = tuple((node, *([0] * trace.fragments)) for node in trace.fleet_nodes)
+        written_us |= dict.fromkeys(own_values(at_rest), 0)
     for position, op in enumerate(trace.ops):
-        _require(op.id == position, f"operation {position} has id {op.id}")
-        _require(op.start_us <= op.end_us <= trace.end_us, f"operation {op.id} ends before it starts or too late")
+        require(op.id == position, f"operation {position} has id {op.id}")
+        require(op.start_us <= op.end_us <= trace.end_us, f"operation {op.id} ends before it starts or too late")
         for value in op.reads:
-            _require(value in written_us, f"operation {op.id} reads {value} before it is written")
-            _require(written_us[value] <= op.start_us, f"operation {op.id} starts before {value} is there")
+            require(value in written_us, f"operation {op.id} reads {value} before it is written")
+            require(written_us[value] <= op.start_us, f"operation {op.id} starts before {value} is there")
         for value in op.writes:
-            _require(value not in written_us, f"operation {op.id} writes {value} again")
+            require(value not in written_us, f"operation {op.id} writes {value} again")
             written_us[value] = op.end_us
 
 
@@ -74,13 +81,13 @@ def _steps(trace: Trace, scenario: Scenario) -> None:
     lengths_us = {math.ceil(trace.step_us * factor) for factor in slow}
     for op in trace.of_kind(Step):
         whole = op.n > 0 and (op.end_us - op.start_us) in {op.n * length_us for length_us in lengths_us}
-        _require(whole, f"operation {op.id}: not whole steps")
-        _require(op.first == done[op.node], f"operation {op.id}: node {op.node} skips or repeats a step")
-        _require(op.start_us >= busy_until_us[op.node], f"operation {op.id}: two steps at once")
+        require(whole, f"operation {op.id}: not whole steps")
+        require(op.first == done[op.node], f"operation {op.id}: node {op.node} skips or repeats a step")
+        require(op.start_us >= busy_until_us[op.node], f"operation {op.id}: two steps at once")
         done[op.node] += op.n
         busy_until_us[op.node] = op.end_us
     for node, steps in done.items():
-        _require(steps == trace.accounts[node].steps, f"node {node}: account and operations differ in steps")
+        require(steps == trace.accounts[node].steps, f"node {node}: account and operations differ in steps")
 
 
 def _transfers(trace: Trace, scenario: Scenario) -> None:
@@ -90,18 +97,18 @@ def _transfers(trace: Trace, scenario: Scenario) -> None:
     )
     for k, t in enumerate(trace.transfers):
         c, rate_bps = t.contact, rates_bps[t.contact]
-        _require((t.source, t.dest) == (sources[c], dests[c]), f"transfer {k}: not this contact's ends")
+        require((t.source, t.dest) == (sources[c], dests[c]), f"transfer {k}: not this contact's ends")
         inside = starts_s[c] * 1e6 <= t.start_us and t.end_us <= ends_s[c] * 1e6
-        _require(inside, f"transfer {k}: outside contact {c}")
-        _require(t.start_us <= trace.end_us, f"transfer {k}: after the end of the run")
-        _require(t.owlt_us >= owlts_s[c] * 1e6, f"transfer {k}: faster than light")
+        require(inside, f"transfer {k}: outside contact {c}")
+        require(t.start_us <= trace.end_us, f"transfer {k}: after the end of the run")
+        require(t.owlt_us >= owlts_s[c] * 1e6, f"transfer {k}: faster than light")
         volume_bits = math.inf if math.isinf(rate_bps) else rate_bps * (t.end_us - t.start_us) / 1e6
-        _require(t.bits <= volume_bits * (1 + 1e-12), f"transfer {k}: more bits than the contact carries")
+        require(t.bits <= volume_bits * (1 + 1e-12), f"transfer {k}: more bits than the contact carries")
         busy[c].append((t.start_us, t.end_us))
     for c, intervals in busy.items():
         intervals.sort()
         overlap = any(a[1] > b[0] for a, b in itertools.pairwise(intervals) if a[0] < a[1])
-        _require(not overlap or math.isinf(rates_bps[c]), f"contact {c}: two transfers at once")
+        require(not overlap or math.isinf(rates_bps[c]), f"contact {c}: two transfers at once")
 
 
 def _terminals(scenario: Scenario) -> None:
@@ -113,54 +120,7 @@ def _terminals(scenario: Scenario) -> None:
     same = (np.diff(nodes[order]) == 0) & (np.diff(terminals[order]) == 0)
     same &= np.diff(link_id[order]) != 0
     overlap = same & (acquire_start_s[order][1:] < end_s[order][:-1] - 1e-9)
-    _require(not overlap.any(), "a terminal is used twice at once")
-
-
-class _Places:
-    """Where each value is, and since when, as its transfers carry it from where it was written."""
-
-    def __init__(self, trace: Trace) -> None:
-        self._bits = {False: math.ceil(trace.message_bits / trace.fragments)}
-        self._bits[True] = math.ceil(trace.state_bits / trace.fragments)
-        self._carried: dict[str, list[Transfer]] = defaultdict(list)
-        for transfer in trace.transfers:
-            if not transfer.lost:
-                self._carried[transfer.value].append(transfer)
-        self._known: dict[str, dict[int, int]] = {}
-
-    def write(self, value: str, node: int, at_us: int, bits: int | None = None) -> None:
-        """A value is there from now on, and goes where its transfers take it."""
-        since_us, whole = {node: at_us}, bits or self._bits[value.startswith("state/")]
-        hops: dict[tuple[int, int], list[Transfer]] = defaultdict(list)
-        for transfer in self._carried.get(value, ()):
-            hops[transfer.source, transfer.dest].append(transfer)
-        for (source, dest), parts in sorted(hops.items(), key=lambda item: min(t.start_us for t in item[1])):
-            start_us = min(t.start_us for t in parts)
-            _require(since_us.get(source, math.inf) <= start_us, f"{value}: node {source} sends it before it has it")
-            arrival_us = _first_arrival_us(parts, whole, f"{value}: from node {source} to node {dest}")
-            if arrival_us is not None:
-                since_us[dest] = min(arrival_us, since_us.get(dest, arrival_us))
-        self._known[value] = since_us
-
-    def require(self, value: str, node: int, by_us: int) -> None:
-        """It must be at a node by a time."""
-        there = value in self._known and self._known[value].get(node, math.inf) <= by_us
-        _require(there, f"{value} is not at node {node} in time")
-
-
-def _first_arrival_us(parts: list[Transfer], whole: int, where: str) -> int | None:
-    """When a message is first whole at the end of a hop; None if the run ended, or its sender, before that.
-
-    It may be sent again, whole again: its receiver may have failed and forgotten it.
-    """
-    sent, heard_us = 0, 0
-    first_us: int | None = None
-    for part in sorted(parts, key=lambda t: t.start_us):
-        sent, heard_us = sent + part.bits, max(heard_us, part.arrival_us)
-        _require(sent <= whole, f"{where} goes more than there is of it")
-        if sent == whole:
-            first_us, sent = heard_us if first_us is None else first_us, 0
-    return first_us
+    require(not overlap.any(), "a terminal is used twice at once")
 
 
 def _parents(trace: Trace) -> dict[tuple[int, int], int]:
@@ -191,29 +151,29 @@ def _merges(trace: Trace) -> None:
     snapshots: dict[str, Snapshot] = {}
     holds: dict[str, dict[str, float]] = {}  # snapshots in a value, with their weights
     used: set[str] = set()
-    places, kept, merged_steps = _Places(trace), _kept_merges(trace), 0
+    places, kept, merged_steps = Places(trace), _kept_merges(trace), 0
     parents = _parents(trace)
     for op in trace.ops:
         if isinstance(op, Snapshot):
             snapshots[op.value], holds[op.value] = op, {op.value: 1.0}
-            places.write(op.value, op.node, op.end_us)
+            places.write(op.value, (op.node,), op.end_us)
         elif isinstance(op, Combine | Merge):
             weights = op.weights if isinstance(op, Combine) else op.input_weights
             for value in op.inputs:
-                _require(value in holds, f"operation {op.id} adds {value}, which is no outer gradient")
-                _require(value not in used, f"operation {op.id} uses {value} again")
+                require(value in holds, f"operation {op.id} adds {value}, which is no outer gradient")
+                require(value not in used, f"operation {op.id} uses {value} again")
                 if op.id in kept:
                     used.add(value)
                 places.require(value, op.site, op.start_us)
             whole = {s: w * x for v, w in zip(op.inputs, weights, strict=True) for s, x in holds[v].items()}
             if isinstance(op, Combine):
                 holds[op.value] = whole
-                places.write(op.value, op.site, op.end_us)
+                places.write(op.value, (op.site,), op.end_us)
             else:
                 _contributions(op, snapshots, whole, parents)
                 merged_steps += sum(c.steps for c in op.contributions) if op.id in kept else 0
     if not any(True for _ in trace.of_kind(SyncStep)):
-        _require(merged_steps // trace.fragments == trace.merged_steps, "merged steps do not add up")
+        require(merged_steps // trace.fragments == trace.merged_steps, "merged steps do not add up")
 
 
 def _contributions(
@@ -221,27 +181,25 @@ def _contributions(
 ) -> None:
     """They are what the inputs of the merge hold."""
     total, steps = sum(c.weight for c in merge.contributions), sum(c.steps for c in merge.contributions)
-    _require(abs(total - (1 if steps else 0)) < 1e-9, f"operation {merge.id}: weights add up to {total}")
-    _require(
+    require(abs(total - (1 if steps else 0)) < 1e-9, f"operation {merge.id}: weights add up to {total}")
+    require(
         whole.keys() <= {c.snapshot for c in merge.contributions},
         f"operation {merge.id}: an input is not accounted for",
     )
     for c in merge.contributions:
         where = f"operation {merge.id}, {c.snapshot}"
-        _require(c.snapshot in snapshots, f"{where}: no outer gradient")
+        require(c.snapshot in snapshots, f"{where}: no outer gradient")
         snapshot = snapshots[c.snapshot]
-        _require(
-            (c.node, c.steps) == (snapshot.node, snapshot.steps), f"{where}: not the node or steps of its snapshot"
-        )
-        _require((c.weight > 0) == (c.steps > 0), f"{where}: weight {c.weight} for {c.steps} steps")
-        _require(abs(whole.get(c.snapshot, 0.0) - c.weight) < 1e-9, f"{where}: not the weight that it enters with")
+        require((c.node, c.steps) == (snapshot.node, snapshot.steps), f"{where}: not the node or steps of its snapshot")
+        require((c.weight > 0) == (c.steps > 0), f"{where}: weight {c.weight} for {c.steps} steps")
+        require(abs(whole.get(c.snapshot, 0.0) - c.weight) < 1e-9, f"{where}: not the weight that it enters with")
         between = _chain(parents, merge.fragment, merge.from_version, snapshot.base_version)
-        _require(len(between) == c.staleness, f"{where}: staleness")
+        require(len(between) == c.staleness, f"{where}: staleness")
 
 
 def _adoptions(trace: Trace) -> None:
     """Who adopts a version was sent it, or all that was merged up to it; so was whoever merges more into it."""
-    places, parents = _Places(trace), _parents(trace)
+    places, parents = Places(trace), _parents(trace)
     has: dict[tuple[int, int], int] = defaultdict(int)  # newest version of a fragment that a holder is known to have
     adopted: dict[tuple[int, int], int] = defaultdict(int)
 
@@ -255,29 +213,51 @@ def _adoptions(trace: Trace) -> None:
             if op.site in op.holders:
                 require_all(op.site, op.fragment, op.from_version, op.start_us)
             for name in (result_value, state_value):
-                places.write(name(op.fragment, op.to_version), op.site, op.end_us)
+                places.write(name(op.fragment, op.to_version), (op.site,), op.end_us)
         elif isinstance(op, Adopt):
             last = adopted[op.node, op.fragment]
             where = f"operation {op.id}: node {op.node}"
-            _require(op.version > last, f"{where} adopts version {op.version} again or goes back")
-            _require(op.base_version == last, f"{where} has version {last}")
-            if op.codec is None:
+            require(op.version > last, f"{where} adopts version {op.version} again or goes back")
+            require(op.base_version == last, f"{where} has version {last}")
+            if op.scope != GLOBAL:
+                pass  # it is the node's own, made where it is
+            elif op.codec is None:
                 require_all(op.node, op.fragment, op.version, op.start_us)
             else:
                 places.require(state_value(op.fragment, op.version), op.node, op.start_us)
             adopted[op.node, op.fragment] = op.version
         elif isinstance(op, Restore) and op.source != op.node:
             _restored(trace, op, places)
-            for fragment, version in enumerate(op.versions):
+            for fragment, version in enumerate(op.own_versions or op.versions):
                 adopted[op.node, fragment] = has[op.node, fragment] = version
 
 
-def _restored(trace: Trace, op: Restore, places: _Places) -> None:
+def _staging(trace: Trace, scenario: Scenario) -> None:
+    """Who begins has been sent model and data; a model that is said to have come down has."""
+    spec, places = scenario.staging, Places(trace)
+    if spec is None:
+        return
+    places.write(FIRST_MODEL, spec.sources, 0, trace.state_bits)
+    begun = {op.node: op.end_us for op in trace.of_kind(Stage)}
+    for node, at_us in begun.items():
+        places.require(FIRST_MODEL, node, at_us)
+        if spec.data_bits:
+            places.write(data_value(node), spec.sources, 0, spec.data_bits)
+            places.require(data_value(node), node, at_us)
+    for op in trace.of_kind(Step):
+        late = op.node not in spec.sources and op.start_us < begun.get(op.node, trace.end_us)
+        require(not late, f"operation {op.id}: node {op.node} trains before it has model and data")
+    for op in trace.of_kind(Deliver):
+        places.write(final_value(op.versions), (op.source,), op.start_us, trace.state_bits)
+        places.require(final_value(op.versions), op.site, op.end_us)
+
+
+def _restored(trace: Trace, op: Restore, places: Places) -> None:
     """The whole model came from the node that it is said to have come from."""
     value = restored_value(op.node, op.life)
     sent = [t for t in trace.transfers if t.value == value and not t.lost]
     left_us = min((t.start_us for t in sent if t.source == op.source), default=trace.end_us)
-    places.write(value, op.source, left_us, sum(t.bits for t in sent if t.source == op.source))
+    places.write(value, (op.source,), left_us, sum(t.bits for t in sent if t.source == op.source))
     places.require(value, op.node, op.start_us)
 
 
@@ -287,8 +267,8 @@ def _energy(trace: Trace, scenario: Scenario) -> None:
     for account in trace.accounts:
         if account.battery_wh:
             low, high = min(account.battery_wh), max(account.battery_wh)
-            _require(low >= 0 and high <= scenario.power.battery_wh, f"{account.name}: battery out of its bounds")
+            require(low >= 0 and high <= scenario.power.battery_wh, f"{account.name}: battery out of its bounds")
             stored = account.battery_wh[-1] - account.battery_wh[0]
             out = account.consumed_wh + account.curtailed_wh + account.battery_loss_wh + stored
             scale = max(account.harvested_wh, account.consumed_wh, 1.0)
-            _require(abs(account.harvested_wh - out) <= 1e-9 * scale, f"{account.name}: energy does not balance")
+            require(abs(account.harvested_wh - out) <= 1e-9 * scale, f"{account.name}: energy does not balance")

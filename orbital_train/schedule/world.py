@@ -17,10 +17,26 @@ from orbital_train.schedule.scenario import Scenario
 
 # Order of events at the same microsecond. The budget comes first: it may undo steps that have just ended. Then what
 # fails and comes back; and what arrives comes before what leaves, so that it can go along.
-BUDGET, DOWN, PACE, UP, RESTORED, NEWS, ARRIVE, RESULT, ADOPT, MISSED, RETRY, CATCH_UP, GOAL, SNAPSHOT, LEAVE, WAKE = (
-    range(16)
-)
-MIXING = 16  # what happens in an exchange; at the same moment it comes after all else
+(
+    BUDGET,
+    DOWN,
+    PACE,
+    UP,
+    RESTORED,
+    STAGED,
+    NEWS,
+    ARRIVE,
+    RESULT,
+    ADOPT,
+    MISSED,
+    RETRY,
+    CATCH_UP,
+    GOAL,
+    SNAPSHOT,
+    LEAVE,
+    WAKE,
+    MIXING,
+) = range(18)
 
 
 class World:

@@ -20,14 +20,15 @@ WHOLE = 0  # the model is one fragment
 
 @dataclass(frozen=True, slots=True)
 class FixedPeriodMemory:
-    """Contributions that were sent, and those of them that wait at the site. Keys are (node, its steps)."""
+    """Where to merge; contributions that were sent, and those of them that have come. Keys are (node, its steps)."""
 
+    site: int
     sent: frozenset[Key] = frozenset()
     arrived: frozenset[Key] = frozenset()
 
     def without(self, keys: frozenset[Key]) -> FixedPeriodMemory:
         """The memory when these are merged or refused."""
-        return FixedPeriodMemory(self.sent - keys, self.arrived - keys)
+        return FixedPeriodMemory(self.site, self.sent - keys, self.arrived - keys)
 
 
 Decided = tuple[list[Decision], FixedPeriodMemory]
@@ -58,7 +59,7 @@ class FixedPeriod:
 
     def start(self) -> FixedPeriodMemory:
         """Nothing was sent."""
-        return FixedPeriodMemory()
+        return FixedPeriodMemory(self.site)
 
     def decide(self, event: Event, view: View, memory: FixedPeriodMemory) -> Decided:
         """One rule an event."""
@@ -74,7 +75,7 @@ class FixedPeriod:
             case known.NodeDown(node):
                 return self._without(view, node, memory)
             case known.NodeBack(node):
-                moved, memory = self._again(view, memory.sent, memory) if node == self.site else ([], memory)
+                moved, memory = self._move(view, node, memory) if node == self.site else ([], memory)
                 goes_on, memory = self._go_on(view, node, memory)
                 return [*moved, *goes_on], memory
             case known.Adopted(node):
@@ -103,12 +104,8 @@ class FixedPeriod:
 
     def _send(self, view: View, node: int, memory: FixedPeriodMemory) -> Decided:
         key = (node, view.node(node, WHOLE).steps)
-        send = known.Send(key, node, WHOLE, self._site(view))
-        return [send], FixedPeriodMemory(memory.sent | {key}, memory.arrived)
-
-    def _site(self, view: View) -> int:
-        up = (i for i in view.training_nodes if i not in view.down)
-        return self.site if self.site not in view.down else next(up, self.site)
+        send = known.Send(key, node, WHOLE, memory.site)
+        return [send], FixedPeriodMemory(memory.site, memory.sent | {key}, memory.arrived)
 
     @property
     def _timeout_us(self) -> int:
@@ -130,7 +127,7 @@ class FixedPeriod:
         ):
             return [known.Discard(key)], memory.without(frozenset({key}))
         first = not memory.arrived
-        memory = FixedPeriodMemory(memory.sent, memory.arrived | {key})
+        memory = FixedPeriodMemory(memory.site, memory.sent, memory.arrived | {key})
         if self._all_in(view, memory):
             return self._merge(memory)
         waits = self.form == "skipping" and first
@@ -160,11 +157,18 @@ class FixedPeriod:
                 decisions += sends
         return decisions, memory
 
+    def _move(self, view: View, site: int, memory: FixedPeriodMemory) -> Decided:
+        """Merge somewhere else from now on."""
+        return self._again(view, memory.sent, FixedPeriodMemory(site, memory.sent, memory.arrived))
+
     def _without(self, view: View, node: int, memory: FixedPeriodMemory) -> Decided:
         """Go on without a node that is down."""
-        lost_site = self.site in (node, *view.down)
-        gone = frozenset(key for key in memory.sent if lost_site or (key[0] == node and key not in memory.arrived))
-        decisions, memory = self._again(view, gone, memory)
+        if node == memory.site:
+            up = (i for i in view.training_nodes if i not in view.down)
+            decisions, memory = self._move(view, next(up, node), memory)
+        else:
+            gone = frozenset(key for key in memory.sent if key[0] == node and key not in memory.arrived)
+            decisions, memory = self._again(view, gone, memory)
         merges, memory = self._merge(memory) if self._all_in(view, memory) else ([], memory)
         if view.draining and not merges:
             return self._drain(view, memory, decisions)

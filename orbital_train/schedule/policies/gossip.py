@@ -5,10 +5,10 @@ one at random, by a seeded generator, of those that it has links with, that have
 since they last mixed, and that it has an open contact with: both messages can leave before ``inner_steps`` further
 steps. A node without links to others that train picks among those that it reaches by way of relays. One that finds
 nobody trains on and looks again a quarter of ``inner_steps`` later; once it has trained twice ``inner_steps``, it takes
-the partner with which it is done first, whenever that is. Fragments are due in turn. No node ever waits: what is trained
-while messages travel is kept.
+the partner with which it is done first, whenever that is. Fragments are due in turn. No node ever waits: what is
+trained while messages travel is kept.
 
-At the end every node with steps that no other has taken in yet mixes once more.
+At the end every node with steps that no other has taken in yet mixes once more, if it can.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LOOKED_AT = 32  # partners that a node looks at when it is due, of those that it
 
 @dataclass(frozen=True, slots=True)
 class GossipMemory:
-    """Who can meet whom, how often somebody looked for a partner, and at the end what is open and whose steps are left."""
+    """Who can meet whom, how often somebody looked for a partner; at the end what is open and whose steps are left."""
 
     partners: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     looks: int = 0
@@ -123,8 +123,7 @@ class Gossip:
             if pairing.is_free(node, fragment):
                 pairing.pair(node, fragment, 0, overdue=True)
         memory = pairing.memory()
-        over = not memory.left or not memory.open_sides
-        return [*pairing.exchanges, *([known.Finish()] if over else [])], memory
+        return [*pairing.exchanges, *([] if memory.open_sides else [known.Finish()])], memory
 
 
 class _Pairing:

@@ -112,7 +112,15 @@ class LinkAware:
     @property
     def wants(self) -> frozenset[type[Event]]:
         """Single nodes matter only where they wait for results."""
-        rounds = {known.Started, known.Gathered, known.Merged, known.Woke, known.BudgetReached, known.NodeDown}
+        rounds = {
+            known.Started,
+            known.Gathered,
+            known.Merged,
+            known.Woke,
+            known.BudgetReached,
+            known.NodeDown,
+            known.NodeBack,
+        }
         return frozenset(rounds | ({known.SnapshotTaken, known.Adopted} if self.adopt == "replace" else set()))
 
     def start(self) -> Memory:
@@ -142,6 +150,9 @@ class LinkAware:
                     (f for f in range(view.fragments) if memory[f].state == "open" and memory[f].site == node), -1
                 )
                 return self._give_up(view, memory, lost) if lost >= 0 else ([], memory)
+            case known.NodeBack():
+                idle = (f for f in range(view.fragments) if memory[f].state == "idle" and not view.draining)
+                return [known.Wake(view.now_us, f"plan {fragment}") for fragment in idle], memory
             case known.BudgetReached():
                 return [known.Wake(view.now_us, f"drain {fragment}") for fragment in range(view.fragments)], memory
         return [], memory

@@ -1,0 +1,67 @@
+"""Where the values of a trace are, and since when: for the checks of :mod:`orbital_train.schedule.validate`."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+
+from orbital_train.schedule.trace import Trace, Transfer
+
+
+class TraceError(AssertionError):
+    """A trace breaks one of its invariants: a defect of the simulation, never the user's."""
+
+
+def require(holds: bool, what: str) -> None:
+    """Raise unless it holds."""
+    if not holds:
+        raise TraceError(what)
+
+
+class Places:
+    """Where each value is, and since when, as its transfers carry it from where it was written."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._bits = {False: math.ceil(trace.message_bits / trace.fragments)}
+        self._bits[True] = math.ceil(trace.state_bits / trace.fragments)
+        self._carried: dict[str, list[Transfer]] = defaultdict(list)
+        for transfer in trace.transfers:
+            if not transfer.lost:
+                self._carried[transfer.value].append(transfer)
+        self._known: dict[str, dict[int, int]] = {}
+
+    def write(self, value: str, nodes: Iterable[int], at_us: int, bits: int | None = None) -> None:
+        """A value is there from now on, and goes where its transfers take it."""
+        since_us, whole = dict.fromkeys(nodes, at_us), bits or self._bits[value.startswith("state/")]
+        hops: dict[tuple[int, int], list[Transfer]] = defaultdict(list)
+        for transfer in self._carried.get(value, ()):
+            hops[transfer.source, transfer.dest].append(transfer)
+        for (source, dest), parts in sorted(hops.items(), key=lambda item: min(t.start_us for t in item[1])):
+            start_us = min(t.start_us for t in parts)
+            require(since_us.get(source, math.inf) <= start_us, f"{value}: node {source} sends it before it has it")
+            arrival_us = _first_arrival_us(parts, whole, f"{value}: from node {source} to node {dest}")
+            if arrival_us is not None:
+                since_us[dest] = min(arrival_us, since_us.get(dest, arrival_us))
+        self._known[value] = since_us
+
+    def require(self, value: str, node: int, by_us: int) -> None:
+        """It must be at a node by a time."""
+        there = value in self._known and self._known[value].get(node, math.inf) <= by_us
+        require(there, f"{value} is not at node {node} in time")
+
+
+def _first_arrival_us(parts: list[Transfer], whole: int, where: str) -> int | None:
+    """When a message is first whole at the end of a hop; None if the run ended, or its sender, before that.
+
+    It may be sent again, for others or because its receiver has failed and forgotten it: the parts of one sending
+    stand together.
+    """
+    sent, heard_us, arrivals_us = 0, 0, []
+    for part in parts:
+        sent, heard_us = sent + part.bits, max(heard_us, part.arrival_us)
+        require(sent <= whole, f"{where} goes more than there is of it")
+        if sent == whole:
+            arrivals_us.append(heard_us)
+            sent = heard_us = 0
+    return min(arrivals_us, default=None)
