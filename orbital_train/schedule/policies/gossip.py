@@ -81,10 +81,10 @@ class Gossip:
             case known.BudgetReached():
                 memory = replace(memory, left=_of_all_fragments(view, view.training_nodes))
                 return self._drain(view, memory, view.training_nodes)
-            case known.NodeBack(node) if view.draining:
+            case known.NodeBack(node) if view.draining and node in memory.partners:
                 memory = replace(memory, left=memory.left | _of_all_fragments(view, (node,)))
                 return self._drain(view, memory, (node,))
-            case known.NodeDown(node) if view.draining:
+            case known.NodeDown(node) if view.draining and node in memory.partners:
                 return self._drain(view, memory, (node,))
         return [], memory
 
