@@ -36,6 +36,7 @@ def measures_table(flight: Flight) -> Table:
         "inner step": f"{flight.trace.step_us / 1e6:.3f} s",
         "message": f"{flight.trace.message_bits / 8e9:.3g} GB",
         "steps merged / trained / budget": f"{m.merged_steps:,} / {m.trained_steps:,} / {m.budget_steps:,}",
+        "tokens merged an hour": f"{m.merged_tokens_per_h:.4g}",
         "duty": f"{m.duty:.1%}",
         "goodput": f"{m.goodput:.1%}",
         "merges": f"{m.merges:,}",

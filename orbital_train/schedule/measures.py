@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from orbital_train.schedule.power import US_PER_H
 from orbital_train.schedule.trace import Merge, Mix, Trace
 
 
@@ -16,6 +17,7 @@ class Measures:
     merged_steps: int
     trained_steps: int
     lost_steps: int  # trained and never merged
+    merged_tokens_per_h: float  # of simulated time
     duty: float  # steps that energy allows / steps in constant sunlight
     goodput: float  # merged steps / steps that energy allows
     merges: int  # in gossip: of one node's slow weights with another's; the other's steps are the contribution
@@ -48,6 +50,7 @@ def measure(trace: Trace) -> Measures:
         merged_steps=trace.merged_steps,
         trained_steps=trained,
         lost_steps=trained - trace.merged_steps,
+        merged_tokens_per_h=trace.merged_steps * trace.tokens_per_step / max(1, trace.end_us) * US_PER_H,
         duty=allowed / max(1, powered),
         goodput=trace.merged_steps / max(1, allowed),
         merges=len(merges) + len(mixes),

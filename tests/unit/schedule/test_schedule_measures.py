@@ -43,6 +43,7 @@ def test_a_small_trace() -> None:
     found = measure(trace(merge(1, (0, 4, 0.8, 0), (1, 1, 0.2, 0)), merge(2, (0, 0, 0.0, 1), (1, 4, 1.0, 3))))
     assert (found.simulated_s, found.budget_steps, found.merged_steps) == (1e-4, 12, 9)
     assert (found.trained_steps, found.lost_steps) == (11, 2)
+    assert found.merged_tokens_per_h == pytest.approx(45 / 100 * 3.6e9)  # 45 tokens in 100 us
     assert found.duty == pytest.approx(16 / 20)
     assert found.goodput == pytest.approx(9 / 16)
     assert (found.merges, found.mean_inner_steps, found.mean_contributors) == (2, 3.0, 1.5)
