@@ -81,7 +81,7 @@ class Mixing(Staging):
             self._later(max(side.legs[0].start_us, other.legs[-1].arrival_us), CLOSE, side)
 
     def _later(self, at_us: int, what: int, side: Side, number: int = 0) -> None:
-        self._push(at_us, MIXING, what, (what, side, number))
+        self._push(at_us, MIXING, what * self.network.nodes + side.node, (what, side, number))
 
     def _go_on_mixing(self, what: int, side: Side, number: int) -> None:
         if what == HEARD:

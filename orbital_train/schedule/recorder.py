@@ -111,6 +111,7 @@ class Recorder:
         One that was refused and is offered again by a node that has not trained since is the same outer gradient.
         """
         state = self.local_state[node]
+        self.last_block.pop(node, None)  # it is saved now
         value = snapshot_value(node, fragment, state)
         if value not in self.snapshots:
             self.snapshots.add(value)

@@ -74,6 +74,7 @@ class Simulation(Mixing):
                 self._take_snapshot(order, detail)
             case world.GOAL:
                 if detail == self._commands[order]:
+                    self._believed.pop(order, None)  # who says so is up, and has trained that much
                     self._tell(known.GoalReached(order))
             case world.WAKE:
                 self._tell(known.Woke(detail))

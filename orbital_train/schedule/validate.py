@@ -257,7 +257,8 @@ def _restored(trace: Trace, op: Restore, places: Places) -> None:
     value = restored_value(op.node, op.life)
     sent = [t for t in trace.transfers if t.value == value and not t.lost]
     left_us = min((t.start_us for t in sent if t.source == op.source), default=trace.end_us)
-    places.write(value, (op.source,), left_us, sum(t.bits for t in sent if t.source == op.source))
+    whole = sum(t.bits for t in sent if t.dest == op.node)  # it may have set out before, and been lost on the way
+    places.write(value, (op.source,), left_us, whole)
     places.require(value, op.node, op.start_us)
 
 

@@ -21,10 +21,11 @@ from typing import Literal
 from orbital_train.schedule import known
 from orbital_train.schedule.bookings import Bookings
 from orbital_train.schedule.hops import first_hop
-from orbital_train.schedule.known import Adoption, Decision, Event, Exchange, View
+from orbital_train.schedule.known import Adoption, Decision, Event, Exchange, NodeView, View
 from orbital_train.schedule.network import Route
 from orbital_train.schedule.routes import earliest_arrivals
 
+PATIENCE_US = 60_000_000  # at the end, after an exchange that has failed
 LOOKED_AT = 32  # partners that a node looks at when it is due, of those that it has links with
 
 
@@ -36,6 +37,10 @@ class GossipMemory:
     looks: int = 0
     open_sides: int = 0
     left: frozenset[tuple[int, int]] = frozenset()  # (node, fragment)
+
+    def closed(self) -> GossipMemory:
+        """The memory when a side is over."""
+        return replace(self, open_sides=self.open_sides - 1)
 
 
 Decided = tuple[list[Decision], GossipMemory]
@@ -60,7 +65,7 @@ class Gossip:
     def wants(self) -> frozenset[type[Event]]:
         """Every node decides for itself."""
         nodes = {known.GoalReached, known.Exchanged, known.NodeDown, known.NodeBack}
-        return frozenset(nodes | {known.Started, known.BudgetReached})
+        return frozenset(nodes | {known.Started, known.Woke, known.BudgetReached})
 
     def start(self) -> GossipMemory:
         """Nobody has met anybody."""
@@ -70,14 +75,17 @@ class Gossip:
         """One rule an event."""
         match event:
             case known.Started():
-                return [self._train(view, i, 0) for i in view.training_nodes], GossipMemory(_partners(view))
+                return [self._train(view, i, 1) for i in view.training_nodes], GossipMemory(_partners(view))
             case known.GoalReached(node):
                 return self._meet(view, node, memory)
-            case known.Exchanged(node, partner, _, mixed):
-                memory = replace(memory, open_sides=memory.open_sides - 1)
-                if view.draining:
-                    return self._drain(view, memory, (node, partner))
-                return ([], memory) if mixed or node in view.down else self._meet(view, node, memory)
+            case known.Exchanged(node, partner, _, mixed) if view.draining:
+                if not mixed:
+                    return [known.Wake(view.now_us + PATIENCE_US, f"{node}")], memory
+                return self._drain(view, memory.closed(), (node, partner))
+            case known.Exchanged(node, _, _, mixed):
+                return ([] if mixed else [self._train_on(view, node)]), memory.closed()
+            case known.Woke(note):
+                return self._drain(view, memory.closed(), (int(note),))
             case known.BudgetReached():
                 memory = replace(memory, left=_of_all_fragments(view, view.training_nodes))
                 return self._drain(view, memory, view.training_nodes)
@@ -95,21 +103,19 @@ class Gossip:
         pairing = _Pairing(view, memory, self.seed)
         for fragment in range(view.fragments):
             state = view.node(node, fragment)
-            if not state.under_way and state.steps >= self._due_steps(view, node, fragment):
+            if not state.under_way and state.steps >= _due_steps(state, view.fragments, self.inner_steps):
                 overdue = state.steps - state.snapshot_steps >= 2 * self.inner_steps
                 pairing.pair(node, fragment, self.inner_steps, overdue=overdue)
-        train = self._train(view, node, max(1, self.inner_steps // 4))
-        return [*pairing.exchanges, train], pairing.memory()
+        return [*pairing.exchanges, self._train_on(view, node)], pairing.memory()
+
+    def _train_on(self, view: View, node: int) -> Decision:
+        return self._train(view, node, max(1, self.inner_steps // 4))
 
     def _train(self, view: View, node: int, again_steps: int) -> Decision:
-        """Let a node train until it is due; or, where something is due already, look again a little later."""
-        due = min(self._due_steps(view, node, fragment) for fragment in range(view.fragments))
-        return known.Train(node, max(due, view.node(node, 0).steps + again_steps))
-
-    def _due_steps(self, view: View, node: int, fragment: int) -> int:
-        """The steps of a node at which a fragment is due: for the first time, fragments take turns."""
-        since = view.node(node, fragment).snapshot_steps
-        return since + max(1, self.inner_steps * (view.fragments if since else fragment + 1) // view.fragments)
+        """Let a node train until something is due; what is due already is looked at again a little later."""
+        states = [view.node(node, fragment) for fragment in range(view.fragments)]
+        steps, due = states[0].steps, [_due_steps(state, view.fragments, self.inner_steps) for state in states]
+        return known.Train(node, min(goal if goal > steps else steps + again_steps for goal in due))
 
     # -- the end ---
 
@@ -171,7 +177,8 @@ class _Pairing:
         if not self.is_free(node, fragment):
             return False
         state = self._view.node(node, fragment)
-        return 2 * (state.steps - state.snapshot_steps) >= inner_steps
+        due = _due_steps(state, self._view.fragments, inner_steps)
+        return not inner_steps or 2 * (state.steps - state.snapshot_steps) >= due - state.snapshot_steps
 
     def _exchange(self, fragment: int, a: int, b: int) -> Exchange | None:
         """How two nodes can send each other what they have; None if they cannot."""
@@ -191,6 +198,12 @@ class _Pairing:
         self._bookings = self._bookings or self._view.bookings.fork()
         for legs in (exchange.to_a, exchange.to_b):
             self._bookings.add(legs, self._view.now_us)
+
+
+def _due_steps(state: NodeView, fragments: int, inner_steps: int) -> int:
+    """The steps of a node at which a fragment is due: for the first time, fragments take turns."""
+    share = fragments if state.snapshot_steps else state.fragment + 1
+    return state.snapshot_steps + max(1, inner_steps * share // fragments)
 
 
 def _partners(view: View) -> dict[int, tuple[int, ...]]:
