@@ -28,6 +28,7 @@ from orbital_train.orbit.fleet import ElementFileSpec, FleetSpec
 from orbital_train.orbit.shells import LayeredSpec, ShellSpec, SunSynchronousSpec, WalkerSpec
 from orbital_train.schedule.known import Policy
 from orbital_train.schedule.policies.fixed_period import FixedPeriod
+from orbital_train.schedule.policies.gossip import Gossip
 from orbital_train.schedule.policies.link_aware import LinkAware
 from orbital_train.schedule.power import PowerSpec
 from orbital_train.schedule.radiator import RadiatorSpec, training_limit_w
@@ -287,6 +288,8 @@ def policy(recipe: Recipe, node_names: tuple[str, ...]) -> Policy[Any] | None:
             adopt=schedule.adoption,
             weights=schedule.weights,
         )
+    if schedule.policy == "gossip":
+        return Gossip(inner_steps=schedule.inner_steps, seed=recipe.seeds.pairs, weights=schedule.weights)
     if schedule.home is not None and schedule.home not in node_names:
         raise InputError("schedule.home", schedule.home, f"must be one of {', '.join(node_names)}")
     return FixedPeriod(

@@ -25,7 +25,7 @@ from pydantic import (
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveFraction = Annotated[float, Field(gt=0.0, le=1.0)]
-PolicyName = Literal["link_aware", "fixed_period", "local_then_average", "fully_connected"]
+PolicyName = Literal["link_aware", "fixed_period", "gossip", "local_then_average", "fully_connected"]
 BaselineName = Literal[
     "fully_connected",
     "ideal_diloco",
@@ -347,7 +347,7 @@ class Schedule(Table):
     evaluations: PositiveInt = 20
     """Validations of the global model, evenly spaced in merged steps, beside the first and the last."""
     inner_steps: PositiveInt = 30
-    """``fixed_period``: H. ``link_aware``: the fewest steps of a contribution."""
+    """``fixed_period``: H. ``link_aware``: the fewest steps of a contribution. ``gossip``: steps between mixings."""
     weights: Literal["tokens", "uniform"] = "tokens"
     home: str | None = None
     """``fixed_period`` and ``local_then_average``: node or site at which contributions meet; the first satellite."""
@@ -512,6 +512,8 @@ class Seeds(Table):
     """Of the clouds over optical sites; all arms and repetitions share them."""
     faults: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of the faults; all arms and repetitions share them."""
+    pairs: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Of the pairs that ``gossip`` forms."""
 
 
 class Cluster(Table):
