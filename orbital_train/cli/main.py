@@ -7,12 +7,15 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, TextIO, get_args
+from typing import TYPE_CHECKING, Annotated, TextIO, get_args
 
 import typer
 from rich.console import Console
 
 from orbital_train.errors import InputError, InputWarning
+
+if TYPE_CHECKING:
+    from orbital_train.config.recipe import SkyRecipe
 
 app = typer.Typer(
     help="Train models across compute in orbit.",
@@ -39,6 +42,10 @@ def plan(
         list[str] | None,
         typer.Option("--export", metavar="FORMAT", help="Write the contacts for other programs too: ion, hdtn."),
     ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option("--policy", metavar="NAME[,NAME]", help="Tabulate these policies instead, or all; write nothing."),
+    ] = None,
 ) -> None:
     """Compute windows and schedule, print and draw them; nothing is trained.
 
@@ -51,6 +58,9 @@ def plan(
         from orbital_train.config.recipe import Recipe
 
         loaded = load_plan(recipe, set_ or ())
+        if policy is not None:
+            _tabulate(loaded, policy, out, export)
+            return
         where, exports = out or free_directory(f"{loaded.name}-plan"), _exports(export)
         if isinstance(loaded, Recipe):
             from orbital_train.cli import plan as planning
@@ -60,6 +70,19 @@ def plan(
             from orbital_train.cli.sky_plan import plan_sky
 
             plan_sky(loaded, where, console, exports)
+
+
+def _tabulate(recipe: SkyRecipe, policy: str, out: Path | None, export: list[str] | None) -> None:
+    from orbital_train.cli.policy_table import chosen, tabulate
+    from orbital_train.config.recipe import Recipe
+
+    names = chosen(policy)
+    for option, value in (("--out", out), ("--export", export)):
+        if value:
+            raise InputError(option, str(value), "--policy prints tables and writes nothing: leave one of them out")
+    if not isinstance(recipe, Recipe):
+        raise InputError("--policy", policy, "the recipe has no [schedule] to simulate")
+    tabulate(recipe, names, console)
 
 
 @app.command()

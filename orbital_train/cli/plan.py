@@ -8,13 +8,15 @@ from pathlib import Path
 from rich.console import Console
 
 from orbital_train.cli.plan_tables import Planned, nodes_table, sky_table
-from orbital_train.cli.planning import Flight, checked_fleet, fly
+from orbital_train.cli.planning import Flight, checked_fleet, fly, survey
 from orbital_train.cli.reach_tables import reach_table
 from orbital_train.cli.run_directory import check_directory, open_run
+from orbital_train.cli.schedule_estimate import estimate_line
 from orbital_train.cli.seasons import season_lines
 from orbital_train.cli.sizing import sizing_lines
 from orbital_train.cli.sky import sky_at
 from orbital_train.cli.tables import measures_table
+from orbital_train.cli.watching import clock
 from orbital_train.config import build
 from orbital_train.config.recipe import Recipe
 from orbital_train.errors import InputWarning
@@ -37,7 +39,11 @@ def plan(recipe: Recipe, out: Path, console: Console, exports: tuple[str, ...] =
     check_directory(out, recipe, resume=False)
     progress = Console(stderr=True)
     with stages(progress) as note:
-        flight = fly(recipe, note=note)
+        sky = survey(recipe, note)
+    if estimate := estimate_line(recipe, sky):
+        progress.print(estimate, highlight=False, soft_wrap=True)
+    with stages(progress) as note:
+        flight = fly(recipe, sky, note, clock(note))
         note("following messages")
         planned = measured(recipe, flight)
     pairs = [reach_table(reach, planned.names) for reach in planned.reaches[:1]]
@@ -86,7 +92,12 @@ def _draw(recipe: Recipe, planned: Planned, folder: Path) -> None:
     from orbital_train.report.timeline import timeline_plot
 
     flight = planned.flight
-    plan = Plan(contacts=flight.survey.contacts, light=flight.survey.light, trace=flight.trace)
+    plan = Plan(
+        contacts=flight.survey.contacts,
+        light=flight.survey.light,
+        faults=flight.scenario.faults,
+        trace=flight.trace,
+    )
     sky = sky_at(recipe, planned.fleet, typical_moment_s(plan.contacts))
     (folder / "timeline.png").write_bytes(timeline_plot(plan, recipe.name))
     (folder / "orbits.png").write_bytes(orbits_plot(plan.contacts, plan.light, sky, recipe.name))

@@ -41,16 +41,16 @@ def sky_table(planned: Planned) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column()
-    for label, value in (*_fleet_rows(planned), *_light_rows(planned), *reach_rows(planned.reaches, planned.names)):
+    rows = (*_fleet_rows(planned), *_light_rows(planned), *_fault_rows(planned))
+    for label, value in (*rows, *reach_rows(planned.reaches, planned.names)):
         table.add_row(label, value)
     return table
 
 
 def _fleet_rows(planned: Planned) -> Iterator[tuple[str, str]]:
-    sky, satellites, planes = planned.flight.survey, len(planned.fleet), np.unique(planned.fleet.plane).size
+    sky, satellites = planned.flight.survey, len(planned.fleet)
     contacts, sites = sky.contacts, len(planned.names) - satellites
-    fleet = f"{fmt.plural(satellites, 'satellite')} in {fmt.plural(planes, 'plane')}"
-    yield "nodes", fleet + (f", {fmt.plural(sites, 'ground site')}" if sites else "")
+    yield "nodes", _formation(planned.fleet) + (f", {fmt.plural(sites, 'ground site')}" if sites else "")
     orbits = f", {fmt.significant(contacts.horizon_s / sky.period_s)} orbits" if sky.period_s else ""
     yield "horizon", fmt.duration(contacts.horizon_s) + orbits
     nodes, links = len(planned.names), np.unique(contacts.link_id).size
@@ -65,6 +65,13 @@ def _fleet_rows(planned: Planned) -> Iterator[tuple[str, str]]:
     yield "link duty", f"{mean_and_range(duty)} of the time; {open_links.mean():.2f} open on average"
 
 
+def _formation(fleet: Fleet) -> str:
+    satellites = fmt.plural(len(fleet), "satellite")
+    if fleet.pattern == "cluster":  # whose planes and slots are the rows and columns of a lattice in one orbital plane
+        return f"a cluster of {satellites}"
+    return f"{satellites} in {fmt.plural(np.unique(fleet.plane).size, 'plane')}"
+
+
 def _light_rows(planned: Planned) -> Iterator[tuple[str, str]]:
     dark, satellites = planned.eclipses, len(planned.fleet)
     worst = int(dark.longest_s[:satellites].argmax())
@@ -74,6 +81,20 @@ def _light_rows(planned: Planned) -> Iterator[tuple[str, str]]:
         longest = fmt.duration(float(dark.longest_s[worst]))
         yield "longest eclipse", f"{longest}, penumbra included ({planned.names[worst]})"
     yield "compute duty", f"{mean_and_range(_duty(planned))} of an always-powered satellite's steps"
+
+
+def _fault_rows(planned: Planned) -> Iterator[tuple[str, str]]:
+    """What fails, and within the run; not in the ideal world."""
+    faults, end_us = planned.flight.scenario.faults, planned.flight.trace.end_us
+    if not faults:
+        return
+    outages = [o for o in faults.outages if o.start_us < end_us]
+    counts = [
+        fmt.plural(len(outages), "outage") + f" ({sum(o.loses_state for o in outages):,} with loss of state)",
+        fmt.plural(sum(o.start_us < end_us for o in faults.link_outages), "link outage"),
+        fmt.plural(sum(o.start_us < end_us for o in faults.slow_downs), "slow-down"),
+    ]
+    yield "faults", ", ".join(counts)
 
 
 def nodes_table(planned: Planned) -> Table:
@@ -119,7 +140,8 @@ def _columns(planned: Planned) -> list[_Column]:
 def _first_heading(fleet: Fleet) -> str:
     if len(fleet) <= MOST_ROWS:
         return "node"
-    return "plane\n(satellites)" if _by_plane(fleet) else f"of {len(fleet):,}\nsatellites"
+    group = "row" if fleet.pattern == "cluster" else "plane"
+    return f"{group}\n(satellites)" if _by_plane(fleet) else f"of {len(fleet):,}\nsatellites"
 
 
 def _by_plane(fleet: Fleet) -> bool:

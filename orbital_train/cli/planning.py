@@ -13,9 +13,11 @@ from typing import Any
 from orbital_train.cli.energy import check_energy
 from orbital_train.cli.survey import Survey
 from orbital_train.cli.survey_cache import survey_or_cached
+from orbital_train.cli.talk import check_talk
 from orbital_train.config import build
 from orbital_train.config.faults import fault_plan, fault_spec, refuse_unknown_nodes
 from orbital_train.config.recipe import Recipe, SkyRecipe
+from orbital_train.config.staging import staging_spec
 from orbital_train.errors import InputError, InputWarning
 from orbital_train.orbit.crowding import check_separation
 from orbital_train.orbit.ephemeris import Ephemeris, GroundSite, Sgp4Ephemeris, SiteEphemeris, joined
@@ -23,12 +25,9 @@ from orbital_train.orbit.fleet import ElementFileSpec, Fleet, FleetSpec, build_f
 from orbital_train.orbit.flyable import flyable
 from orbital_train.orbit.grid import StateGrid, sample
 from orbital_train.orbit.sun import sun_path
-from orbital_train.schedule.bookings import Bookings
 from orbital_train.schedule.faults import NO_FAULTS
-from orbital_train.schedule.network import Network
-from orbital_train.schedule.routes import earliest_arrivals, latest_departures
 from orbital_train.schedule.scenario import Scenario
-from orbital_train.schedule.simulate import simulate
+from orbital_train.schedule.simulate import Watch, simulate
 from orbital_train.schedule.synchronous import simulate_synchronous
 from orbital_train.schedule.trace import Trace
 from orbital_train.schedule.validate import validate
@@ -201,27 +200,25 @@ def scenario_of(recipe: Recipe, sky: Survey) -> Scenario:
         training_nodes=tuple(range(sky.satellites)),
         budget_steps=recipe.schedule.budget_steps,
         evaluate_every_steps=evaluate_every,
+        staging=None if sky.ideal else staging_spec(recipe, sky.contacts.node_names),
         faults=NO_FAULTS if sky.ideal else fault_plan(recipe, sky.contacts, sky.satellites),
     )
 
 
-def fly(recipe: Recipe, sky: Survey | None = None, note: Note = _quiet) -> Flight:
+def fly(recipe: Recipe, sky: Survey | None = None, note: Note = _quiet, watch: Watch | None = None) -> Flight:
     """Simulate a recipe; the survey is made when none is given. The fully connected policy flies in the ideal world.
 
     Raises:
         InputError: the fleet can never talk, or never has the energy to train, or the model cannot be built.
     """
     build.train_spec(recipe)
-    sky = sky or survey(recipe, note)
-    if recipe.schedule.policy == "fully_connected" and not sky.ideal:
-        sky = ideal_survey(sky, recipe)
+    sky = flown_in(recipe, sky or survey(recipe, note))
     scenario = scenario_of(recipe, sky)
     with _noted() as notes:
         note("checking energy and links")
         check_scenario(recipe, sky, scenario)
         note("simulating the schedule")
-        policy = build.policy(recipe, sky.contacts.node_names)
-        trace = simulate_synchronous(scenario) if policy is None else simulate(scenario, policy)
+        trace = simulated(recipe, scenario, watch)
         if trace.merged_steps < trace.budget_steps:
             share = trace.merged_steps / trace.budget_steps
             problem = f"{trace.policy} merges only {trace.merged_steps} ({share:.0%}) before the horizon ends"
@@ -229,6 +226,22 @@ def fly(recipe: Recipe, sky: Survey | None = None, note: Note = _quiet) -> Fligh
     note("checking the schedule")
     validate(trace, scenario)
     return Flight(survey=sky, scenario=scenario, trace=trace, notes=(*sky.notes, *notes))
+
+
+def flown_in(recipe: Recipe, sky: Survey) -> Survey:
+    """The world in which the recipe's policy flies: this one, or the ideal one."""
+    ideal = recipe.schedule.policy == "fully_connected" and not sky.ideal
+    return ideal_survey(sky, recipe) if ideal else sky
+
+
+def simulated(recipe: Recipe, scenario: Scenario, watch: Watch | None = None) -> Trace:
+    """The trace of the recipe's policy; not checked.
+
+    Raises:
+        InputError: the policy cannot be built.
+    """
+    policy = build.policy(recipe, scenario.contacts.node_names)
+    return simulate_synchronous(scenario) if policy is None else simulate(scenario, policy, watch)
 
 
 def check_scenario(recipe: Recipe, sky: Survey, scenario: Scenario) -> None:
@@ -244,26 +257,8 @@ def check_scenario(recipe: Recipe, sky: Survey, scenario: Scenario) -> None:
         orbit_h = sky.period_s / 3600.0
         _warn("time.horizon_h", recipe.time.horizon_h, f"is under two orbits of {orbit_h:.2f} h: few windows change")
     _warn_of_stress(recipe)
-    _check_talk(scenario)
+    check_talk(scenario)
     check_energy(scenario, build.power_spec(recipe))
-
-
-def _check_talk(scenario: Scenario) -> None:
-    """Every training node must be able to send a message to another one and to hear from another, at least once."""
-    nodes, names = frozenset(scenario.training_nodes), scenario.contacts.node_names
-    if len(nodes) == 1:
-        return
-    network, bits = Network(scenario.contacts), scenario.workload.message_bits
-    for i in sorted(nodes):
-        others = nodes - {i}
-        said = earliest_arrivals(network, Bookings(), {i: 0}, bits, others).arrival_us
-        heard = latest_departures(network, Bookings(), i, network.horizon_us, bits, others).leave_us
-        if others.isdisjoint(said) or others.isdisjoint(heard):
-            linked = i in scenario.contacts.source.tolist()
-            why = f"no contact carries a message of {bits / 8e9:.3g} GB" if linked else "it has no contact at all"
-            raise InputError(
-                "links", names[i], f"can never talk to any other node of the fleet: {why} within the horizon"
-            )
 
 
 def _first_of(fleet: Fleet) -> Fleet:

@@ -47,7 +47,7 @@ def check_streamable(recipe: SkyRecipe, satellites: int, exports: tuple[str, ...
         "links.topology": links.topology if links.topology != "nearest" else None,
         "links.rate_table": f"{len(links.rate_table)} rows" if links.rate_table else None,
         "links.photons": "a table" if links.photons else None,
-        "ground_sites": ", ".join(site.name for site in build.sites(recipe)) or None,
+        "ground_sites": ", ".join(site.name for site in recipe.ground_sites) or None,
         "--export": ", ".join(exports) or None,
     }
     for key, value in refused.items():

@@ -22,6 +22,7 @@ from orbital_train.cli.survey import Survey, read_survey, write_survey
 from orbital_train.config import build
 from orbital_train.config.recipe import SkyRecipe
 from orbital_train.errors import InputWarning
+from orbital_train.orbit.download import is_url
 from orbital_train.orbit.folders import cache_folder
 from orbital_train.orbit.sun import sun_source
 
@@ -31,7 +32,8 @@ SWITCH = "ORBITAL_TRAIN_PLAN_CACHE"
 _NO_MATTER: dict[str, Any] = {
     **dict.fromkeys(("name", "description", "assumptions"), True),
     **dict.fromkeys(
-        ("power", "workload", "schedule", "model", "data", "inner", "outer", "cluster", "compare", "faults"), True
+        ("power", "workload", "schedule", "model", "data", "inner", "outer", "cluster", "compare", "faults", "staging"),
+        True,
     ),
     "seeds": {"init", "data", "faults", "clouds"},
     "ground_sites": {"__all__": {"cloud_fraction", "cloudy_h"}},
@@ -66,7 +68,7 @@ def survey_key(recipe: SkyRecipe, what: str) -> str | None:
     """
     tree = recipe.model_dump(mode="json", exclude=_NO_MATTER)
     names = list(_strings(tree))
-    if any(name.startswith(("http://", "https://")) for name in names):
+    if any(is_url(name) for name in names):
         return None
     files = [Path(name) for name in names if Path(name).is_absolute()]
     content = {

@@ -47,6 +47,12 @@ def measures_table(flight: Flight) -> Table:
             f"{share:.1%}" for share in (m.training_fraction, m.waiting_fraction, m.no_energy_fraction)
         ),
     }
+    if flight.scenario.faults:
+        rows |= {
+            "down / restoring": f"{m.down_fraction:.1%} / {m.restoring_fraction:.1%}",
+            "steps lost to faults, of those never merged": f"{m.fault_lost_steps:,} of {m.lost_steps:,}",
+            "transfers lost": f"{m.lost_transfers:,}",
+        }
     for name, value in rows.items():
         table.add_row(name, value)
     return table

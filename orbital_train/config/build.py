@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from orbital_train.config.policies import POLICIES, Setting, fragments
 from orbital_train.config.recipe import (
     Choice,
     ElementFile,
@@ -19,7 +20,6 @@ from orbital_train.config.recipe import (
     SunSynchronous,
     Walker,
 )
-from orbital_train.config.sites import read_sites
 from orbital_train.errors import InputError
 from orbital_train.orbit.cluster import ClusterSpec
 from orbital_train.orbit.download import is_url
@@ -27,9 +27,6 @@ from orbital_train.orbit.ephemeris import GroundSite
 from orbital_train.orbit.fleet import ElementFileSpec, FleetSpec
 from orbital_train.orbit.shells import LayeredSpec, ShellSpec, SunSynchronousSpec, WalkerSpec
 from orbital_train.schedule.known import Policy
-from orbital_train.schedule.policies.fixed_period import FixedPeriod
-from orbital_train.schedule.policies.gossip import Gossip
-from orbital_train.schedule.policies.link_aware import LinkAware
 from orbital_train.schedule.power import PowerSpec
 from orbital_train.schedule.radiator import RadiatorSpec, training_limit_w
 from orbital_train.schedule.throttle import refuse_low_cap, step_time_factor
@@ -111,19 +108,9 @@ def _shell_spec(shell: Shell) -> ShellSpec:
 
 
 def ground_sites(recipe: SkyRecipe) -> tuple[GroundSite, ...]:
-    """The ground sites.
-
-    Raises:
-        InputError: the table cannot be read or has a bad row (key ``ground_site_file``).
-    """
+    """The ground sites."""
     names = {"name", "latitude_deg", "longitude_deg", "altitude_m", "terminals"}
-    return tuple(GroundSite(**site.model_dump(include=names)) for site in sites(recipe))
-
-
-def sites(recipe: SkyRecipe) -> tuple[Site, ...]:
-    """The ground sites of the recipe, then those of its table."""
-    table = read_sites(Path(recipe.ground_site_file)) if recipe.ground_site_file else ()
-    return (*recipe.ground_sites, *table)
+    return tuple(GroundSite(**site.model_dump(include=names)) for site in recipe.ground_sites)
 
 
 def light_spec(recipe: SkyRecipe) -> LightSpec:
@@ -154,7 +141,7 @@ def link_spec(recipe: SkyRecipe) -> LinkSpec:
         sun_exclusion_deg=links.sun_exclusion_deg,
         ground_rate_bps=links.ground_rate_gbps * 1e9,
         terrestrial_bps=None if links.terrestrial_gbps is None else links.terrestrial_gbps * 1e9,
-        site_links={site.name: _site_links(site, links) for site in sites(recipe)},
+        site_links={site.name: _site_links(site, links) for site in recipe.ground_sites},
     )
 
 
@@ -262,6 +249,7 @@ def workload(recipe: Recipe) -> Workload:
         device_flops=None if table.device_tflops is None else table.device_tflops * 1e12,
         mfu=table.mfu,
         step_s=table.step_s,
+        fragments=fragments(recipe.schedule),
         step_time_factor=step_time_factor(
             full_w=recipe.power.train_w,
             static_w=recipe.power.train_w * recipe.power.train_static_fraction,
@@ -274,32 +262,35 @@ def policy(recipe: Recipe, node_names: tuple[str, ...]) -> Policy[Any] | None:
     """The sync policy; None is the fully connected baseline, which is not event-driven.
 
     Raises:
-        InputError: ``schedule.home`` is not a node or site.
+        InputError: ``schedule.home`` is not a node or site, there are no ground sites to hold the model, or the quorum
+            is above the fleet.
     """
-    schedule = recipe.schedule
-    if schedule.policy == "fully_connected":
+    schedule, build = recipe.schedule, POLICIES[recipe.schedule.policy].build
+    if build is None:
         return None
-    if schedule.policy == "link_aware":
-        return LinkAware(
-            min_inner_steps=schedule.inner_steps,
-            max_staleness=schedule.max_staleness,
-            drift_steps=schedule.drift_steps,
-            lookahead_s=schedule.lookahead_h * 3600.0,
-            adopt=schedule.adoption,
-            weights=schedule.weights,
-        )
-    if schedule.policy == "gossip":
-        return Gossip(inner_steps=schedule.inner_steps, seed=recipe.seeds.pairs, weights=schedule.weights)
     if schedule.home is not None and schedule.home not in node_names:
         raise InputError("schedule.home", schedule.home, f"must be one of {', '.join(node_names)}")
-    return FixedPeriod(
-        inner_steps=schedule.inner_steps if schedule.policy == "fixed_period" else None,
-        site=0 if schedule.home is None else node_names.index(schedule.home),
-        form=schedule.form if schedule.policy == "fixed_period" else "blocking",
-        timeout_s=schedule.timeout_s,
-        weights=schedule.weights,
-        name=schedule.policy,
+    ground = {site.name for site in recipe.ground_sites}
+    setting = Setting(
+        schedule=schedule,
+        satellites=sum(name not in ground for name in node_names),
+        home=None if schedule.home is None else node_names.index(schedule.home),
+        holding=_holding_sites(recipe, node_names),
+        joined=recipe.links.terrestrial_gbps is not None,
+        pairs_seed=recipe.seeds.pairs,
     )
+    return build(setting)
+
+
+def _holding_sites(recipe: Recipe, node_names: tuple[str, ...]) -> tuple[int, ...]:
+    """Ground sites that hold the global model; none: the fleet does, as where all is ideal and there are no sites."""
+    ground = {site.name for site in recipe.ground_sites}
+    if recipe.schedule.holders == "ground_sites" and not ground:
+        raise InputError("schedule.holders", "ground_sites", "there are none; give ground_sites, or accepted is fleet")
+    usual = "ground_sites" if recipe.links.topology == "ground_relay" else "fleet"
+    if (recipe.schedule.holders or usual) == "fleet":
+        return ()
+    return tuple(i for i, name in enumerate(node_names) if name in ground)
 
 
 def train_spec(recipe: Recipe) -> TrainSpec:

@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Sequence
 from typing import Any
 
-from orbital_train.config.build import sites
 from orbital_train.config.recipe import Faults, ListedOutage, Recipe
 from orbital_train.errors import InputError
 from orbital_train.schedule.fault_draw import YEAR_S, FaultSpec, draw_faults, whole_us
@@ -30,11 +29,7 @@ def fault_plan(recipe: Recipe, contacts: ContactPlan, satellites: int) -> FaultP
 
 
 def fault_spec(recipe: Recipe) -> FaultSpec:
-    """What fails how often.
-
-    Raises:
-        InputError: the table of sites cannot be read or has a bad row (key ``ground_site_file``).
-    """
+    """What fails how often."""
     faults = recipe.faults
     return FaultSpec(
         seed=recipe.seeds.faults,
@@ -49,7 +44,7 @@ def fault_spec(recipe: Recipe) -> FaultSpec:
         slow_down_factor=faults.slow_down_factor,
         clouds={
             site.name: clouds(site.cloud_fraction, site.cloudy_h * 3600.0)
-            for site in sites(recipe)
+            for site in recipe.ground_sites
             if site.cloud_fraction > 0
         },
         cloud_seed=recipe.seeds.clouds,

@@ -11,9 +11,10 @@ from typing import Any, TypeVar, get_args
 
 import tomli_w
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
-from orbital_train.config.recipe import INSTANT, Recipe, SkyRecipe
+from orbital_train.config.problems import problem_of
+from orbital_train.config.recipe import Recipe, SkyRecipe
+from orbital_train.config.sites import read_sites
 from orbital_train.errors import InputError
 from orbital_train.orbit.download import is_url
 from orbital_train.train.corpora import KNOWN_CORPORA
@@ -24,18 +25,18 @@ _Kind = TypeVar("_Kind", bound=SkyRecipe)
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe; ``overrides`` are ``key=value`` with dotted keys and TOML values, and win over the file.
 
-    Paths in the recipe that are relative are taken from the recipe's folder.
+    Paths in the recipe that are relative are taken from the recipe's folder. The sites of its table follow its own.
 
     Raises:
-        InputError: the file is missing or not TOML, a key is unknown, or a value is not accepted; or the recipe has a
-            fleet and its sky alone (key ``schedule``).
+        InputError: the file is missing or not TOML, a key is unknown, a value is not accepted, or the table of ground
+            sites cannot be read; or the recipe has a fleet and its sky alone (key ``schedule``).
     """
     tree = _read(path, overrides)
     if _is_sky(tree):
         parse_sky(tree)
         problem = "is required and missing; a recipe without it and the other tables of training is for `plan` alone"
         raise InputError("schedule", None, problem)
-    return parse_recipe(tree)
+    return _with_table(parse_recipe(tree))
 
 
 def load_plan(path: Path, overrides: Sequence[str] = ()) -> SkyRecipe:
@@ -45,7 +46,7 @@ def load_plan(path: Path, overrides: Sequence[str] = ()) -> SkyRecipe:
         InputError: as :func:`load_recipe`, but for the last.
     """
     tree = _read(path, overrides)
-    return parse_sky(tree) if _is_sky(tree) else parse_recipe(tree)
+    return _with_table(parse_sky(tree) if _is_sky(tree) else parse_recipe(tree))
 
 
 def _read(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
@@ -62,6 +63,14 @@ def _read(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
         _override(tree, override)
     _anchor_paths(tree, path.parent)
     return tree
+
+
+def _with_table(recipe: _Kind) -> _Kind:
+    """The sites of its table among the recipe's own."""
+    if recipe.ground_site_file is None:
+        return recipe
+    sites = (*recipe.ground_sites, *read_sites(Path(recipe.ground_site_file)))
+    return recipe.model_copy(update={"ground_sites": sites, "ground_site_file": None})
 
 
 def _is_sky(tree: Mapping[str, Any]) -> bool:
@@ -154,29 +163,18 @@ def _explain(error: ValidationError) -> InputError:
     key, value = _dotted(first["loc"]), first.get("input")
     if first["type"] == "extra_forbidden":
         return InputError(key, _shown(value), f"unknown key{_near(first['loc'])}")
+    if first["type"] == "missing" and isinstance(first["loc"][-1], int):
+        return InputError(_dotted(first["loc"][:-1]), value, f"is too short: entry {first['loc'][-1] + 1} is missing")
     if first["type"] == "missing":
         return InputError(key, None, "is required and missing")
     if first["type"] == "union_tag_not_found":
         return InputError(f"{key}.kind", None, f"is required: one of {', '.join(_FLEET_KINDS)}")
     if first["type"] == "union_tag_invalid":
         return InputError(f"{key}.kind", first["ctx"]["tag"], f"must be one of {', '.join(_FLEET_KINDS)}")
-    return InputError(key, _shown(value), _problem(first))
+    return InputError(key, _shown(value), problem_of(first))
 
 
 _FLEET_KINDS = ("walker_delta", "walker_star", "sun_synchronous", "layered", "cluster", "tle", "omm")
-_WANTED = {
-    "model_type": "must be a table",
-    "model_attributes_type": "must be a table",
-    "dict_type": "must be a table",
-    "tuple_type": "must be an array",
-    "too_short": "must not be empty",
-    "datetime_type": INSTANT,
-}
-
-
-def _problem(error: ErrorDetails) -> str:
-    message = error["msg"].removeprefix("Value error, ").replace("Input should", "must")
-    return _WANTED.get(error["type"], message[0].lower() + message[1:])
 
 
 def _shown(value: Any) -> Any:

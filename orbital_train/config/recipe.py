@@ -6,26 +6,25 @@ Frozen, unknown keys forbidden. Units are part of the names. What a key means is
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
-    NonNegativeFloat,
     PlainValidator,
-    PositiveFloat,
-    PositiveInt,
     Strict,
+    StringConstraints,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
+from orbital_train.config.policies import POLICIES
+
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveFraction = Annotated[float, Field(gt=0.0, le=1.0)]
-PolicyName = Literal["link_aware", "fixed_period", "gossip", "local_then_average", "fully_connected"]
 BaselineName = Literal[
     "fully_connected",
     "ideal_diloco",
@@ -34,7 +33,12 @@ BaselineName = Literal[
     "single_node",
     "local_then_average",
 ]
-ArmName = Literal[PolicyName, BaselineName]
+if TYPE_CHECKING:
+    PolicyName = str
+    ArmName = str
+else:
+    PolicyName = Literal[tuple(POLICIES)]
+    ArmName = Literal[PolicyName, BaselineName]
 
 _LIST = Strict(False)  # TOML's arrays are lists; what stands in them is as strict as all else
 
@@ -59,10 +63,22 @@ def _inclination(value: object) -> float | str:
 
 
 Altitude = Annotated[float, Field(ge=200.0, le=50_000.0)]
-SunSynchronousAltitude = Annotated[float, Field(ge=200.0, le=5_000.0)]
+SunSynchronousAltitude = Annotated[float, Field(ge=200.0, le=5_900.0)]
 Degrees = Annotated[float, Field(ge=0.0, lt=360.0)]
 LocalTime = Annotated[float, Field(ge=0.0, lt=24.0)]
 Inclination = Annotated[float | Literal["sun_synchronous"], PlainValidator(_inclination)]
+
+# Upper bounds are far above all that has been proposed: they catch slips of the decimal point and of the unit.
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Count = Annotated[int, Field(ge=1, le=10_000_000)]
+Steps = Annotated[int, Field(ge=1, le=10**12)]
+Small = Annotated[int, Field(ge=1, le=10_000)]
+Separation = Annotated[float, Field(ge=0.0, le=100_000.0)]
+Distance = Annotated[float, Field(gt=0.0, le=1_000_000.0)]
+Gbps = Annotated[float, Field(gt=0.0, le=1_000_000.0)]
+Watts = Annotated[float, Field(ge=0.0, le=1e12)]
+UpToADay = Annotated[float, Field(ge=0.0, le=86_400.0)]
+LearningRate = Annotated[float, Field(gt=0.0, le=1_000.0)]
 
 
 class Table(BaseModel):
@@ -86,50 +102,57 @@ class Choice(Table):
     """Only satellites whose name matches one of these patterns (``*`` and ``?``)."""
     only_planes: Annotated[tuple[Annotated[int, Field(ge=0)], ...], _LIST] = ()
     """Only satellites in these planes; those of a file are found from its elements and numbered eastwards from 0."""
-    limit: PositiveInt | None = None
+    limit: Count | None = None
     """At most so many: the first ones."""
     spread: bool = False
     """With ``limit``: evenly spread over all, instead of the first ones."""
+
+    @field_validator("spread")
+    @classmethod
+    def _of_a_limit(cls, spread: bool, given: ValidationInfo) -> bool:
+        if spread and given.data.get("limit", 0) is None:
+            raise ValueError("needs a limit: how many satellites are to be spread over the fleet")
+        return spread
 
 
 class Walker(Choice):
     """Walker constellation i:t/p/f; ``walker_star`` spreads its planes over 180 degrees, ``walker_delta`` over 360."""
 
     kind: Literal["walker_delta", "walker_star"]
-    satellites: PositiveInt
-    planes: PositiveInt = 1
+    satellites: Count
+    planes: Count = 1
     phasing: Annotated[int, Field(ge=0)] = 0
     altitude_km: Altitude
     """Mean semi-major axis minus 6378.137 km."""
     inclination_deg: Annotated[float, Field(ge=0.0, le=180.0)]
     raan_deg: Degrees = 0.0
     """Right ascension of the first plane's ascending node."""
-    minimum_separation_km: NonNegativeFloat = 1.0
+    minimum_separation_km: Separation = 1.0
 
 
 class SunSynchronous(Choice):
     """One plane of evenly spaced satellites in a Sun-synchronous orbit."""
 
     kind: Literal["sun_synchronous"]
-    satellites: PositiveInt
+    satellites: Count
     altitude_km: SunSynchronousAltitude
     local_time_h: LocalTime
     """Local time of the ascending node, against the mean Sun."""
-    minimum_separation_km: NonNegativeFloat = 1.0
+    minimum_separation_km: Separation = 1.0
 
 
 class Shell(Table):
     """Planes of evenly spaced satellites; each plane may lie a little higher than the one to its west."""
 
-    planes: PositiveInt
-    satellites_per_plane: PositiveInt
+    planes: Count
+    satellites_per_plane: Count
     altitude_km: Altitude
     """Of the first plane."""
-    altitude_step_km: float = 0.0
+    altitude_step_km: Annotated[float, Field(ge=-50_000.0, le=50_000.0)] = 0.0
     """From a plane to the next one east."""
     inclination_deg: Inclination
     """In degrees, or ``"sun_synchronous"``: then that of each plane's altitude."""
-    phasing: NonNegativeFloat = 0.0
+    phasing: Annotated[float, Field(ge=0.0, le=10_000_000.0)] = 0.0
     """A plane leads the one to its west by so many slots, divided by the number of planes (Walker's f)."""
     node_spread_deg: Annotated[float, Field(ge=0.0, le=360.0)] = 360.0
     """The nodes of the planes divide this evenly: 360 as a Walker delta, 180 as a star, 0 all at the same node."""
@@ -150,21 +173,21 @@ class Layered(Choice):
 
     kind: Literal["layered"]
     shells: Annotated[tuple[Shell, ...], _LIST, Field(min_length=1)]
-    minimum_separation_km: NonNegativeFloat = 1.0
+    minimum_separation_km: Separation = 1.0
 
 
 class Formation(Choice):
     """A cluster in close formation: a disc of satellites in one Sun-synchronous plane, on a square lattice."""
 
     kind: Literal["cluster"]
-    satellites: PositiveInt = 81
+    satellites: Count = 81
     """Those nearest to the centre; 81 fill a radius of five lattice units."""
     spacing_m: Annotated[float, Field(gt=0.0, le=10_000.0)] = 100.0
     """Between lattice points at the narrowest, which is radial; direct neighbours are up to twice as far apart."""
     altitude_km: SunSynchronousAltitude
     local_time_h: LocalTime
     """Local time of the ascending node, against the mean Sun."""
-    minimum_separation_m: NonNegativeFloat = 50.0
+    minimum_separation_m: Separation = 50.0
 
 
 class ElementFile(Choice):
@@ -173,7 +196,7 @@ class ElementFile(Choice):
     kind: Literal["tle", "omm"]
     path: str
     """Relative to the recipe's folder, gzipped if the name ends in .gz; or an http(s) URL. OMM is JSON, CSV or XML."""
-    cache_h: Annotated[float, Field(ge=2.0)] = 24.0
+    cache_h: Annotated[float, Field(ge=2.0, le=87_660.0)] = 24.0
     """What came from a URL is kept and used while it is younger than this; CelesTrak wants no more than one request in
     two hours."""
     allow_old: bool = False
@@ -188,7 +211,7 @@ Fleet = Annotated[Walker | SunSynchronous | Layered | Formation | ElementFile, F
 class Site(Table):
     """A ground site: it relays messages and may be where they are merged; it trains nothing."""
 
-    name: str
+    name: Name
     latitude_deg: Annotated[float, Field(ge=-90.0, le=90.0)]
     longitude_deg: Annotated[float, Field(ge=-180.0, le=360.0)]
     altitude_m: Annotated[float, Field(ge=-500.0, le=9000.0)] = 0.0
@@ -197,13 +220,13 @@ class Site(Table):
     """Lasers are blinded by the Sun and stopped by clouds; radio is neither."""
     mask_deg: Annotated[float, Field(ge=0.0, lt=90.0)] | None = None
     """Lowest elevation; ``links.ground_mask_deg`` if not given."""
-    rate_gbps: PositiveFloat | None = None
+    rate_gbps: Gbps | None = None
     """From a satellite to the site; ``links.ground_rate_gbps`` if not given."""
-    uplink_gbps: PositiveFloat | None = None
+    uplink_gbps: Gbps | None = None
     """From the site to a satellite; as down if not given."""
     cloud_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Part of the time in which clouds stop an optical site's links; drawn with ``seeds.clouds``."""
-    cloudy_h: PositiveFloat = 6.0
+    cloudy_h: Annotated[float, Field(ge=0.01, le=8_766.0)] = 6.0
     """Mean length of a cloudy spell."""
 
     @field_validator("cloud_fraction")
@@ -240,9 +263,9 @@ class Photons(Table):
     aperture_cm: Annotated[float, Field(gt=0.0, le=1_000.0)] = 10.0
     """Diameter of the transmitter's and the receiver's aperture."""
     wavelength_nm: Annotated[float, Field(ge=100.0, le=20_000.0)] = 1550.0
-    loss_db: NonNegativeFloat = 6.0
+    loss_db: Annotated[float, Field(ge=0.0, le=200.0)] = 6.0
     """Of the whole system: optics, pointing, implementation."""
-    photons_per_bit: Annotated[float, Field(ge=0.01)] = 71.0
+    photons_per_bit: Annotated[float, Field(ge=0.01, le=1e9)] = 71.0
 
 
 class Links(Table):
@@ -253,31 +276,31 @@ class Links(Table):
     the nearest ones at the time; any; those in ``pairs``; none, so that satellites meet through ground sites only."""
     pairs: Annotated[tuple[Annotated[tuple[str, str], _LIST], ...], _LIST] = ()
     """Names of the satellites that may link; with ``explicit``."""
-    neighbours: PositiveInt = 4
+    neighbours: Annotated[int, Field(ge=1, le=64)] = 4
     """Links that each satellite keeps, as far as its terminals go; with ``nearest``."""
-    minimum_life_s: NonNegativeFloat = 60.0
+    minimum_life_s: UpToADay = 60.0
     """Data must flow for so long, else a link is not made."""
-    rate_gbps: PositiveFloat = 100.0
+    rate_gbps: Gbps = 100.0
     """What the modem carries in each direction; less where ``rate_table`` or ``photons`` says so."""
-    rate_table: Annotated[tuple[Annotated[tuple[PositiveFloat, PositiveFloat], _LIST], ...], _LIST] = ()
+    rate_table: Annotated[tuple[Annotated[tuple[Distance, Gbps], _LIST], ...], _LIST] = ()
     """Rows of [range in km, Gbit/s]: the rate up to that range, in steps."""
     photons: Photons | None = None
     """The rate by range from a laser's link budget."""
-    maximum_range_km: PositiveFloat = 5_400.0
+    maximum_range_km: Distance = 5_400.0
     grazing_altitude_km: Annotated[float, Field(ge=0.0, le=200.0)] = 80.0
     terminals: Annotated[int, Field(ge=1, le=64)] = 4
     """Laser terminals per satellite; a terminal for ground sites comes on top."""
     fields_of_regard: Annotated[tuple[FieldOfRegard, ...], _LIST] = ()
     """Where each of these terminals can point, one for each; without, they point anywhere."""
-    acquisition_s: NonNegativeFloat = 30.0
-    maximum_rate_deg_s: PositiveFloat = 0.1
+    acquisition_s: UpToADay = 30.0
+    maximum_rate_deg_s: Annotated[float, Field(gt=0.0, le=360.0)] = 0.1
     """Angular rate of the line of sight that a terminal can track."""
     sun_exclusion_deg: Annotated[float, Field(ge=0.0, lt=90.0)] = 5.0
     """A laser receiver that looks closer to the Sun than this hears nothing, and the link ends."""
     ground_mask_deg: Annotated[float, Field(ge=0.0, lt=90.0)] | None = None
     """Lowest elevation at ground sites; 20 for optical and 10 for radio sites if not given."""
-    ground_rate_gbps: PositiveFloat = 1.8
-    terrestrial_gbps: PositiveFloat | None = None
+    ground_rate_gbps: Gbps = 1.8
+    terrestrial_gbps: Gbps | None = None
     """Between any two ground sites, over a network on the ground that is always up; without, they have none."""
     plan: str | None = None
     """Contact plan to fly in place of computed links, relative to the recipe's folder: ``.parquet``, ``.json`` (HDTN),
@@ -287,39 +310,39 @@ class Links(Table):
 class Radiator(Table):
     """A flat radiator in steady state, at one temperature; it limits what training may draw."""
 
-    area_m2: PositiveFloat
+    area_m2: Annotated[float, Field(gt=0.0, le=1e9)]
     """Of one face."""
     faces: Annotated[int, Field(ge=1, le=2)] = 2
     """How many of its faces radiate to space."""
     emissivity: PositiveFraction = 0.85
     temperature_c: Annotated[float, Field(gt=-273.15, le=500.0)] = 20.0
-    absorbed_w: NonNegativeFloat = 0.0
+    absorbed_w: Watts = 0.0
     """Heat that it takes up from the Sun and the Earth."""
 
 
 class Power(Table):
     """Array, battery and loads of one satellite; every satellite of the fleet has the same."""
 
-    array_m2: NonNegativeFloat
+    array_m2: Annotated[float, Field(ge=0.0, le=1e9)]
     array_efficiency: PositiveFraction = 0.3
     array_mount: Literal["tracking", "zenith", "orbit_normal"] = "tracking"
     """Where the array faces: the Sun; away from the Earth; along the orbit's normal, on the side of the Sun."""
-    battery_wh: Annotated[float, Field(ge=1.0)]
+    battery_wh: Annotated[float, Field(ge=1.0, le=1e12)]
     depth_of_discharge: PositiveFraction = 0.3
     resume_fraction: PositiveFraction = 0.75
     """State of charge from which training starts again after the battery ran low."""
     charge_efficiency: PositiveFraction = 0.95
     discharge_efficiency: PositiveFraction = 0.95
-    idle_w: NonNegativeFloat
-    train_w: NonNegativeFloat
+    idle_w: Watts
+    train_w: Watts
     """On top of idle, without a cap."""
-    train_cap_w: PositiveFloat | None = None
+    train_cap_w: Annotated[float, Field(gt=0.0, le=1e12)] | None = None
     """Cap of the training load: the accelerator lowers its clock, and steps take longer."""
     train_static_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.3
     """Part of ``train_w`` that does not fall with the clock; the rest falls with its cube."""
     radiator: Radiator | None = None
     """Without one, heat limits nothing."""
-    transmit_w: NonNegativeFloat = 0.0
+    transmit_w: Watts = 0.0
     """On top of idle, for each message that is being sent."""
 
 
@@ -327,41 +350,73 @@ class WorkloadTable(Table):
     """The model that *flies*: it sets how long a step takes and how large a message is. Give ``step_s``, or
     ``device_tflops`` and ``mfu``; of a device that is not throttled (``power.train_cap_w``, ``power.radiator``)."""
 
-    parameters: PositiveFloat
-    tokens_per_step: PositiveInt
+    parameters: Annotated[float, Field(ge=1.0, le=1e18)]
+    tokens_per_step: Steps
     """Of one node and inner step."""
-    bits_per_parameter: PositiveFloat = 32.0
+    bits_per_parameter: Annotated[float, Field(gt=0.0, le=64.0)] = 32.0
     """Of an outer gradient on the wire: 32 (float32) or 16 (bfloat16), in the training as in the simulation."""
-    device_tflops: PositiveFloat | None = None
+    device_tflops: Annotated[float, Field(gt=0.0, le=1e9)] | None = None
     mfu: PositiveFraction | None = None
     """Model FLOP/s utilisation."""
-    step_s: PositiveFloat | None = None
+    step_s: Annotated[float, Field(ge=1e-6, le=31_557_600.0)] | None = None
 
 
 class Schedule(Table):
     """When to synchronise. Which keys matter depends on the policy."""
 
     policy: PolicyName
-    budget_steps: PositiveInt
+    budget_steps: Steps
     """Inner steps of the whole fleet together; then the run drains and ends."""
-    evaluations: PositiveInt = 20
+    evaluations: Annotated[int, Field(ge=1, le=1_000_000)] = 20
     """Validations of the global model, evenly spaced in merged steps, beside the first and the last."""
-    inner_steps: PositiveInt = 30
-    """``fixed_period``: H. ``link_aware``: the fewest steps of a contribution. ``gossip``: steps between mixings."""
+    inner_steps: Steps = 30
+    """H of a node between two contributions. ``link_aware``: the fewest steps of a contribution. ``streaming`` and
+    ``gossip``: between two of the same fragment. ``asynchronous``: of the fastest node."""
+    fragments: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """``link_aware``, ``streaming`` and ``gossip``: parts of the model that are synchronised by themselves, each an
+    equal share of the message. 1 if not given, but for ``streaming`` 4 (no more than ``inner_steps``)."""
     weights: Literal["tokens", "uniform"] = "tokens"
+    """What a contribution counts. Every node takes the same tokens in a step, so that weights by tokens^2 / steps, as
+    proposed for ``quorum``, are those by tokens."""
     home: str | None = None
-    """``fixed_period`` and ``local_then_average``: node or site at which contributions meet; the first satellite."""
+    """Node or site at which contributions meet; without, the first of the ground sites that hold the model, or else the
+    first satellite. ``asynchronous``: it alone, instead of all such ground sites. ``link_aware`` chooses for itself."""
+    holders: Literal["fleet", "ground_sites"] | None = None
+    """Who holds the global model. ``fleet``: all satellites; each is sent every merge's average, and as a version is
+    made of the one before, none may be missed. ``ground_sites``: they alone (of ``streaming`` and ``quorum``, one of
+    them), and satellites are sent the newest parameters: right where a satellite hears nothing for hours. If not given:
+    ground sites where satellites meet only there (``links.topology``), else the fleet. ``fixed_period`` and
+    ``local_then_average``: always the fleet. ``asynchronous``: never all of it, but its ``home``."""
     form: Literal["blocking", "skipping"] = "blocking"
     """``fixed_period``: wait for every node, or for ``timeout_s``."""
-    timeout_s: NonNegativeFloat = 600.0
+    timeout_s: Annotated[float, Field(ge=0.0, le=31_557_600.0)] = 600.0
+    """``fixed_period`` that skips, and ``streaming``: from a round's first contribution to its merge, at most."""
+    overlap_steps: Annotated[int, Field(ge=0, le=1_000_000)] = 5
+    """``streaming``: tau; a result is adopted so many inner steps after its snapshot, or later if it comes later."""
+    alpha: PositiveFraction = 0.5
+    """``streaming``: weight of a result that is adopted; the node's own parameters weigh the rest."""
+    quorum: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """``quorum``: K, contributions that a merge waits for; half of the fleet, rounded up, if not given."""
+    grace: Annotated[float, Field(ge=0.0, le=1_000.0)] = 0.5
+    """``quorum``: how long a merge waits for more, as a share of the usual time from the first to the K-th."""
     adoption: Literal["keep", "replace"] = "keep"
     """``link_aware``: train on while a merge is under way and keep that progress, or wait."""
-    max_staleness: PositiveInt = 8
+    max_staleness: Steps = 8
     """``link_aware``: versions that a node may be behind before a round waits for it."""
-    drift_steps: PositiveFloat = 500.0
+    drift_steps: Annotated[float, Field(gt=0.0, le=1e12)] = 500.0
     """``link_aware``: inner steps after which further ones count half."""
-    lookahead_h: PositiveFloat = 6.0
+    lookahead_h: Annotated[float, Field(gt=0.0, le=87_660.0)] = 6.0
     """``link_aware``: how far ahead a round is planned."""
+
+    @field_validator("fragments")
+    @classmethod
+    def _one_a_turn(cls, fragments: int | None, info: ValidationInfo) -> int | None:
+        most = info.data.get("inner_steps")
+        if info.data.get("policy") == "streaming" and fragments and most and fragments > most:
+            raise ValueError(
+                f"must be at most inner_steps = {most}: a node sends one every inner_steps / fragments steps"
+            )
+        return fragments
 
 
 def _after_start(end_h: float, info: ValidationInfo) -> float:
@@ -371,7 +426,10 @@ def _after_start(end_h: float, info: ValidationInfo) -> float:
     return end_h
 
 
-EndHours = Annotated[float, AfterValidator(_after_start)]
+Hours = Annotated[float, Field(ge=0.0, le=87_660.0)]
+EndHours = Annotated[float, Field(le=87_660.0), AfterValidator(_after_start)]
+Minutes = Annotated[float, Field(ge=0.01, le=525_960.0)]
+Slower = Annotated[float, Field(ge=1.0, le=1_000.0)]
 
 
 class ListedOutage(Table):
@@ -379,7 +437,7 @@ class ListedOutage(Table):
 
     node: str
     """Its name."""
-    start_h: NonNegativeFloat
+    start_h: Hours
     """Hours after ``time.start``."""
     end_h: EndHours | None = None
     """For ever if not given."""
@@ -394,7 +452,7 @@ class ListedLinkOutage(Table):
     """Name of a satellite or ground site."""
     b: str | None = None
     """Name of the other one; all links of ``a`` if not given."""
-    start_h: NonNegativeFloat
+    start_h: Hours
     end_h: EndHours
     """Data flows again at once: the time of a new acquisition is not added."""
 
@@ -410,9 +468,9 @@ class ListedSlowDown(Table):
     """A satellite trains more slowly: its chips are too hot."""
 
     node: str
-    start_h: NonNegativeFloat
+    start_h: Hours
     end_h: EndHours
-    factor: Annotated[float, Field(ge=1.0)]
+    factor: Slower
     """An inner step takes so many times as long."""
 
 
@@ -427,7 +485,7 @@ class Faults(Table):
 
     outages_per_node_hour: Rate = 0.0
     """A satellite resets and is down for a while. A chip in orbit does so once in about three years (4e-5)."""
-    outage_min: PositiveFloat = 10.0
+    outage_min: Minutes = 10.0
     """Length of such an outage."""
     state_loss_fraction: Fraction = 0.0
     """Part of these outages in which the on-board store is lost too."""
@@ -435,19 +493,19 @@ class Faults(Table):
     """A satellite is lost for ever."""
     late_fraction: Fraction = 0.0
     """Probability of a satellite to join late."""
-    late_within_h: PositiveFloat = 6.0
+    late_within_h: Annotated[float, Field(ge=0.01, le=87_660.0)] = 6.0
     """Those that do join at any time until then."""
     link_outages_per_link_hour: Rate = 0.0
     """A link fails, and has to be acquired again."""
-    link_outage_min: PositiveFloat = 5.0
+    link_outage_min: Minutes = 5.0
     """Length of such an outage, without the acquisition."""
     missed_acquisition_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Part of the acquisitions that fail, and are tried again."""
     slow_downs_per_node_hour: Rate = 0.0
     """A satellite's chips get too hot, and it trains more slowly for a while."""
-    slow_down_min: PositiveFloat = 20.0
+    slow_down_min: Minutes = 20.0
     """Length of such a time."""
-    slow_down_factor: Annotated[float, Field(ge=1.0)] = 2.0
+    slow_down_factor: Slower = 2.0
     """An inner step then takes so many times as long."""
     lengths: Literal["fixed", "exponential"] = "fixed"
     """All three lengths are always the same, or exponentially distributed with this mean."""
@@ -459,10 +517,10 @@ class Faults(Table):
 class Model(Table):
     """The model that is *trained*: a small GPT. It stands for the flown one."""
 
-    layers: PositiveInt = 2
-    heads: PositiveInt = 4
-    width: PositiveInt = 64
-    context: PositiveInt = 64
+    layers: Small = 2
+    heads: Small = 4
+    width: Annotated[int, Field(ge=1, le=1_000_000)] = 64
+    context: Annotated[int, Field(ge=1, le=10_000_000)] = 64
 
 
 class Data(Table):
@@ -473,7 +531,7 @@ class Data(Table):
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     """Of the corpus's text."""
     validation_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
-    validation_batches: PositiveInt = 100
+    validation_batches: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     shards: Literal["interleaved", "contiguous"] = "interleaved"
     """How the training text is divided among the nodes."""
 
@@ -481,15 +539,17 @@ class Data(Table):
 class Inner(Table):
     """Inner AdamW; the learning rate warms up, then follows a cosine over the budget."""
 
-    lr: PositiveFloat = 4e-3
+    lr: LearningRate = 4e-3
     min_lr_fraction: Fraction = 0.1
     warmup_fraction: Fraction = 0.05
+    rewarm_steps: Annotated[int, Field(ge=0, le=1_000_000)] = 5
+    """Over these first steps the learning rate of a node rises again that lost its state and began anew."""
     beta1: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
     beta2: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
-    weight_decay: NonNegativeFloat = 0.1
-    clip_norm: NonNegativeFloat = 1.0
+    weight_decay: Annotated[float, Field(ge=0.0, le=1_000.0)] = 0.1
+    clip_norm: Annotated[float, Field(ge=0.0, le=1e12)] = 1.0
     """0 turns clipping off."""
-    batch_size: PositiveInt = 8
+    batch_size: Annotated[int, Field(ge=1, le=10_000_000)] = 8
     """Sequences per node and inner step."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the forward and backward pass; parameters stay float32."""
@@ -498,7 +558,7 @@ class Inner(Table):
 class Outer(Table):
     """Outer SGD with Nesterov momentum; ``lr = 1, momentum = 0`` is plain averaging."""
 
-    lr: PositiveFloat = 0.7
+    lr: LearningRate = 0.7
     momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
     nesterov: bool = True
 
@@ -519,22 +579,22 @@ class Seeds(Table):
 class Cluster(Table):
     """What runs the training, here on Earth."""
 
-    workers: PositiveInt = 1
-    threads_per_worker: PositiveInt = 1
+    workers: Small = 1
+    threads_per_worker: Small = 1
     """Part of a run's identity: other numbers of threads give other bits."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     deterministic: bool = True
     address: str | None = None
     """Of a running Ray cluster, as host:port, or ``auto``; none: one is started on this machine for the run."""
-    checkpoint_every_s: PositiveFloat = 60.0
-    keep_checkpoints: PositiveInt = 2
+    checkpoint_every_s: Annotated[float, Field(gt=0.0, le=31_557_600.0)] = 60.0
+    keep_checkpoints: Small = 2
 
 
 class Arm(Table):
     """Learning rates of one arm of a comparison, where they differ from the recipe's."""
 
-    inner_lr: PositiveFloat | None = None
-    outer_lr: PositiveFloat | None = None
+    inner_lr: LearningRate | None = None
+    outer_lr: LearningRate | None = None
 
 
 class Compare(Table):
@@ -546,12 +606,23 @@ class Compare(Table):
         "fixed_period_blocking",
         "fixed_period_skipping",
     )
-    seeds: PositiveInt = 1
+    seeds: Small = 1
     """Paired repetitions: seed k adds k to ``seeds.init`` and ``seeds.data``, in all arms."""
     arms: dict[ArmName, Arm] = {}
     """Tuned learning rates by arm; the recipe's own arm goes by the name of its policy."""
     tuning: str | None = None
     """JSON file, relative to the recipe's folder, with the grid that the rates were chosen from, for the report."""
+
+
+class StagingTable(Table):
+    """What is brought up to the satellites before they train, and down afterwards, over the links of the plan."""
+
+    sources: Annotated[tuple[str, ...], _LIST, Field(min_length=1)]
+    """Ground sites or satellites that have the first model and all data at the start."""
+    data_gb: Annotated[float, Field(ge=0.0, le=1e9)] = 0.0
+    """Training data of each satellite."""
+    deliver_to: Annotated[tuple[str, ...], _LIST] = ()
+    """Ground sites of which one is to get the final model; if none is given it stays in orbit."""
 
 
 class SkyRecipe(Table):
@@ -566,7 +637,8 @@ class SkyRecipe(Table):
     fleet: Fleet
     ground_sites: Annotated[tuple[Site, ...], _LIST] = ()
     ground_site_file: str | None = None
-    """More of them: a CSV file, relative to the recipe's folder, whose columns are the keys of ``ground_sites``."""
+    """More of them: a CSV file, relative to the recipe's folder, whose columns are the keys of ``ground_sites``.
+    It is read with the recipe; a recipe that is written out has its rows among ``ground_sites``."""
     light: Light = Light()
     links: Links = Links()
     seeds: Seeds = Seeds()
@@ -579,6 +651,7 @@ class Recipe(SkyRecipe):
     workload: WorkloadTable
     schedule: Schedule
     faults: Faults = Faults()
+    staging: StagingTable | None = None
     model: Model = Model()
     data: Data
     inner: Inner = Inner()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from orbital_train.config.problems import problem_of
 from orbital_train.config.recipe import Site
 from orbital_train.errors import InputError
 
@@ -22,6 +25,7 @@ def read_sites(path: Path) -> tuple[Site, ...]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file, strict=True)
+            _refuse_twice(path, rows.fieldnames or ())
             sites = tuple(_site(path, rows.line_num, row) for row in rows)
     except OSError as error:
         raise InputError(_KEY, str(path), f"cannot be read: {error.strerror}") from None
@@ -30,6 +34,12 @@ def read_sites(path: Path) -> tuple[Site, ...]:
     if not sites:
         raise InputError(_KEY, str(path), "has no rows; expected a header with name, latitude_deg and longitude_deg")
     return sites
+
+
+def _refuse_twice(path: Path, columns: Sequence[str]) -> None:
+    if twice := [name for name, times in Counter(columns).items() if times > 1]:
+        problem = f"line 1: the column {twice[0]!r} stands there more than once; accepted is one of each"
+        raise InputError(_KEY, str(path), problem)
 
 
 def _site(path: Path, line: int, row: dict[str | None, str | list[str] | None]) -> Site:
@@ -45,6 +55,5 @@ def _site(path: Path, line: int, row: dict[str | None, str | list[str] | None]) 
     elif first["type"] == "missing":
         problem = f"{column} is missing"
     else:
-        message = first["msg"].removeprefix("Value error, ").replace("Input should", "must")
-        problem = f"{column} = {first['input']!r}: {message}"
+        problem = f"{column} = {first['input']!r}: {problem_of(first)}"
     raise InputError(_KEY, str(path), f"line {line}: {problem}")

@@ -15,6 +15,7 @@ from orbital_train.orbit.shells import CircularSpec, LayeredSpec, Planes, Walker
 
 ADVICE_MARGIN = 1.1  # by which advised phasings clear the minimum
 _CLUSTER_STEP_S = 30.0
+_LOT = 1 << 17  # pairs of planes compared at once, to bound memory
 
 
 def check_separation(spec: CircularSpec | ClusterSpec, start: datetime, horizon_s: float) -> None:
@@ -53,11 +54,12 @@ def _crowded(spec: CircularSpec, planes: Planes, found: PlaneApproach) -> InputE
 
 def _phasing_advice(spec: WalkerSpec, planes: Planes) -> str:
     gap = np.arange(1, spec.planes)
-    slot_rad = TURN / spec.satellites
-    separation_m = np.array(
+    step_rad = TURN / spec.satellites * gap.astype(np.float64)  # of a phasing of 1
+    rows = max(1, _LOT // gap.size)
+    separation_m = np.concatenate(
         [
-            locked_distance_m(planes, np.zeros_like(gap), gap, phasing * slot_rad * gap.astype(np.float64)).min()
-            for phasing in range(spec.planes)
+            locked_distance_m(planes, np.zeros_like(gap), gap, phasing[:, None] * step_rad).min(axis=-1)
+            for phasing in np.split(np.arange(spec.planes), range(rows, spec.planes, rows))
         ]
     )
     safe_m = ADVICE_MARGIN * spec.minimum_separation_m

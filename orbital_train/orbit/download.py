@@ -26,7 +26,7 @@ _AGENT = "orbital-train"
 
 def is_url(source: Path | str) -> bool:
     """Whether this is an address and not a file."""
-    return str(source).startswith(("http://", "https://"))
+    return str(source).lower().startswith(("http://", "https://"))
 
 
 def kept_download(url: str, folder: Path, parse: Callable[[bytes], T], *, key: str, keep_s: float, now_s: float) -> T:

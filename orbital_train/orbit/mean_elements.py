@@ -13,8 +13,8 @@ from orbital_train.orbit.arrays import FloatArray
 from orbital_train.orbit.constants import DAY_S, EARTH_RADIUS_M, TROPICAL_YEAR_DAYS
 from orbital_train.orbit.times import julian_day
 
-# Below, drag takes a satellite down within hours; above, the geostationary ring is well included.
-ALTITUDES_M = (150e3, 50_000e3)
+# Below, drag takes a satellite down within a day or so; above, the geostationary ring is well included.
+ALTITUDES_M = (200e3, 50_000e3)
 TURN = 2.0 * np.pi
 _SGP4_EPOCH_DAY = 2_433_281.5  # Julian date of 1949-12-31, from which sgp4init counts
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -26,16 +27,12 @@ NUMBERS = (
     "MEAN_ANOMALY",
     "BSTAR",
 )
-# What SGP4 does not need.
-OPTIONAL = {
-    "OBJECT_ID": "",
-    "CLASSIFICATION_TYPE": "U",
-    "EPHEMERIS_TYPE": "0",
-    "ELEMENT_SET_NO": "999",
-    "REV_AT_EPOCH": "0",
-    "MEAN_MOTION_DOT": "0",
-    "MEAN_MOTION_DDOT": "0",
-}
+# Numbers that SGP4 does not need; a file in which they are none is broken all the same.
+OPTIONAL = ("MEAN_MOTION_DOT", "MEAN_MOTION_DDOT")
+OPTIONAL_WHOLE = ("EPHEMERIS_TYPE", "ELEMENT_SET_NO", "REV_AT_EPOCH")
+# What sgp4 wants to be told and nothing here reads. It refuses catalogue numbers above 339999, which exist.
+UNREAD = {"OBJECT_ID": "", "CLASSIFICATION_TYPE": "U", "NORAD_CAT_ID": 0}
+YEARS = (1957, 2056)  # of an epoch, as those that two-line elements can have
 # What the fields must say where they are given: other elements mean something else.
 ACCEPTED = {
     "CENTER_NAME": ("EARTH",),
@@ -88,15 +85,18 @@ def _json_records(text: str) -> list[Record]:
 
 def _csv_records(text: str) -> list[Record]:
     rows = omm.parse_csv(io.StringIO(text))
-    if "MEAN_MOTION" not in (rows.fieldnames or ()):
+    columns = rows.fieldnames or ()
+    if "MEAN_MOTION" not in columns:
         found = text.strip().splitlines()[0][:60] if text.strip() else "nothing"
         raise BrokenElements("line 1", f"expected OMM as JSON, CSV or XML, found {found!r}")
+    if twice := [name for name, times in Counter(columns).items() if times > 1]:
+        raise BrokenElements("line 1", f"the column {twice[0]} stands there more than once; accepted is one of each")
     records = [(f"line {rows.line_num}", row) for row in rows]
     if not records:
         raise BrokenElements("line 2", "the table has no rows")
     for place, row in records:
         if None in row or None in row.values():
-            raise BrokenElements(place, f"expected {len(rows.fieldnames or ())} fields, as in the header")
+            raise BrokenElements(place, f"expected {len(columns)} fields, as in the header")
     return records
 
 
@@ -146,26 +146,37 @@ def _element(place: str, record: dict[str, Any]) -> Element:
     for name, accepted in ACCEPTED.items():
         if name in given and given[name] not in accepted:
             raise BrokenElements(place, f"{name} is {given[name]!r}; accepted is {' or '.join(accepted)}")
-    # Nothing here reads the catalogue number, and sgp4 refuses those above 339999, which exist.
-    fields = {**OPTIONAL, **given, "NORAD_CAT_ID": 0, "EPOCH": _epoch(place, given["EPOCH"])}
+    fields = {**UNREAD, "EPOCH": _epoch(place, given["EPOCH"])}
     fields |= {name: _number(place, name, given[name]) for name in NUMBERS}
+    fields |= {name: _number(place, name, given.get(name, 0)) for name in OPTIONAL}
+    fields |= {name: _whole(place, name, given.get(name, 0)) for name in OPTIONAL_WHOLE}
     refuse_xp(place, str(fields["EPHEMERIS_TYPE"]))
     satrec = Satrec()
-    try:
-        omm.initialize(satrec, fields)
-    except (TypeError, ValueError) as error:
-        raise BrokenElements(place, str(error)) from error
-    return str(given["OBJECT_NAME"]), satrec
+    omm.initialize(satrec, fields)
+    return _name(place, given["OBJECT_NAME"]), satrec
+
+
+def _name(place: str, value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise BrokenElements(place, f"OBJECT_NAME is {value!r}; accepted is text")
+    return value
 
 
 def _number(place: str, name: str, value: Any) -> float:
     try:
-        number = float(value)
-    except (TypeError, ValueError):
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise BrokenElements(place, f"{name} is {value!r}, which is not a number")
     return number
+
+
+def _whole(place: str, name: str, value: Any) -> int:
+    number = _number(place, name, value)
+    if not (number.is_integer() and 0 <= number < 2**31):
+        raise BrokenElements(place, f"{name} is {value!r}; accepted is a whole number, 0 or more")
+    return int(number)
 
 
 def _epoch(place: str, value: Any) -> str:
@@ -176,4 +187,6 @@ def _epoch(place: str, value: Any) -> str:
         epoch = None
     if epoch is None or epoch.tzinfo is not None:
         raise BrokenElements(place, f"EPOCH is {value!r}; accepted is a time in UTC like 2024-05-20T13:33:20.193984")
+    if not YEARS[0] <= epoch.year <= YEARS[1]:
+        raise BrokenElements(place, f"EPOCH is {value!r}; accepted are the years {YEARS[0]} to {YEARS[1]}")
     return epoch.strftime("%Y-%m-%dT%H:%M:%S.%f")

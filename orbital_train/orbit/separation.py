@@ -1,7 +1,7 @@
 """How close generated satellites come to each other.
 
 For circular planes in closed form, pair of planes by pair of planes, so that a million satellites take as long as a
-thousand of them in as many planes. Two cases:
+thousand of them in as many planes. Pairs that cannot be the closest are left out. Two cases:
 
 - Planes of one altitude and inclination turn together, and the phase between their satellites stays. What decides is
   by how much they miss each other where the planes cross; SGP4's short- and long-period terms shift that by a few
@@ -22,10 +22,12 @@ from sgp4.earth_gravity import wgs72
 
 from orbital_train.orbit.arrays import FloatArray, IntArray
 from orbital_train.orbit.ephemeris import Ephemeris
+from orbital_train.orbit.plane_pairs import pairs_between, pairs_within, plane_runs
 from orbital_train.orbit.shells import Planes
 
-# Orbits stay within this of their mean semi-major axis (J2's short- and J3's long-period terms, in low orbit).
-_RADIAL_SWING_M = 25e3
+_LOCKED_M = 1.0  # planes whose mean semi-major axes differ by less keep their phase
+_EQUAL_M = 1e-3  # distances that differ by less are equal: the rest is rounding
+_LOT = 1 << 17  # pairs compared at once, to bound memory
 _EQUATOR_M = wgs72.radiusearthkm * 1e3  # SGP4's own
 
 
@@ -39,29 +41,66 @@ class PlaneApproach:
 
 
 def closest_planes(planes: Planes, below_m: float) -> PlaneApproach | None:
-    """The closest approach of any two satellites of circular planes, if it is closer than ``below_m``."""
-    along_m = np.where(planes.satellites > 1, 2 * planes.axis_m * np.sin(np.pi / planes.satellites), np.inf)
-    first = int(along_m.argmin())
-    best = PlaneApproach(a=first, b=first, distance_m=float(along_m[first]))
-    for p in range(planes.satellites.size - 1):
-        near = np.abs(planes.axis_m[p + 1 :] - planes.axis_m[p]) < below_m + 2 * _RADIAL_SWING_M
-        q = np.flatnonzero(near) + p + 1
-        if q.size == 0:
-            continue
-        distance_m = plane_distance_m(planes, np.full(q.shape, p), q)
-        k = int(distance_m.argmin())
-        if distance_m[k] < best.distance_m - 1e-3:  # of equal ones the first, whatever the rounding
-            best = PlaneApproach(a=p, b=int(q[k]), distance_m=float(distance_m[k]))
+    """The closest approach of any two satellites of circular planes, if it is closer than ``below_m``.
+
+    Of several that are equal to a millimetre it is the first, by the number of the first plane, then of the second.
+
+    Not all pairs of planes are looked at. Two orbits are at one latitude where they cross. With its sine z, radii are
+    A + B z + C z², so that orbits are at least |ΔA| - |ΔB| - |ΔC| apart. B and C hardly differ: close orbits stand
+    beside each other in the order of A.
+    """
+    search = _Search(planes, below_m)
+    runs = plane_runs(planes)
+    search.compare(*pairs_within(runs))
+    terms_m = _latitude_terms_m(planes.axis_m[runs.first], planes.inclination_rad[runs.first])
+    order = np.argsort(terms_m[0], kind="stable")
+    slack_m = _LOCKED_M + _EQUAL_M
+    most_m = np.ptp(terms_m[1]) + np.ptp(terms_m[2]) + slack_m
+    for gap in range(1, order.size):
+        one, two = order[:-gap], order[gap:]
+        apart_m, b_m, c_m = np.abs(terms_m[:, two] - terms_m[:, one])
+        if apart_m.min() - most_m > search.least_m:
+            break
+        near = apart_m - b_m - c_m - slack_m <= search.least_m
+        search.compare(*pairs_between(runs, one[near], two[near]))
+    best = search.first()
     return best if best.distance_m < below_m else None
+
+
+class _Search:
+    """The closest pairs of planes so far; each plane's own neighbours are compared to begin with."""
+
+    def __init__(self, planes: Planes, below_m: float) -> None:
+        self._planes = planes
+        along_m = np.where(planes.satellites > 1, 2 * planes.axis_m * np.sin(np.pi / planes.satellites), np.inf)
+        first = np.array([along_m.argmin()])
+        self._found = [(first, first, along_m[first])]
+        self.least_m = min(below_m, float(along_m[first[0]]))
+
+    def compare(self, p: IntArray, q: IntArray) -> None:
+        for begin in range(0, p.size, _LOT):
+            lot = slice(begin, begin + _LOT)
+            distance_m = plane_distance_m(self._planes, p[lot], q[lot])
+            near = np.flatnonzero(distance_m < self.least_m + _EQUAL_M)
+            self._found.append((p[lot][near], q[lot][near], distance_m[near]))
+            self.least_m = min(self.least_m, float(distance_m.min()))
+
+    def first(self) -> PlaneApproach:
+        a, b, distance_m = (np.concatenate(part) for part in zip(*self._found, strict=True))
+        equal = np.flatnonzero(distance_m <= distance_m.min() + _EQUAL_M)
+        k = equal[np.lexsort((b[equal], a[equal], a[equal] != b[equal]))[0]]
+        return PlaneApproach(a=int(a[k]), b=int(b[k]), distance_m=float(distance_m[k]))
 
 
 def plane_distance_m(planes: Planes, p: IntArray, q: IntArray) -> FloatArray:
     """The closest that satellites of planes ``p`` and ``q`` come, each of shape (K,)."""
-    same_axis = np.abs(planes.axis_m[p] - planes.axis_m[q]) < 1.0
-    same_tilt = np.abs(planes.inclination_rad[p] - planes.inclination_rad[q]) < 1e-9
+    locked = np.abs(planes.axis_m[p] - planes.axis_m[q]) < _LOCKED_M
+    locked &= np.abs(planes.inclination_rad[p] - planes.inclination_rad[q]) < 1e-9
     phase_rad = planes.argument_rad[q] - planes.argument_rad[p]
-    locked_m, free_m = locked_distance_m(planes, p, q, phase_rad), _orbit_distance_m(planes, p, q)
-    return np.asarray(np.where(same_axis & same_tilt, locked_m, free_m))
+    distance_m = np.empty(p.shape)
+    distance_m[locked] = locked_distance_m(planes, p[locked], q[locked], phase_rad[locked])
+    distance_m[~locked] = _orbit_distance_m(planes, p[~locked], q[~locked])
+    return distance_m
 
 
 def locked_distance_m(planes: Planes, p: IntArray, q: IntArray, phase_rad: FloatArray) -> FloatArray:
@@ -74,7 +113,7 @@ def locked_distance_m(planes: Planes, p: IntArray, q: IntArray, phase_rad: Float
         planes: the planes.
         p: numbers of the first planes, shape (K,).
         q: numbers of the second planes, shape (K,).
-        phase_rad: mean argument of latitude of slot 0 in ``q`` less that in ``p``, shape (K,).
+        phase_rad: mean argument of latitude of slot 0 in ``q`` less that in ``p``, shape (..., K), as the result has.
     """
     axis_m, tilt_rad = planes.axis_m[p], planes.inclination_rad[p]
     apart_rad = planes.raan_rad[q] - planes.raan_rad[p]
@@ -148,6 +187,14 @@ def _radius_m(axis_m: FloatArray, tilt_rad: FloatArray, u_rad: FloatArray) -> Fl
     mean = 1.0 - 1.5 * k2 * (3.0 * np.cos(tilt_rad) ** 2 - 1.0)
     twice = 0.5 * k2 * np.sin(tilt_rad) ** 2 * np.cos(2.0 * u_rad)
     return np.asarray(axis_m * ((1.0 - north * np.sin(u_rad)) * mean + twice))
+
+
+def _latitude_terms_m(axis_m: FloatArray, tilt_rad: FloatArray) -> FloatArray:
+    """The terms A, B and C, shape (3, K), of :func:`_radius_m` as A + B z + C z² with z = sin i sin u."""
+    k2, _ = _swings(axis_m, tilt_rad)
+    mean = 1.0 - 1.5 * k2 * (3.0 * np.cos(tilt_rad) ** 2 - 1.0)
+    level = axis_m * (mean + 0.5 * k2 * np.sin(tilt_rad) ** 2)
+    return np.stack([level, 0.5 * wgs72.j3oj2 * _EQUATOR_M * mean, -axis_m * k2])
 
 
 def _sway_rad(axis_m: FloatArray, tilt_rad: FloatArray, u_rad: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

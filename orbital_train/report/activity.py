@@ -7,26 +7,39 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orbital_train.schedule.trace import NodeAccount, Step, SyncStep, Trace
+from orbital_train.schedule.faults import FaultPlan
+from orbital_train.schedule.trace import Lose, NodeAccount, Restore, Step, SyncStep, Trace
+from orbital_train.windows.intervals import subtract
 from orbital_train.windows.plan import FloatArray, Illumination
+from orbital_train.windows.search import Windows
 
 
 @dataclass(frozen=True, kw_only=True)
 class Activity:
-    """One node over the run: at every moment it trains, waits (powered, told to wait), or has no energy to train."""
+    """One node over the run: at every moment it does one of these."""
 
     training: FloatArray  # (K, 2) s
-    waiting: FloatArray
+    waiting: FloatArray  # it has the energy to train, and was told to wait
     no_energy: FloatArray
+    down: FloatArray
+    restoring: FloatArray  # it is up again, and waits for the model
 
 
-def activities(trace: Trace) -> dict[int, Activity]:
+def kinds(trace: Trace) -> tuple[str, ...]:
+    """What nodes of this run can be seen doing: faults only where there were any."""
+    failed = any(account.down_us or account.restoring_us for account in trace.accounts)
+    names = ("training", "waiting", "no_energy", "down", "restoring")
+    return names if failed else names[:3]
+
+
+def activities(trace: Trace, faults: FaultPlan) -> dict[int, Activity]:
     """The activity of every node that trains, by node index.
 
     Breaks shorter than one inner step (the rest of a step that was cut short) count as training. A trace records how
     long each node waited and how long it had no energy, not when; the breaks are therefore told apart by the
     battery level at which they begin: the lowest ones, as many as add up best to the recorded time without energy.
     """
+    out, down = _out(trace), _down(trace, faults)
     spans: dict[int, list[tuple[float, float]]] = {node: [] for node in trace.fleet_nodes}
     for op in trace.ops:
         if isinstance(op, Step):
@@ -34,13 +47,55 @@ def activities(trace: Trace) -> dict[int, Activity]:
         elif isinstance(op, SyncStep):
             for node in op.group:
                 spans[node].append((op.start_us / 1e6, op.end_us / 1e6))
-    return {node: _activity(trace, node, np.array(s).reshape(-1, 2)) for node, s in spans.items()}
+    return {node: _activity(trace, node, _spans(s), out[node], down[node]) for node, s in spans.items()}
 
 
-def _activity(trace: Trace, node: int, steps: FloatArray) -> Activity:
+def _activity(trace: Trace, node: int, steps: FloatArray, out: FloatArray, down: FloatArray) -> Activity:
     training = joined(steps[np.argsort(steps[:, 0], kind="stable")], trace.step_us / 1e6)
-    waiting, no_energy = _told_apart(complement(training, trace.end_us / 1e6), trace.accounts[node])
-    return Activity(training=training, waiting=waiting, no_energy=no_energy)
+    breaks = complement(training, trace.end_us / 1e6)
+    here, up = _without(breaks, out), _without(breaks, down)
+    waiting, no_energy = _told_apart(here, trace.accounts[node])
+    return Activity(
+        training=training,
+        waiting=waiting,
+        no_energy=no_energy,
+        down=_without(breaks, up),
+        restoring=_without(up, here),
+    )
+
+
+def _out(trace: Trace) -> dict[int, FloatArray]:
+    """When each node that trains was down or had not restored its state yet."""
+    found: dict[int, list[tuple[float, float]]] = {node: [] for node in trace.fleet_nodes}
+    since_us: dict[int, int] = {}
+    for op in trace.ops:
+        if isinstance(op, Lose):
+            since_us.setdefault(op.node, op.end_us)
+        elif isinstance(op, Restore) and op.node in since_us:
+            found[op.node].append((since_us.pop(op.node) / 1e6, op.end_us / 1e6))
+    for node, at_us in since_us.items():
+        found[node].append((at_us / 1e6, trace.end_us / 1e6))
+    return {node: _spans(spans) for node, spans in found.items()}
+
+
+def _down(trace: Trace, faults: FaultPlan) -> dict[int, FloatArray]:
+    """When each node that trains was down."""
+    found: dict[int, list[tuple[float, float]]] = {node: [] for node in trace.fleet_nodes}
+    for outage in faults.outages:
+        end_us = trace.end_us if outage.end_us is None else min(outage.end_us, trace.end_us)
+        if outage.node in found and outage.start_us < end_us:
+            found[outage.node].append((outage.start_us / 1e6, end_us / 1e6))
+    return {node: _spans(spans) for node, spans in found.items()}
+
+
+def _spans(rows: Iterable[tuple[float, float]]) -> FloatArray:
+    return np.array(list(rows), dtype=np.float64).reshape(-1, 2)
+
+
+def _without(spans: FloatArray, gaps: FloatArray) -> FloatArray:
+    """What the gaps leave of these spans."""
+    left = subtract(*(Windows(np.zeros(len(rows), dtype=np.int64), rows[:, 0], rows[:, 1]) for rows in (spans, gaps)))
+    return np.column_stack([left.start_s, left.end_s])
 
 
 def _told_apart(breaks: FloatArray, account: NodeAccount) -> tuple[FloatArray, FloatArray]:
@@ -104,8 +159,8 @@ def orbit_period_s(light: Illumination, nodes: Iterable[int]) -> float | None:
 
 
 def fleet_shares(trace: Trace) -> dict[str, float]:
-    """Shares of the fleet's time over the whole run, exact from the accounts: training, no_energy, waiting."""
+    """Shares of the fleet's time over the whole run by :func:`kinds`, exact from the accounts."""
     accounts = [trace.accounts[node] for node in trace.fleet_nodes]
-    parts = {name: sum(getattr(a, f"{name}_us") for a in accounts) for name in ("training", "no_energy", "waiting")}
+    parts = {name: sum(getattr(a, f"{name}_us") for a in accounts) for name in kinds(trace)}
     total = sum(parts.values())
     return {name: part / total for name, part in parts.items()}

@@ -76,11 +76,16 @@ def _unfinished(arm: Arm) -> str:
 def _time_spent(main: Arm, waiting: Arm | None) -> str:
     shares = fleet_shares(main.runs[0].trace)
     nodes = len(main.runs[0].trace.fleet_nodes)
-    who = "Its one node" if nodes == 1 else f"Its {nodes} nodes"
-    text = (
-        f"{who} trained {fmt.percent(shares['training'])} of the time, had no energy to train for "
-        f"{fmt.percent(shares['no_energy'])} and waited for {fmt.percent(shares['waiting'])}"
-    )
+    who, was = ("Its one node", "was") if nodes == 1 else (f"Its {nodes} nodes", "were")
+    told = {
+        "training": "trained {} of the time",
+        "no_energy": "had no energy to train for {}",
+        "waiting": "waited for {}",
+        "down": f"{was} down for {{}}",
+        "restoring": "waited for {} to be restored",
+    }
+    *parts, last = (text.format(fmt.percent(shares[kind])) for kind, text in told.items() if kind in shares)
+    text = f"{who} {', '.join(parts)} and {last}"
     if waiting is not None:
         waited = fmt.percent(fleet_shares(waiting.runs[0].trace)["waiting"])
         longer = fmt.times(waiting.mean("simulated_s") / main.mean("simulated_s"))

@@ -76,7 +76,7 @@ def panels(plan: Plan, edge_s: FloatArray) -> Iterator[Panel]:
     most = max(1.0, float(count.max()))
     colours = ("#F4F7FB", "#9CCBEA", "#0072B2", "#06304F")
     yield Panel(title="open links", values=count, colours=colours, low=0, high=most, ends=("0", f"{most:.0f}"))
-    work = activities(plan.trace)
+    work = activities(plan.trace, plan.faults)
     training = np.array([coverage([work[n].training], edge_s) for n in nodes])
     yield Panel(
         title="training", values=training, colours=("#4A515E", "#E3E7ED", LANE["training"]),

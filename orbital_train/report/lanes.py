@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from orbital_train.report.activity import Activity, activities
+from orbital_train.report.activity import Activity, activities, kinds
 from orbital_train.report.runs import Plan
 from orbital_train.report.style import INK, LANE, MUTED, figure, png, time_axis
 from orbital_train.report.view import View
@@ -20,11 +20,13 @@ from orbital_train.windows.plan import FloatArray, LinkKind
 _WORK = (0.58, 0.30)
 _LINKS = (0.34, 0.19)
 _BATTERY = (0.08, 0.21)
+# Right of it, in widths of the axes: the first total, and from one to the next.
+_TOTALS, _COLUMN = 1.026, 0.036
 
 
 def lanes_plot(run: Plan, title: str, view: View) -> bytes:
     """The timeline of one run: PNG."""
-    work = activities(run.trace)
+    work = activities(run.trace, run.faults)
     lane_of = {node: lane for lane, node in enumerate(reversed(view.nodes))}  # the first node on top
     with figure(11.0, 1.15 + 0.56 * len(view.nodes)) as fig:
         ax = fig.subplots()
@@ -39,13 +41,13 @@ def lanes_plot(run: Plan, title: str, view: View) -> bytes:
             _totals(ax, run, node, lane)
         _merges(ax, run, lane_of, view.end_s)
         ax.set_title(title, pad=9)
-        _frame(ax, [run.trace.accounts[node].name for node in lane_of], view.end_s)
+        _frame(ax, [run.trace.accounts[node].name for node in lane_of], view.end_s, len(kinds(run.trace)))
         _legend(fig, run)
         return png(fig)
 
 
-def _frame(ax: Axes, names: list[str], end_s: float) -> None:
-    """Limits, names and separators of the lanes, from the lowest up."""
+def _frame(ax: Axes, names: list[str], end_s: float, columns: int) -> None:
+    """Limits, names and separators of the lanes, from the lowest up, and what stands over the columns of totals."""
     ax.set(xlim=(0, end_s), ylim=(0, len(names)))
     ax.set_yticks(np.arange(len(names)) + 0.5, names)
     ax.tick_params(axis="y", length=0)
@@ -53,7 +55,7 @@ def _frame(ax: Axes, names: list[str], end_s: float) -> None:
     ax.hlines(range(len(names) + 1), 0, end_s, color="white", lw=3, zorder=1)
     time_axis(ax, end_s)
     totals = {"color": MUTED, "fontsize": 7.5, "ha": "center", "va": "bottom"}
-    ax.text(1.062, 1.0, "of the whole run", totals, transform=ax.transAxes)
+    ax.text(_TOTALS + _COLUMN * (columns - 1) / 2, 1.0, "of the whole run", totals, transform=ax.transAxes)
 
 
 def _bars(ax: Axes, spans: FloatArray, bottom: float, height: float, colour: str, zorder: int) -> None:
@@ -70,7 +72,7 @@ def _light(ax: Axes, run: Plan, node: int, lane: int, end_s: float) -> None:
 
 
 def _work(ax: Axes, activity: Activity, lane: int) -> None:
-    for kind in ("training", "waiting", "no_energy"):
+    for kind in vars(activity):
         _bars(ax, getattr(activity, kind), lane + _WORK[0], _WORK[1], LANE[kind], zorder=2)
 
 
@@ -135,27 +137,22 @@ def _merges(ax: Axes, run: Plan, lane_of: dict[int, int], end_s: float) -> None:
 def _totals(ax: Axes, run: Plan, node: int, lane: int) -> None:
     """Percent of the whole run, exact from the accounts, at the right end of the lane."""
     account = run.trace.accounts[node]
-    parts = {kind: getattr(account, f"{kind}_us") for kind in ("training", "waiting", "no_energy")}
+    parts = {kind: getattr(account, f"{kind}_us") for kind in kinds(run.trace)}
     for i, (kind, part) in enumerate(parts.items()):
         share = f"{100 * part / sum(parts.values()):.0f}%"
         ax.text(
-            1.026 + 0.036 * i, lane + _WORK[0] + _WORK[1] / 2, share,
+            _TOTALS + _COLUMN * i, lane + _WORK[0] + _WORK[1] / 2, share,
             transform=ax.get_yaxis_transform(), color=LANE[f"{kind}_text"], fontsize=8, va="center", ha="center",
         )  # fmt: skip
 
 
 def _legend(fig: Figure, run: Plan) -> None:
-    kinds = {
-        "training": "training",
-        "waiting": "waiting",
-        "no_energy": "no energy",
-        "umbra": "shadow",
-        "links": "open links",
-    }
+    labels = {kind: kind.replace("_", " ") for kind in kinds(run.trace)}
+    labels |= {"umbra": "shadow", "links": "open links"}
     if (run.contacts.kind == LinkKind.GROUND).any():
-        kinds["ground_links"] = "to the ground"
+        labels["ground_links"] = "to the ground"
     handles: list[Patch | Line2D] = [
-        Patch(color=LANE[k], label=text) for k, text in [*kinds.items(), ("transfer", "transfer")]
+        Patch(color=LANE[k], label=text) for k, text in [*labels.items(), ("transfer", "transfer")]
     ]
     if any(a.battery_us for a in run.trace.accounts):
         handles.append(Line2D([], [], color=LANE["battery"], label="battery"))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from orbital_train.errors import InputError
+from orbital_train.schedule.faults import FaultPlan
 from orbital_train.schedule.trace import Trace
 from orbital_train.windows.plan import ContactPlan, FloatArray, Illumination
 
@@ -68,6 +69,7 @@ class Plan:
 
     contacts: ContactPlan
     light: Illumination
+    faults: FaultPlan
     trace: Trace
 
 
@@ -155,6 +157,7 @@ def read_run(path: Path) -> Run:
         recipe=_checked(path / "recipe.toml", lambda p: p.read_text(encoding="utf-8")),
         contacts=_checked(path / "plan" / "contacts.parquet", ContactPlan.read),
         light=_checked(path / "plan" / "illumination.parquet", Illumination.read),
+        faults=_checked(path / "plan" / "faults.jsonl", FaultPlan.read),
         trace=_checked(path / "trace.jsonl", Trace.read),
         evaluations=_checked(path / "metrics.jsonl", _evaluations),
     )

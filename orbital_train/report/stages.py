@@ -23,9 +23,13 @@ class Stages:
         self._stage = stage
         self._progress.add_task(stage, total=None)
 
+    def reached(self, what: str) -> None:
+        """The present stage has come so far."""
+        self._progress.update(self._progress.task_ids[-1], description=f"{self._stage} ({what})")
+
     def done(self, share: float) -> None:
         """So much of the present stage is done."""
-        self._progress.update(self._progress.task_ids[-1], description=f"{self._stage} ({share:.0%})")
+        self.reached(f"{share:.0%}")
 
 
 @contextmanager

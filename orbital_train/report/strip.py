@@ -1,4 +1,4 @@
-"""The whole fleet over the whole run: what share of it trains, waits, has no energy, and sees the Sun."""
+"""The whole fleet over the whole run: what share of it trains, waits, has no energy, is out, and sees the Sun."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from orbital_train.report import fmt
-from orbital_train.report.activity import activities, coverage, sunlit_spans
+from orbital_train.report.activity import activities, coverage, kinds, sunlit_spans
 from orbital_train.report.runs import Run
 from orbital_train.report.style import INK, LANE, figure, png, time_axis
 
@@ -33,17 +33,18 @@ def fleet_strip(runs: Sequence[tuple[str, Run]]) -> bytes:
             )
             ax.tick_params(axis="x", length=0)
         time_axis(axes[-1], end_s)
-        handles = [Patch(color=LANE[k], label=k.replace("_", " ")) for k in ("training", "waiting", "no_energy")]
+        shown = max((kinds(run.trace) for _, run in runs), key=len)
+        handles = [Patch(color=LANE[k], label=k.replace("_", " ")) for k in shown]
         sun = Line2D([], [], color=LANE["sun_line"], lw=1.8, label="sunlit")
-        fig.legend(handles=[*handles, sun], loc="outside lower center", ncols=4, fontsize=8, handlelength=1.3)
+        fig.legend(handles=[*handles, sun], loc="outside lower center", ncols=6, fontsize=8, handlelength=1.3)
         return png(fig)
 
 
 def _strip(ax: Axes, run: Run) -> None:
     edge_s = np.linspace(0, run.trace.end_us / 1e6, _BINS + 1)
-    nodes, work = run.trace.fleet_nodes, activities(run.trace)
+    nodes, work = run.trace.fleet_nodes, activities(run.trace, run.faults)
     bottom = np.zeros(_BINS)
-    for kind in ("training", "waiting", "no_energy"):
+    for kind in kinds(run.trace):
         top = bottom + coverage([getattr(work[n], kind) for n in nodes], edge_s) / len(nodes)
         ax.stairs(top, edge_s, baseline=bottom, fill=True, color=LANE[kind], lw=0)
         bottom = top

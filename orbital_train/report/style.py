@@ -31,9 +31,13 @@ LANE = {
     "training": BLUE,
     "waiting": ORANGE,
     "no_energy": "#4A515E",
+    "down": VERMILLION,
+    "restoring": PURPLE,
     "training_text": BLUE,
     "waiting_text": "#9A6A00",  # darker than the bar: orange text on white is hard to read
     "no_energy_text": "#4A515E",
+    "down_text": VERMILLION,
+    "restoring_text": "#9C4E7C",
     "links": "#A9D5F2",
     "ground_links": "#6CC5A9",
     "transfer": "#A64D82",

@@ -54,7 +54,7 @@ def readable_view(run: Plan) -> View:
 
 def _readable_s(run: Plan, nodes: tuple[int, ...]) -> float:
     """When the lanes are full: too many spans of work and light in a lane, or too many merges."""
-    work = activities(run.trace)
+    work = activities(run.trace, run.faults)
     spans_s = np.concatenate([x for n in nodes for x in (work[n].training[:, 0], run.light.edge_s[n])])
     merges_s = np.array([op.end_us / 1e6 for op in run.trace.of_kind(Merge)])
     full_s = [

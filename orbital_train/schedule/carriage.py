@@ -7,6 +7,7 @@ where there is one; the link that failed is left alone for a while.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 
 from orbital_train.schedule import known
@@ -32,16 +33,21 @@ class Carriage(World):
             legs = earliest_arrivals(
                 self.network, self.bookings, {node: self.now_us}, self.fragment_bits, (site,), self.down
             ).route(site)
-        self._gather(known.Gather(key, fragment, site, ((node, self.now_us),), legs or ()))
+        gathering = self._open(known.Gather(key, fragment, site, ((node, self.now_us),), legs or ()))
+        self._take_snapshot(node, gathering)
 
     def _gather(self, plan: known.Gather) -> None:
+        gathering = self._open(plan)
+        for node, at_us in plan.snapshots:
+            self._push(at_us, SNAPSHOT, node, gathering)
+
+    def _open(self, plan: known.Gather) -> Gathering:
         assert plan.key not in self._gatherings, "a key names one gathering at a time"
         coming = {node for node, _ in plan.snapshots}
         gathering = Gathering(plan.key, plan.fragment, plan.site, plan.legs, coming)
         self._gatherings[plan.key] = gathering
         self._set_out(gathering, plan.legs)
-        for node, at_us in plan.snapshots:
-            self._push(at_us, SNAPSHOT, node, gathering)
+        return gathering
 
     def _set_out(self, gathering: Gathering, legs: Sequence[Hop]) -> None:
         self._book(legs)
@@ -71,6 +77,7 @@ class Carriage(World):
         fragment = gathering.fragment
         state, copy = self._at_now(node), self._copies[node][fragment]
         if copy.under_way is not None or copy.merged_in is not None:
+            assert copy.under_way is None or self.scenario.faults, "it has one outer gradient of a fragment under way"
             assert self.scenario.faults, "the progress in its last outer gradient must be adopted first"
             return  # the result that holds it was lost on its way
         self._record_steps(node)
@@ -119,17 +126,26 @@ class Carriage(World):
 
     def _miss(self, hop: Hop, life: int, gathering: Gathering | None, parcel: Parcel | None) -> None:
         """An acknowledgement has not come. What it was for is sent again, unless the sender has lost it since."""
-        ends = frozenset({hop.source, hop.dest})
-        patience_us = self._patience_us.get(ends, PATIENCE_US)
-        self._patience_us[ends] = min(2 * patience_us, LONGEST_PATIENCE_US)
-        for a, b in ((hop.source, hop.dest), (hop.dest, hop.source)):
-            if b in self.network.out[a]:
-                self.bookings.block(self.network.out[a][b], self.now_us, self.now_us + patience_us)
+        self._leave_alone(hop)
         if gathering is not None and parcel is not None:
             self._retry(hop.source, life, gathering, parcel)
 
+    def _leave_alone(self, hop: Hop) -> None:
+        """Do not use a link for a while on which a message was lost that was sent since it was last left alone."""
+        ends = frozenset({hop.source, hop.dest})
+        last_us, since_us = self._patience_us.get(ends, (PATIENCE_US // 2, 0))
+        if hop.start_us < since_us:
+            return
+        patience_us = min(2 * last_us, LONGEST_PATIENCE_US)
+        self._patience_us[ends] = patience_us, self.now_us
+        for a, b in ((hop.source, hop.dest), (hop.dest, hop.source)):
+            if b in self.network.out[a]:
+                self.bookings.block(self.network.out[a][b], self.now_us, self.now_us + patience_us)
+
     def _retry(self, node: int, life: int, gathering: Gathering, parcel: Parcel) -> None:
-        if gathering.open and life == self._lives[node]:
+        if gathering.open and life != self._lives[node]:
+            self._tell(known.Lost(gathering.key))
+        elif gathering.open:
             gathering.at.setdefault(node, []).append(parcel)
             if not gathering.leaving.get(node):
                 self._forward(node, gathering)
@@ -178,7 +194,7 @@ class Carriage(World):
             if node in arrival_us and (whole or node in before.complete_us):
                 made.complete_us[node] = max(arrival_us[node], 0 if whole else before.complete_us[node])
             if node in arrival_us and node not in lost:
-                made.coming += 1
+                made.coming += not whole
                 self._push(arrival_us[node], RESULT, node, (fragment, version, whole, self._lives[node]))
             elif self.scenario.faults:
                 self._ask(node, fragment, lost.get(node, self.now_us + PATIENCE_US))
@@ -189,7 +205,9 @@ class Carriage(World):
         """Send a value; when it should arrive at each node that can be reached, and when its loss is missed."""
         if set(nodes) <= sources.keys():
             return {node: sources[node] for node in nodes}, {}
-        found = earliest_arrivals(self.network, self.bookings, sources, bits, avoid=self.down.difference(nodes))
+        found = earliest_arrivals(
+            self.network, self.bookings, sources, bits, avoid=self.down.difference(self._unready, nodes)
+        )
         hops = _branches(found.hop_into, nodes)
         self._book(hops)
         lost: dict[int, int] = {}
@@ -213,7 +231,7 @@ class Carriage(World):
 
     def _receive(self, node: int, fragment: int, version: int, whole: bool, life: int) -> None:
         made = self._versions[fragment][version]
-        made.coming -= 1
+        made.coming -= not whole
         if life != self._lives[node]:
             return  # it was on its way to a node that has failed and come back since
         if whole:
@@ -268,11 +286,13 @@ class Carriage(World):
             version = self._versions[fragment][version].parent
         return chain[::-1]
 
+    @abstractmethod
     def _adopt_newest(self, node: int, fragment: int) -> None:
-        raise NotImplementedError
+        """Let a node adopt the newest version that it has."""
 
+    @abstractmethod
     def _start_anew(self, node: int) -> None:
-        raise NotImplementedError
+        """Let a node wait for the whole model."""
 
 
 def missed_us(hop: Hop) -> int:

@@ -79,4 +79,4 @@ class Version:
     complete_us: dict[int, int] = field(default_factory=dict)  # when nodes have it and all before, as far as is known
     has_us: dict[int, int] = field(default_factory=dict)  # since when nodes really have it
     update_us: dict[int, int] = field(default_factory=dict)  # and since when what makes it of the one before
-    coming: int = 0  # nodes that it really is on its way to
+    coming: int = 0  # holders that it really is on its way to

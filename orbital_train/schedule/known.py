@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from orbital_train.schedule.bookings import Bookings
 from orbital_train.schedule.network import Hop, Network
@@ -230,8 +230,7 @@ Decision = Train | Hold | Send | Gather | Cancel | MergeNow | Discard | Exchange
 # -- the view ---
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NodeView:
+class NodeView(NamedTuple):
     """One training node, and its copy of one fragment, as they are known now."""
 
     node: int
@@ -265,6 +264,9 @@ class View(Protocol):
     def gathered(self, key: Key) -> bool:
         """Whether all outer gradients of a gathering are at its site."""
 
+    def begun(self, key: Key) -> bool:
+        """Whether any outer gradient of a gathering was taken: then it cannot be cancelled."""
+
     def arrived(self, key: Key) -> bool:
         """Whether anything of a gathering is at its site."""
 
@@ -289,10 +291,15 @@ class View(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
-    """How nodes take a result: at their first step boundary after it has come."""
+    """How nodes take a result: at their first step boundary after it has come.
+
+    A node that trains takes one that holds a contribution of its own no sooner than ``after_steps`` inner steps after
+    the contribution's snapshot.
+    """
 
     mode: AdoptMode = "keep"
     alpha: float = 1.0  # of ``blend``
+    after_steps: int = 0
     scope: Literal["global", "own"] = "global"  # whose versions: the global model's, or slow weights of their own
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from orbital_train.schedule.losses import fault_lost_steps
 from orbital_train.schedule.power import US_PER_H
 from orbital_train.schedule.trace import Merge, Mix, Trace
 
@@ -17,6 +18,7 @@ class Measures:
     merged_steps: int
     trained_steps: int
     lost_steps: int  # trained and never merged
+    fault_lost_steps: int  # of these, what failures cost
     merged_tokens_per_h: float  # of simulated time
     duty: float  # steps that energy allows / steps in constant sunlight
     goodput: float  # merged steps / steps that energy allows
@@ -26,9 +28,12 @@ class Measures:
     max_staleness: int | None
     mean_contributors: float
     link_bytes: float  # over all hops, of the flown model
+    lost_transfers: int  # that did not get through
     training_fraction: float  # of the nodes' time
     waiting_fraction: float
     no_energy_fraction: float
+    down_fraction: float
+    restoring_fraction: float  # up again, without a model
     unserved_wh: float  # essential loads that no energy was left for
 
 
@@ -50,6 +55,7 @@ def measure(trace: Trace) -> Measures:
         merged_steps=trace.merged_steps,
         trained_steps=trained,
         lost_steps=trained - trace.merged_steps,
+        fault_lost_steps=fault_lost_steps(trace),
         merged_tokens_per_h=trace.merged_steps * trace.tokens_per_step / max(1, trace.end_us) * US_PER_H,
         duty=allowed / max(1, powered),
         goodput=trace.merged_steps / max(1, allowed),
@@ -59,9 +65,12 @@ def measure(trace: Trace) -> Measures:
         max_staleness=max((c.staleness for c in contributions), default=None),
         mean_contributors=len(contributions) / max(1, len(merges) + len(mixes)),
         link_bytes=sum(t.bits for t in trace.transfers) / 8,
+        lost_transfers=sum(t.lost for t in trace.transfers),
         training_fraction=sum(a.training_us for a in nodes) / time_us,
         waiting_fraction=sum(a.waiting_us for a in nodes) / time_us,
         no_energy_fraction=sum(a.no_energy_us for a in nodes) / time_us,
+        down_fraction=sum(a.down_us for a in nodes) / time_us,
+        restoring_fraction=sum(a.restoring_us for a in nodes) / time_us,
         unserved_wh=sum(a.unserved_wh for a in nodes),
     )
 

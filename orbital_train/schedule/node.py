@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import math
 from bisect import insort
-from copy import copy
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from orbital_train.schedule.power import PowerSpec, flow, slope_w, time_to_level_us
+from orbital_train.schedule.power import US_PER_H, PowerSpec, flow, slope_w, time_to_level_us
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """Whole inner steps trained without a break: ``n`` steps from ``start_us``, the first with index ``first``."""
 
     start_us: int
@@ -143,8 +141,10 @@ class Node:
         """The next moment at which no step is in progress (now, if none is)."""
         if self.run_start_us < 0 or self.now_us == self.run_start_us:
             return self.now_us
-        ahead = self.fork()
         done_us = self.run_start_us + self.step_us
+        if self._has_energy_until(done_us):
+            return done_us
+        ahead = self.fork()
         while ahead.now_us < done_us and ahead.run_start_us >= 0:
             ahead._segment(ahead._segment_end(done_us))
         return ahead.now_us
@@ -173,7 +173,8 @@ class Node:
 
     def fork(self) -> Node:
         """A copy that can be advanced without touching this one."""
-        ahead = copy(self)
+        ahead = Node.__new__(Node)
+        ahead.__dict__.update(self.__dict__)
         ahead.runs, ahead.battery = [], []
         return ahead
 
@@ -194,6 +195,15 @@ class Node:
             self._loads = supply_w, load_w, slope_w(power, supply_w, load_w)
         return self._loads
 
+    def _has_energy_until(self, to_us: int) -> bool:
+        """Whether its battery is sure to last, without any supply and with all messages sent at once."""
+        power = self.setting.power
+        if power is None:
+            return True
+        load_w = power.idle_w + power.train_w + power.transmit_w * len(self.sends)
+        left_wh = self.energy_wh + slope_w(power, 0.0, load_w) * (to_us - self.now_us) / US_PER_H
+        return left_wh > power.floor_wh * (1.0 + 1e-9)
+
     def _segment_end(self, to_us: int) -> int:
         """The end of the longest interval from now in which supply and load are constant; at least 1 us away."""
         power = self.setting.power
@@ -212,36 +222,44 @@ class Node:
             elif now_us < stop_us < end_us:
                 end_us = stop_us
         rate_w = self._loads_w()[2]
-        energy_wh, level_wh = self.energy_wh, math.inf
-        if rate_w < 0:
-            level_wh = 0.0 if energy_wh > 0.0 else -math.inf
-            if self.powered and power.floor_wh < energy_wh:
-                level_wh = power.floor_wh
-        elif rate_w > 0:
-            if power.battery_wh > energy_wh:
-                level_wh = power.battery_wh
+        level_wh = self._next_level_wh(power, rate_w)
+        if level_wh is None:
+            return end_us
+        # For ever, at the smallest of rates. Rounded up, so that the threshold is reached when the segment ends.
+        wait_us = min(end_us - now_us, time_to_level_us(self.energy_wh, level_wh, rate_w))
+        return now_us + max(1, math.ceil(wait_us))
+
+    def _next_level_wh(self, power: PowerSpec, rate_w: float) -> float | None:
+        """The battery level at which something changes next, at this rate."""
+        energy_wh = self.energy_wh
+        if rate_w < 0 < energy_wh:
+            return power.floor_wh if self.powered and power.floor_wh < energy_wh else 0.0
+        if rate_w > 0:
             if not self.powered and power.resume_wh > energy_wh:
-                level_wh = power.resume_wh
-        wait_us = time_to_level_us(energy_wh, level_wh, rate_w)
-        # Rounded up, so that the threshold is reached when the segment ends.
-        return end_us if math.isinf(wait_us) else max(now_us + 1, min(end_us, now_us + math.ceil(wait_us)))
+                return power.resume_wh
+            if power.battery_wh > energy_wh:
+                return power.battery_wh
+        return None
 
     def _segment(self, end_us: int) -> None:
         duration_us = end_us - self.now_us
-        self._count_time(duration_us)
+        if self.setting.trains:
+            self._count_time(duration_us)
         power = self.setting.power
         if power is None:
             self.now_us = end_us
             self._bank()
             return
         supply_w, load_w, _ = self._loads_w()
-        energy = flow(power, self.energy_wh, supply_w, load_w, duration_us)
-        self.energy_wh = min(power.battery_wh, max(0.0, self.energy_wh + energy.stored_wh))
-        self.harvested_wh += energy.harvested_wh
-        self.consumed_wh += energy.consumed_wh
-        self.curtailed_wh += energy.curtailed_wh
-        self.loss_wh += energy.loss_wh
-        self.unserved_wh += energy.unserved_wh
+        stored_wh, harvested_wh, consumed_wh, curtailed_wh, loss_wh, unserved_wh = flow(
+            power, self.energy_wh, supply_w, load_w, duration_us
+        )
+        self.energy_wh = min(power.battery_wh, max(0.0, self.energy_wh + stored_wh))
+        self.harvested_wh += harvested_wh
+        self.consumed_wh += consumed_wh
+        self.curtailed_wh += curtailed_wh
+        self.loss_wh += loss_wh
+        self.unserved_wh += unserved_wh
         self.battery.append((end_us, self.energy_wh))
         self.now_us, self._loads = end_us, None
         edge_us, last = self.setting.edge_us, len(self.setting.supply_w) - 1
@@ -250,8 +268,6 @@ class Node:
         self._switch(power)
 
     def _count_time(self, duration_us: int) -> None:
-        if not self.setting.trains:
-            return
         if self.out == "down":
             self.down_us += duration_us
         elif self.out == "restoring":
@@ -268,12 +284,15 @@ class Node:
     def _switch(self, power: PowerSpec) -> None:
         """Apply the battery thresholds: training stops at the floor and starts again at the resume level."""
         tolerance_wh = 1e-13 * power.battery_wh  # rounding: less than passes in a microsecond
-        rate_w = self._loads_w()[2]
-        if self.powered and self.energy_wh <= power.floor_wh + tolerance_wh and rate_w < 0:
-            self.powered = False
-        elif not self.powered and self.energy_wh >= power.resume_wh - tolerance_wh:
-            self.powered = True
-        self._start_or_stop()
+        if self.powered:
+            stays = self.energy_wh > power.floor_wh + tolerance_wh or self._loads_w()[2] >= 0
+        else:
+            stays = self.energy_wh < power.resume_wh - tolerance_wh
+        if stays:
+            self._bank()
+        else:
+            self.powered = not self.powered
+            self._start_or_stop()
 
     def _start_or_stop(self) -> None:
         self._bank()
@@ -300,7 +319,8 @@ class Node:
                 self.runs.append(Run(self.run_start_us, self.steps, n, self.step_us))
             self.steps += n
             self.run_start_us += n * self.step_us
-        self._change_pace()
+        if self._next_step_us is not None:
+            self._change_pace()
 
     def _change_pace(self) -> None:
         """Take up another pace between two steps."""

@@ -18,7 +18,7 @@ from orbital_train.schedule.copies import Gathering
 from orbital_train.schedule.faults import Outage
 from orbital_train.schedule.routes import earliest_arrivals
 from orbital_train.schedule.trace import restored_value
-from orbital_train.schedule.world import ADOPT, DOWN, NEWS, PACE, RESTORED, UP
+from orbital_train.schedule.world import DOWN, NEWS, PACE, RESTORED, UP
 
 SILENCE_US = 1_000_000  # of a node on an open link, before it is taken to be down
 NEWS_BITS = 1
@@ -44,6 +44,7 @@ class Outages(Carriage):
         if node not in self._believed and heard_us > self.now_us:
             self._believed[node] = state.fork()
         self._lives[node] += 1
+        self._unready.discard(node)
         self._commands[node] += 1
         hit = [gathering for gathering in self._gatherings.values() if gathering.at.pop(node, None)]
         if node in self._copies:
@@ -88,6 +89,9 @@ class Outages(Carriage):
             return
         asked = earliest_arrivals(self.network, self.bookings, {node: self.now_us}, NEWS_BITS).arrival_us
         ready_us = {i: t for i, t in asked.items() if i != node and self._has_model(i)}
+        if self.policy.home and node in self._holding:  # nobody can bring it up to date later
+            newest = max((self._age_of_model(i) for i in ready_us), default=0)
+            ready_us = {i: t for i, t in ready_us.items() if self._age_of_model(i) == newest}
         bits = self.scenario.workload.restore_bits(node in self._holding)
         route = (
             earliest_arrivals(self.network, self.bookings, ready_us, bits, (node,)).route(node) if ready_us else None
@@ -112,6 +116,10 @@ class Outages(Carriage):
             for versions in self._versions
         )
 
+    def _age_of_model(self, node: int) -> int:
+        """How many versions of all fragments went into what a node can give to another."""
+        return sum(self._version_at(node, fragment) for fragment in range(self.fragments))
+
     def _version_at(self, node: int, fragment: int) -> int:
         """The newest version that a node can give to another."""
         if node in self._copies:
@@ -133,19 +141,18 @@ class Outages(Carriage):
             copy.base_steps = copy.merged_steps = state.steps
             copy.under_way = copy.merged = copy.merged_in = None
             made[version].has_us[node] = made[version].complete_us[node] = self.now_us
+        self._give_up_lost_versions()
         self._be_back(node)
 
     def _be_back(self, node: int) -> None:
         self._at_now(node).put_out("")
         self._commands[node] += 1
-        self._predict_goal(node)
+        self._predict(node)
         for fragment in range(self.fragments):
             if node in self._copies:
                 copy = self._copies[node][fragment]
                 copy.catching_up = False
                 self._ask(node, fragment, self.now_us)
-                if copy.applied > copy.base_version:
-                    self._push(self.now_us, ADOPT, node, (fragment, copy.applied))
         self._push(self._heard_us(node, silent=False), NEWS, node, (self._lives[node], False, []))
 
     # -- news ---
@@ -180,7 +187,7 @@ class Outages(Carriage):
         self._believed.setdefault(node, state.fork())
         self._commands[node] += 1
         state.set_pace(factor)
-        self._predict_goal(node)
+        self._predict(node)
         self._push(self._heard_us(node, silent=False), NEWS, node, (self._lives[node], None, []))
 
     def _hear(self, node: int, life: int, silent: bool | None, hit: list[Gathering]) -> None:
@@ -201,9 +208,12 @@ class Outages(Carriage):
                 self._tell(known.Lost(gathering.key))
 
     def _give_up_lost_versions(self) -> None:
-        """A version that nobody has any more is as if it had never been made."""
+        """A version that nobody has any more is as if it had never been made.
+
+        Where homes hold the model, nor is one that none of them has, once one of them has an older one.
+        """
         for fragment, versions in enumerate(self._versions):
-            while (head := self._heads[fragment]) and not versions[head].has_us and not versions[head].coming:
+            while (head := self._heads[fragment]) and not versions[head].coming and self._is_lost(fragment, head):
                 for gradient in versions[head].gradients:
                     copy = self._copies[gradient.node][fragment]
                     if copy.merged is gradient:
@@ -213,3 +223,11 @@ class Outages(Carriage):
             real = versions[self._heads[fragment]]
             if real.made_us:
                 real.complete_us = {i: t for i, t in real.complete_us.items() if t > self.now_us or i in real.has_us}
+
+    def _is_lost(self, fragment: int, version: int) -> bool:
+        """Whether nobody has a version; with homes, whether only others have, and a home has an older one."""
+        versions = self._versions[fragment]
+        having = versions[version].has_us.keys()
+        if not self.policy.home or not having or not self._holding.isdisjoint(having):
+            return not having
+        return not all(self._holding.isdisjoint(older.has_us) for older in versions[:version])

@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable
 
-from orbital_train.schedule.trace import Trace, Transfer
+from orbital_train.schedule.trace import Merge, Restore, Trace, Transfer, result_value, state_value
 
 
 class TraceError(AssertionError):
@@ -30,10 +30,23 @@ class Places:
             if not transfer.lost:
                 self._carried[transfer.value].append(transfer)
         self._known: dict[str, dict[int, int]] = {}
+        self._restored: dict[str, dict[int, int]] = defaultdict(dict)  # who can also send a version's parameters
+        for op in trace.of_kind(Restore):
+            for fragment, version in enumerate(op.versions):
+                self._restored[state_value(fragment, version)].setdefault(op.node, op.end_us)
 
     def write(self, value: str, nodes: Iterable[int], at_us: int, bits: int | None = None) -> None:
         """A value is there from now on, and goes where its transfers take it."""
-        since_us, whole = dict.fromkeys(nodes, at_us), bits or self._bits[value.startswith("state/")]
+        self._spread(value, dict.fromkeys(nodes, at_us), bits or self._bits[False])
+
+    def write_version(self, merge: Merge) -> None:
+        """What others need of a version: its update, and its parameters, which whoever has applied that has too."""
+        result, state = (name(merge.fragment, merge.to_version) for name in (result_value, state_value))
+        self.write(result, (merge.site,), merge.end_us)
+        holders = {i: at_us for i, at_us in self._known[result].items() if i in merge.holders or i == merge.site}
+        self._spread(state, self._restored.get(state, {}) | holders, self._bits[True])
+
+    def _spread(self, value: str, since_us: dict[int, int], whole: int) -> None:
         hops: dict[tuple[int, int], list[Transfer]] = defaultdict(list)
         for transfer in self._carried.get(value, ()):
             hops[transfer.source, transfer.dest].append(transfer)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 from orbital_train.errors import InputError
 
@@ -49,19 +51,18 @@ class PowerSpec:
         """Power of the array in full sun, facing it [W]."""
         return self.array_m2 * self.array_efficiency * SOLAR_CONSTANT_W_PER_M2 / sun_distance_au**2
 
-    @property
+    @cached_property
     def floor_wh(self) -> float:
         """Energy below which nothing is trained [Wh]."""
         return self.battery_wh * (1.0 - self.depth_of_discharge)
 
-    @property
+    @cached_property
     def resume_wh(self) -> float:
         """Energy from which training starts again [Wh]."""
         return self.battery_wh * self.resume_fraction
 
 
-@dataclass(frozen=True, slots=True)
-class EnergyFlow:
+class EnergyFlow(NamedTuple):
     """What happened to the energy in one interval [Wh]; the terms balance exactly (see :func:`flow`)."""
 
     stored_wh: float  # change of the battery's content

@@ -14,7 +14,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Mapping
 from functools import cached_property
 
-from orbital_train.schedule.bookings import Bookings, is_free
+from orbital_train.schedule.bookings import Bookings, Boundaries, is_free
 from orbital_train.schedule.hops import US_PER_S, arrival_us, first_hop, first_parts, last_hop, last_parts
 from orbital_train.schedule.network import Edge, Hop, Network, Route
 
@@ -22,6 +22,7 @@ from orbital_train.schedule.network import Edge, Hop, Network, Route
 _SHIFT = 20
 _HOPS = (1 << _SHIFT) - 1
 _CLOSED = -1  # better than anything that can be found
+_NOTHING: Boundaries = []
 
 
 class Arrivals:
@@ -131,8 +132,9 @@ def earliest_arrivals(
             sent_us = leave_us - -work // rate[k] if rate[k] else leave_us
             heard_us = sent_us + owlt[k]
             fits = sent_us <= end[k] and heard_us <= later[k]
-            if not fits or (number in taken and not is_free(taken[number], leave_us, sent_us)):
-                parts = first_parts(edge, taken.get(number, []), here_us, bits, best[dest] >> _SHIFT)
+            busy = taken.get(number, _NOTHING)
+            if not fits or (busy and busy[-1] > leave_us and not is_free(busy, leave_us, sent_us)):
+                parts = first_parts(edge, busy, here_us, bits, best[dest] >> _SHIFT)
                 if parts is None:
                     continue
                 heard_us = arrival_us(edge, parts)
@@ -189,9 +191,10 @@ def latest_departures(
                 continue
             sent_us = min(by_us - owlt[k], end[k])
             leave_us = sent_us + -work // rate[k] if rate[k] else sent_us
-            if leave_us < start[k] or (number in taken and not is_free(taken[number], leave_us, sent_us)):
+            busy = taken.get(number, _NOTHING)
+            if leave_us < start[k] or (busy and busy[-1] > leave_us and not is_free(busy, leave_us, sent_us)):
                 since_us = deadline_us - (best[source] >> _SHIFT)
-                parts = last_parts(edge, taken.get(number, []), by_us, bits, since_us)
+                parts = last_parts(edge, busy, by_us, bits, since_us)
                 if parts is None:
                     continue
                 leave_us = parts[0][1]

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from orbital_train.schedule import known, world
 from orbital_train.schedule.copies import OuterGradient, Parcel, Version
 from orbital_train.schedule.known import Decision, Event, Key, NodeView, Policy
 from orbital_train.schedule.mixing import Mixing
+from orbital_train.schedule.network import FAR_US
+from orbital_train.schedule.records import uncollected
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.trace import Contribution, Trace
 from orbital_train.schedule.world import ADOPT, BUDGET, WAKE
+
+Watch = Callable[[int, int], None]
+"""Told of the simulated time, and of the horizon, in microseconds, every hundredth of it."""
 
 
 class Simulation(Mixing):
     """Asks the policy, does what it decides, and implements :class:`~orbital_train.schedule.known.View` for it."""
 
-    def __init__(self, scenario: Scenario, policy: Policy[Any]) -> None:
+    def __init__(self, scenario: Scenario, policy: Policy[Any], watch: Watch | None = None) -> None:
         super().__init__(scenario, policy)
+        self._watch = watch
+        self._shown_us = 0 if watch else FAR_US  # when the watch is next told of the time
         training = frozenset(self.training_nodes)
         relays = tuple(i for i in range(self.network.nodes) if i not in training)
         self.sites = policy.home or self.training_nodes + (relays if len(training) > 1 else ())
@@ -27,6 +34,7 @@ class Simulation(Mixing):
         self._evaluated_steps = 0
         self._budget_watched = False  # a look at the budget is in the queue
         self._memory: Any = None
+        self._wanted = policy.wants
 
     # -- the loop ---
 
@@ -45,6 +53,8 @@ class Simulation(Mixing):
             self.now_us = at_us
             self._handle(kind, order, detail)
             self._watch_budget()
+            if at_us >= self._shown_us:
+                self._show()
         if not self._finished:
             self.now_us = self.horizon_us
         self._bring_down()
@@ -60,12 +70,17 @@ class Simulation(Mixing):
         own = self._own_versions()
         return self._recorder.trace(self.policy.name, self._newest(), merged_steps, end_us, self._nodes, own)
 
+    def _show(self) -> None:
+        assert self._watch is not None
+        self._watch(self.now_us, self.horizon_us)
+        self._shown_us = self.now_us + self.horizon_us // 100
+
     def _handle(self, kind: int, order: int, detail: Any) -> None:
         match kind:
             case world.RESULT:
                 self._receive(order, *detail)
             case world.ADOPT:
-                self._adopt(order, *detail)
+                self._adopt(order, detail)
             case world.ARRIVE:
                 self._arrive(order, *detail)
             case world.LEAVE:
@@ -108,7 +123,7 @@ class Simulation(Mixing):
                 self._change_pace(node, detail)
 
     def _tell(self, event: Event) -> None:
-        if type(event) not in self.policy.wants:
+        if type(event) not in self._wanted:
             return
         decisions, self._memory = self.policy.decide(event, self, self._memory)
         for decision in decisions:
@@ -145,11 +160,12 @@ class Simulation(Mixing):
         for state in self._told(node):
             state.train()
         self._goals[node] = goal
-        self._predict_goal(node)
+        self._predict(node)
 
     def _hold(self, node: int) -> None:
         for state in self._told(node):
             state.hold()
+        self._predict(node)
 
     # -- merging ---
 
@@ -211,18 +227,22 @@ class Simulation(Mixing):
         newest = next(v for v in range(len(versions) - 1, -1, -1) if node in versions[v].has_us)
         copy.applied = max(copy.applied, newest)
         if copy.applied > copy.base_version:
-            self._push(self._at_now(node).boundary_us(), ADOPT, node, (fragment, copy.applied))
+            self._push(self._at_now(node).boundary_us(), ADOPT, node, fragment)
 
-    def _adopt(self, node: int, fragment: int, version: int) -> None:
+    def _adopt(self, node: int, fragment: int) -> None:
+        """Adopt the newest version that a node has."""
         copy, how = self._copies[node][fragment], self.policy.adoption
-        if version <= copy.base_version or self._is_out(node):
-            return  # a newer one was adopted at the same boundary, or the node has failed
-        boundary_us = self._at_now(node).boundary_us()
-        if boundary_us > self.now_us:  # it was told to do something else since, and is within another step
-            self._push(boundary_us, ADOPT, node, (fragment, version))
+        version = copy.applied
+        if version == copy.base_version or self._is_out(node):
+            return  # it was adopted before, or the node has failed
+        since = copy.merged if copy.merged_in is not None and copy.merged_in <= version else None
+        due_us = self._due_us(node, since)
+        if due_us is None:
+            return
+        if due_us > self.now_us:  # it is within another step than was foreseen
+            self._push(due_us, ADOPT, node, fragment)
             return
         self._record_steps(node)
-        since = copy.merged if copy.merged_in is not None and copy.merged_in <= version else None
         self._recorder.adopt(
             node, self.now_us, fragment, copy.base_version, version, since.value if since else None, how
         )
@@ -232,6 +252,13 @@ class Simulation(Mixing):
             copy.merged_steps = copy.base_steps = self._nodes[node].steps
         copy.base_version = version
         self._tell(known.Adopted(node, fragment, version))
+
+    def _due_us(self, node: int, since: OuterGradient | None) -> int | None:
+        """When a node may adopt what holds an outer gradient of its own; None if not before the horizon."""
+        state, after_steps = self._at_now(node), self.policy.adoption.after_steps
+        if since is None or not state.wanted or state.steps >= since.total_steps + after_steps:
+            return state.boundary_us()
+        return state.time_of_steps_us(since.total_steps + after_steps, self.horizon_us)
 
     def _newest(self) -> tuple[int, ...]:
         return tuple(self._heads)
@@ -293,6 +320,10 @@ class Simulation(Mixing):
         """Whether all outer gradients of a gathering are at its site."""
         return key in self._gatherings and not self._gatherings[key].coming
 
+    def begun(self, key: Key) -> bool:
+        """Whether any outer gradient of a gathering was taken."""
+        return key in self._gatherings and self._gatherings[key].begun
+
     def arrived(self, key: Key) -> bool:
         """Whether anything of a gathering is at its site."""
         return key in self._gatherings and bool(self._gatherings[key].at.get(self._gatherings[key].site))
@@ -333,6 +364,7 @@ class Simulation(Mixing):
         return self._versions[fragment][version].complete_us.get(node)
 
 
-def simulate(scenario: Scenario, policy: Policy[Any]) -> Trace:
-    """The trace of a scenario under a policy: a pure function."""
-    return Simulation(scenario, policy).run()
+def simulate(scenario: Scenario, policy: Policy[Any], watch: Watch | None = None) -> Trace:
+    """The trace of a scenario under a policy: a pure function, which lets itself be watched."""
+    with uncollected():
+        return Simulation(scenario, policy, watch).run()

@@ -23,7 +23,7 @@ class Staging(Outages):
         nodes = tuple(node for node in self.training_nodes if node not in spec.sources)
         for node in nodes:
             self._at_now(node).put_out("staging")
-        self.down = frozenset(nodes)
+        self.down, self._unready = frozenset(nodes), set(nodes)
         self._bring_up({node: (FIRST_MODEL, data_value(node)) for node in nodes})
 
     def _bring_up(self, wanted: dict[int, tuple[str, ...]]) -> None:
@@ -54,9 +54,10 @@ class Staging(Outages):
             self._bring_up({node: lacks})
             return
         self._recorder.stage(node, self.now_us)
+        self._unready.discard(node)
         self._at_now(node).put_out("")
         self._commands[node] += 1
-        self._predict_goal(node)
+        self._predict(node)
         self._push(self._heard_us(node, silent=False), NEWS, node, (life, False, []))
 
     def _bring_down(self) -> None:

@@ -8,6 +8,7 @@ from collections import defaultdict
 
 import numpy as np
 
+from orbital_train.schedule.lineage import chain, kept_merges, parents_of
 from orbital_train.schedule.places import Places, require
 from orbital_train.schedule.places import TraceError as TraceError
 from orbital_train.schedule.scenario import Scenario
@@ -123,36 +124,13 @@ def _terminals(scenario: Scenario) -> None:
     require(not overlap.any(), "a terminal is used twice at once")
 
 
-def _parents(trace: Trace) -> dict[tuple[int, int], int]:
-    """The version that each version of a fragment was made from."""
-    return {(op.fragment, op.to_version): op.from_version for op in trace.of_kind(Merge)}
-
-
-def _chain(parents: dict[tuple[int, int], int], fragment: int, version: int, after: int) -> list[int]:
-    """Versions from one on up to another that follows on it, oldest first."""
-    chain = []
-    while version > after:
-        chain.append(version)
-        version = parents[fragment, version]
-    return chain[::-1]
-
-
-def _kept_merges(trace: Trace) -> set[int]:
-    """Ids of the merges that the final model is made of: a version that is lost with its only holder is none."""
-    parents = _parents(trace)
-    if any(True for _ in trace.of_kind(SyncStep)):
-        return set()
-    kept = {(fragment, v) for fragment, last in enumerate(trace.versions) for v in _chain(parents, fragment, last, 0)}
-    return {op.id for op in trace.of_kind(Merge) if (op.fragment, op.to_version) in kept}
-
-
 def _merges(trace: Trace) -> None:
     """What is merged arrived where it is merged, by way of sums or not, and counts once and for what it is."""
     snapshots: dict[str, Snapshot] = {}
     holds: dict[str, dict[str, float]] = {}  # snapshots in a value, with their weights
-    used: set[str] = set()
-    places, kept, merged_steps = Places(trace), _kept_merges(trace), 0
-    parents = _parents(trace)
+    merged: set[str] = set()
+    places, kept, merged_steps = Places(trace), kept_merges(trace), 0
+    parents = parents_of(trace)
     for op in trace.ops:
         if isinstance(op, Snapshot):
             snapshots[op.value], holds[op.value] = op, {op.value: 1.0}
@@ -161,17 +139,20 @@ def _merges(trace: Trace) -> None:
             weights = op.weights if isinstance(op, Combine) else op.input_weights
             for value in op.inputs:
                 require(value in holds, f"operation {op.id} adds {value}, which is no outer gradient")
-                require(value not in used, f"operation {op.id} uses {value} again")
-                if op.id in kept:
-                    used.add(value)
                 places.require(value, op.site, op.start_us)
             whole = {s: w * x for v, w in zip(op.inputs, weights, strict=True) for s, x in holds[v].items()}
+            once = len(whole) == sum(len(holds[value]) for value in op.inputs)
+            require(once, f"operation {op.id} adds an outer gradient twice")
             if isinstance(op, Combine):
                 holds[op.value] = whole
                 places.write(op.value, (op.site,), op.end_us)
-            else:
-                _contributions(op, snapshots, whole, parents)
-                merged_steps += sum(c.steps for c in op.contributions) if op.id in kept else 0
+                continue
+            _contributions(op, snapshots, whole, parents)
+            if op.id in kept:
+                again = merged & {c.snapshot for c in op.contributions}
+                require(not again, f"operation {op.id} merges {', '.join(sorted(again))} again")
+                merged |= {c.snapshot for c in op.contributions}
+                merged_steps += sum(c.steps for c in op.contributions)
     if not any(True for _ in trace.of_kind(SyncStep)):
         require(merged_steps // trace.fragments == trace.merged_steps, "merged steps do not add up")
 
@@ -193,18 +174,18 @@ def _contributions(
         require((c.node, c.steps) == (snapshot.node, snapshot.steps), f"{where}: not the node or steps of its snapshot")
         require((c.weight > 0) == (c.steps > 0), f"{where}: weight {c.weight} for {c.steps} steps")
         require(abs(whole.get(c.snapshot, 0.0) - c.weight) < 1e-9, f"{where}: not the weight that it enters with")
-        between = _chain(parents, merge.fragment, merge.from_version, snapshot.base_version)
+        between = chain(parents, merge.fragment, merge.from_version, snapshot.base_version)
         require(len(between) == c.staleness, f"{where}: staleness")
 
 
 def _adoptions(trace: Trace) -> None:
     """Who adopts a version was sent it, or all that was merged up to it; so was whoever merges more into it."""
-    places, parents = Places(trace), _parents(trace)
+    places, parents = Places(trace), parents_of(trace)
     has: dict[tuple[int, int], int] = defaultdict(int)  # newest version of a fragment that a holder is known to have
     adopted: dict[tuple[int, int], int] = defaultdict(int)
 
     def require_all(node: int, fragment: int, version: int, by_us: int) -> None:
-        for newer in _chain(parents, fragment, version, has[node, fragment]):
+        for newer in chain(parents, fragment, version, has[node, fragment]):
             places.require(result_value(fragment, newer), node, by_us)
         has[node, fragment] = max(version, has[node, fragment])
 
@@ -212,8 +193,7 @@ def _adoptions(trace: Trace) -> None:
         if isinstance(op, Merge):
             if op.site in op.holders:
                 require_all(op.site, op.fragment, op.from_version, op.start_us)
-            for name in (result_value, state_value):
-                places.write(name(op.fragment, op.to_version), (op.site,), op.end_us)
+            places.write_version(op)
         elif isinstance(op, Adopt):
             last = adopted[op.node, op.fragment]
             where = f"operation {op.id}: node {op.node}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,8 @@ from orbital_train.schedule.recorder import Recorder
 from orbital_train.schedule.scenario import Scenario
 
 # Order of events at the same microsecond. The budget comes first: it may undo steps that have just ended. Then what
-# fails and comes back; and what arrives comes before what leaves, so that it can go along.
+# fails and comes back; versions come before what is to be merged into them; and what arrives comes before what leaves,
+# so that it can go along.
 (
     BUDGET,
     DOWN,
@@ -39,7 +41,7 @@ from orbital_train.schedule.scenario import Scenario
 ) = range(18)
 
 
-class World:
+class World(ABC):
     """State, and the few ways in which it changes that everything else is made of."""
 
     def __init__(self, scenario: Scenario, policy: Policy[Any]) -> None:
@@ -59,6 +61,7 @@ class World:
         self._holding = frozenset(self.holders)
         self.draining = False
         self.down: frozenset[int] = frozenset()  # nodes that are known to be out
+        self._unready: set[int] = set()  # of these, who only waits for model and data, and passes messages on
         self._faults = FaultTimes(scenario.faults, scenario.contacts)
         self._nodes = scenario.build_nodes()
         self._believed: dict[int, Node] = {}  # nodes to which something happened that is not known yet
@@ -72,16 +75,18 @@ class World:
         self._goals: dict[int, int | None] = dict.fromkeys(self.training_nodes)
         self._commands = [0] * self.network.nodes  # a predicted goal is void once a node was told something new
         self._recorder = Recorder(scenario, self.holders)
-        self._patience_us: dict[frozenset[int], int] = {}  # with links that failed when they were last used
+        self._patience_us: dict[
+            frozenset[int], tuple[int, int]
+        ] = {}  # with links that failed last: how long, since when
         # Where decisions are taken: the site of the newest version; in gossip, at every node.
         self._seat = None if self._gossips else self.holders[0]
         self._free = Bookings()  # of what needs no volume
         self._queue: list[tuple[int, int, int, int, Any]] = []
         self._sequence = 0
 
+    @abstractmethod
     def _tell(self, event: Event) -> None:
         """Let the policy know."""
-        raise NotImplementedError
 
     def _push(self, at_us: int, kind: int, order: int, detail: Any = None) -> None:
         self._sequence += 1
@@ -103,12 +108,16 @@ class World:
         told = self._at_now(node)
         return (told, self._as_known(node)) if node in self._believed else (told,)
 
-    def _predict_goal(self, node: int) -> None:
+    def _predict(self, node: int) -> None:
+        """When a node that was told something new reaches its goal, and a step boundary if it has to adopt there."""
         goal = self._goals.get(node)
         if goal is not None and self._nodes[node].wanted:
             at_us = self._nodes[node].time_of_steps_us(goal, self.horizon_us)
             if at_us is not None:
                 self._push(max(at_us, self.now_us), GOAL, node, self._commands[node])
+        for fragment, copy in enumerate(self._copies.get(node, ())):
+            if copy.applied > copy.base_version:
+                self._push(self._at_now(node).boundary_us(), ADOPT, node, fragment)
 
     def _book(self, hops: Sequence[Hop]) -> None:
         """Book hops and the energy of sending along them."""
@@ -118,7 +127,7 @@ class World:
                 for piece in hop.pieces:
                     if piece.end_us > piece.start_us:
                         sender.add_send(piece.start_us, piece.end_us)
-            self._predict_goal(hop.source)
+            self._predict(hop.source)
 
     def _unbook(self, hops: Sequence[Hop]) -> None:
         """Give back hops that have not begun."""
@@ -128,7 +137,7 @@ class World:
                 for piece in hop.pieces:
                     if piece.end_us > piece.start_us:
                         sender.remove_send(piece.start_us, piece.end_us)
-            self._predict_goal(hop.source)
+            self._predict(hop.source)
 
     def _record_steps(self, node: int) -> None:
         """Record what was trained since the last time; progress counts the fleet as training like this node."""

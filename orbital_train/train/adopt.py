@@ -1,11 +1,39 @@
-"""What a replica becomes when its node adopts a version of the global model. Suffix F: parameters of a fragment."""
+"""What a replica becomes when its node adopts a version of the global model. Suffix F: parameters of a fragment.
+
+A node that does not hold the global model is sent parameters of a version, as a codec encodes them. What it trains
+then, and the outer gradients and the progress that come of it, begin there, and not at the version as others have it.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from orbital_train.schedule.trace import Adopt
+from orbital_train.schedule.trace import Adopt, Restore, Snapshot, Trace
+from orbital_train.train.codec import decode, encode
+
+
+def base_codecs(trace: Trace) -> dict[int, str]:
+    """How nodes were sent the versions that they started from, by the id of a snapshot or an adoption.
+
+    Those that are left out have them exactly.
+    """
+    has: dict[tuple[int, int], str | None] = {}
+    found: dict[int, str | None] = {}
+    for op in trace.ops:
+        match op:
+            case Restore() if op.source != op.node:
+                has |= {(op.node, fragment): op.codec for fragment in range(trace.fragments)}
+            case Snapshot() | Adopt():
+                found[op.id] = has.get((op.node, op.fragment))
+                if isinstance(op, Adopt):
+                    has[op.node, op.fragment] = op.codec
+    return {op_id: codec for op_id, codec in found.items() if codec is not None}
+
+
+def received(version_F: Tensor, codec: str | None) -> Tensor:
+    """A version as a node has it that was sent it by this codec; None: exactly. It may share memory."""
+    return version_F if codec is None else decode(encode(version_F, codec))
 
 
 def adopted(op: Adopt, local_F: Tensor, version_F: Tensor, since_F: Tensor | None) -> Tensor:
@@ -14,7 +42,7 @@ def adopted(op: Adopt, local_F: Tensor, version_F: Tensor, since_F: Tensor | Non
     Args:
         op: the adoption.
         local_F: the replica now.
-        version_F: the version of the global model.
+        version_F: the version of the global model, as the node has it.
         since_F: for ``keep``, where the progress that is kept began: the replica at the snapshot, or the version
             that it started from.
     """

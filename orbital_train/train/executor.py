@@ -9,19 +9,34 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from orbital_train.schedule.trace import Adopt, Combine, Evaluate, Merge, Op, Snapshot, Step, SyncStep, Trace
-from orbital_train.train.adopt import adopted, moved_mark
+from orbital_train.schedule.trace import (
+    Adopt,
+    Combine,
+    Deliver,
+    Evaluate,
+    Lose,
+    Merge,
+    Op,
+    Restore,
+    Snapshot,
+    Stage,
+    Step,
+    SyncStep,
+    Trace,
+    local_value,
+)
+from orbital_train.train.adopt import adopted, base_codecs, moved_mark, received
 from orbital_train.train.bench import Bench
 from orbital_train.train.codec import decode, encode
 from orbital_train.train.flat import Layout, flatten
 from orbital_train.train.gate import Gate
 from orbital_train.train.inner import Replica, clip, lr_at
-from orbital_train.train.liveness import drops, holders, is_mark, mark_value, weighed
+from orbital_train.train.liveness import drops, goes_back, holders, is_mark, kept_states, mark_value, weighed
 from orbital_train.train.outer import GlobalState, outer_step
 from orbital_train.train.placement import Owners
 from orbital_train.train.problem import Problem
 from orbital_train.train.spec import TrainSpec
-from orbital_train.train.state import NodeState, Saved, detached, load_replica, replica_tensors
+from orbital_train.train.state import NodeState, Saved, load_replica, replica_state
 from orbital_train.train.transport import Transport
 from orbital_train.train.tree import broadcast, root_of, sum_on_tree
 from orbital_train.train.versions import Versions
@@ -66,6 +81,9 @@ class Executor:
         self._nodes = {n: NodeState(replica=self._replica(initial_P)) for n in sorted(self._own_replicas())}
         self._sync = self._replica(initial_P) if any(trace.of_kind(SyncStep)) else None
         self._drops, self._holders, self._final = drops(trace), holders(trace), trace.versions
+        self._kept_states, self._base_codecs = kept_states(trace), base_codecs(trace)
+        for node in self._nodes:
+            self._keep(node, 0)
         self._evaluator = {op.id: k % transport.size for k, op in enumerate(trace.of_kind(Evaluate))}
         self._execute: dict[type[Op], Callable[[Any], None]] = {
             Step: self._step,
@@ -74,6 +92,10 @@ class Executor:
             Combine: self._combine,
             Merge: self._merge,
             Adopt: self._adopt,
+            Lose: self._lose,
+            Restore: self._restore,
+            Stage: self._nothing,
+            Deliver: self._nothing,
             Evaluate: self._evaluate,
         }
         self.position = 0  # all operations with a lower id are done
@@ -86,6 +108,8 @@ class Executor:
                 return False
             op = self._trace.ops[op_id]
             self._execute[type(op)](op)
+            if isinstance(op, Step | Adopt | Restore):
+                self._keep(op.node, op.state + 1)
             self._drop(op_id)
             self.position = op_id + 1
             if self._progress:
@@ -112,19 +136,17 @@ class Executor:
 
     def save_shared(self) -> Saved:
         """State that all workers have in common: the live versions of the global model, and the synchronous replica."""
-        tensors, meta = self._versions.tensors(), {}
+        saved = Saved(tensors=self._versions.tensors(), meta={})
         if self._sync:
-            tensors |= {f"sync/{name}": tensor for name, tensor in replica_tensors(self._sync).items()}
-            meta["sync_inner_steps"] = self._sync.steps
-        return Saved(tensors=detached(tensors), meta=meta)
+            saved |= replica_state(self._sync).named("sync/")
+        return saved.on("cpu")
 
     def load(self, position: int, nodes: Mapping[int, Saved], shared: Saved) -> None:
         """Continue from a saved state, bit for bit; ``nodes`` has at least this worker's nodes."""
         self.position = position
         self._versions.load(shared.tensors)
         if self._sync:
-            load_replica(self._sync, {n: shared.tensors[f"sync/{n}"] for n in replica_tensors(self._sync)})
-            self._sync.steps = shared.meta["sync_inner_steps"]
+            load_replica(self._sync, shared.part("sync/"))
         for node, state in self._nodes.items():
             state.load(nodes[node])
 
@@ -133,15 +155,20 @@ class Executor:
 
     def _own_replicas(self) -> set[int]:
         """Nodes of this worker that have a replica of their own (those of synchronous steps share one)."""
-        nodes = {op.node for op in self._trace.ops if isinstance(op, Step | Snapshot | Adopt)}
+        nodes = {op.node for op in self._trace.ops if isinstance(op, Step | Snapshot | Adopt | Restore)}
         return {node for node in nodes if self._owners[node] == self._transport.rank}
+
+    def _keep(self, node: int, state: int) -> None:
+        """Keep a copy of a replica that its node will go back to."""
+        if node in self._nodes and (name := local_value(node, state)) in self._kept_states:
+            self._nodes[node].keep(name)
 
     def _drop(self, op_id: int) -> None:
         for node, name in self._drops.get(op_id, ()):
             if node is None:
                 self._versions.drop(name)
             elif node in self._nodes:
-                del self._nodes[node].held[name]
+                self._nodes[node].drop(name)
 
     # -- operations --------------------------------------------------------------------------------------------------
 
@@ -202,17 +229,24 @@ class Executor:
         return sum_on_tree(contributions, nodes, self._owners, self._transport)
 
     def _inputs(self, inputs: tuple[str, ...], weights: tuple[float, ...]) -> tuple[dict[int, Tensor], tuple[int, ...]]:
-        """What enters a sum, by the node that holds it: the weighted vectors of this worker's nodes, and all nodes."""
+        """What enters a sum, by the node that holds it: the weighted vectors of this worker's nodes, and all nodes.
+
+        A node holds several if it has failed since it took the first; they are added up in the order of their names.
+        """
         counted = [(self._holders[value], value, weight) for value, weight in weighed(inputs, weights).items()]
-        mine = {n: decode(self._nodes[n].held[value]) * weight for n, value, weight in counted if n in self._nodes}
-        return mine, tuple(sorted(n for n, _, _ in counted))
+        mine: dict[int, Tensor] = {}
+        for node, value, weight in sorted(counted):
+            if node in self._nodes:
+                vector_F = decode(self._nodes[node].held[value]) * weight
+                mine[node] = mine[node] + vector_F if node in mine else vector_F
+        return mine, tuple(sorted({node for node, _, _ in counted}))
 
     def _snapshot(self, op: Snapshot) -> None:
         node = self._nodes.get(op.node)
         if node is None:
             return
         local_F = self.layout.take(node.replica.parameters_P.detach(), op.fragment)
-        base_F = self._versions.get(op.fragment, op.base_version).parameters_F
+        base_F = self._base(op)
         node.held[op.value] = encode(base_F - local_F, op.codec)
         node.held[mark_value(op.value)] = local_F.clone()
 
@@ -245,7 +279,7 @@ class Executor:
             return
         local_P = node.replica.parameters_P.detach()
         local_F = self.layout.take(local_P, op.fragment)
-        version_F = self._versions.get(op.fragment, op.version).parameters_F
+        version_F = received(self._versions.get(op.fragment, op.version).parameters_F, op.codec)
         after_F = adopted(op, local_F, version_F, self._since(node, op))
         for name, held in node.held.items():
             if is_mark(name, op.node, op.fragment):
@@ -258,7 +292,33 @@ class Executor:
             return None
         if op.since_snapshot is not None:
             return node.held[mark_value(op.since_snapshot)]
-        return self._versions.get(op.fragment, op.base_version).parameters_F
+        return self._base(op)
+
+    def _base(self, op: Snapshot | Adopt) -> Tensor:
+        """The version that a node adopted last, as the node has it."""
+        return received(self._versions.get(op.fragment, op.base_version).parameters_F, self._base_codecs.get(op.id))
+
+    def _lose(self, op: Lose) -> None:
+        """What a node loses it does not read again: nothing is to be done."""
+        if op.node in self._nodes:
+            row = {"node": op.node, "cause": op.cause, "loses_state": op.loses_state, "steps": op.steps}
+            self._emit({**_row("lose", op), **row})
+
+    def _nothing(self, op: Stage | Deliver) -> None:
+        """It takes simulated time only."""
+
+    def _restore(self, op: Restore) -> None:
+        node = self._nodes.get(op.node)
+        if node is None:
+            return
+        if goes_back(op):
+            node.go_back(op.reads[0])
+        elif op.source != op.node:
+            for fragment, version in enumerate(op.versions):
+                version_F = self._versions.get(fragment, version).parameters_F
+                self.layout.put(node.replica.parameters_P.detach(), fragment, received(version_F, op.codec))
+            node.replica.start_anew()
+        self._emit({**_row("restore", op), "node": op.node, "source": op.source, "versions": list(op.versions)})
 
     def _evaluate(self, op: Evaluate) -> None:
         """On one worker; workers take turns."""

@@ -1,4 +1,4 @@
-"""The inner optimizer: AdamW, gradient clipping, and a learning rate by progress."""
+"""The inner optimizer: AdamW, gradient clipping, and a learning rate by progress that rises again after a restart."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ class Replica:
 
     def __init__(self, parameters_P: Tensor, gradient_P: Tensor, layout: Layout, spec: InnerSpec) -> None:
         self.parameters_P = parameters_P
+        self.rewarm_left = 0  # steps that it takes at less than the full learning rate, after it started anew
+        self._rewarm_steps = spec.rewarm_steps
         self.exp_avg_P = torch.zeros_like(parameters_P)
         self.exp_avg_sq_P = torch.zeros_like(parameters_P)
         everywhere = (slice(0, layout.matrix_size), slice(layout.matrix_size, layout.size))
@@ -61,10 +63,19 @@ class Replica:
         return parameter
 
     def step(self, lr: float) -> None:
-        """One AdamW step on the gradient vector given at creation."""
+        """One AdamW step on the gradient vector given at creation, at a part of ``lr`` after it started anew."""
+        if self.rewarm_left:
+            lr *= 1 - self.rewarm_left / (self._rewarm_steps + 1)
+            self.rewarm_left -= 1
         for group in self._optimizer.param_groups:
             group["lr"] = lr
         self._optimizer.step()
+
+    def start_anew(self) -> None:
+        """Forget all of the past but the parameters; the learning rate then rises linearly over ``rewarm_steps``."""
+        self.exp_avg_P.zero_()
+        self.exp_avg_sq_P.zero_()
+        self.steps, self.rewarm_left = 0, self._rewarm_steps
 
     @property
     def steps(self) -> int:

@@ -11,7 +11,9 @@ from orbital_train.schedule.trace import (
     Evaluate,
     Merge,
     Op,
+    Restore,
     Snapshot,
+    Step,
     SyncStep,
     Trace,
     global_value,
@@ -53,15 +55,28 @@ def weighed(inputs: tuple[str, ...], weights: tuple[float, ...]) -> dict[str, fl
     return {value: weight for value, weight in zip(inputs, weights, strict=True) if weight}
 
 
+def kept_states(trace: Trace) -> frozenset[str]:
+    """States of replicas that are read when later ones were written: by a node that goes back to its own store.
+
+    Any other state is read while the replica is in it, and need not be kept.
+    """
+    return frozenset(op.reads[0] for op in trace.of_kind(Restore) if goes_back(op))
+
+
+def goes_back(op: Restore) -> bool:
+    """Whether a node becomes what it was earlier, and is no more."""
+    return op.source == op.node and op.from_state != op.state
+
+
 def drops(trace: Trace) -> dict[int, tuple[Held, ...]]:
     """Values that are not read any more, by the id of the operation that used them last.
 
     A value that nobody reads goes with the operation that wrote it. The final global model always stays.
     """
     last: dict[Held, int] = {(None, global_value(fragment, 0)): 0 for fragment in range(trace.fragments)}
-    where = holders(trace)
+    where, kept = holders(trace), kept_states(trace)
     for op in trace.ops:
-        for held in (*_reads(op, where), *_writes(op, where)):
+        for held in (*_reads(op, where), *_writes(op, where, kept)):
             last[held] = op.id
     for fragment, version in enumerate(trace.versions):
         last.pop((None, global_value(fragment, version)))
@@ -85,12 +100,26 @@ def peak_versions(trace: Trace) -> int:
     return peak
 
 
+def peak_states(trace: Trace) -> int:
+    """Largest number of earlier states of replicas that are kept at once, of all nodes together."""
+    dropped, kept = drops(trace), kept_states(trace)
+    held = peak = sum(value.endswith("@0") for value in kept)
+    for op in trace.ops:
+        held += sum(value in kept for value in op.writes)
+        peak = max(peak, held)
+        held -= sum(value in kept for _, value in dropped.get(op.id, ()))
+    return peak
+
+
 def _fragment(value: str) -> str:
     return value.partition("@")[0]
 
 
-def _writes(op: Op, where: Mapping[str, int]) -> Iterator[Held]:
+def _writes(op: Op, where: Mapping[str, int], kept: frozenset[str]) -> Iterator[Held]:
     match op:
+        case Step() | Adopt() | Restore():
+            if op.writes[0] in kept:
+                yield op.node, op.writes[0]
         case SyncStep() | Merge():
             yield None, op.writes[0]
         case Snapshot():
@@ -114,6 +143,11 @@ def _reads(op: Op, where: Mapping[str, int]) -> Iterator[Held]:
             yield None, global_value(op.fragment, op.from_version)
             for value in op.inputs:
                 yield where[value], value
+        case Restore():
+            if goes_back(op) or op.source != op.node:
+                where_from = op.node if op.source == op.node else None
+                for value in op.reads:
+                    yield where_from, value
         case Adopt():
             yield None, global_value(op.fragment, op.version)
             if op.mode == "keep" and op.since_snapshot is None:

@@ -38,6 +38,7 @@ class InnerSpec:
     lr: float
     min_lr_fraction: float = 0.1
     warmup_fraction: float = 0.05
+    rewarm_steps: int = 5  # steps below the full rate, rising linearly, of a node whose optimizer started anew
     beta1: float = 0.9
     beta2: float = 0.99
     weight_decay: float = 0.1

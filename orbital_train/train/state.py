@@ -13,52 +13,100 @@ from orbital_train.train.inner import Replica
 
 @dataclass(frozen=True, kw_only=True)
 class Saved:
-    """State that can be written: tensors on the CPU that share no memory with the run, and integers."""
+    """Named tensors and integers. What is to be written has tensors on the CPU that share no memory with the run."""
 
     tensors: dict[str, Tensor]
     meta: dict[str, int]
 
+    def named(self, prefix: str) -> Saved:
+        """The same under longer names."""
+        return Saved(
+            tensors={prefix + name: tensor for name, tensor in self.tensors.items()},
+            meta={prefix + name: value for name, value in self.meta.items()},
+        )
 
-def detached(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copies on the CPU."""
-    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
+    def part(self, prefix: str) -> Saved:
+        """What :meth:`named` made longer, under its own names."""
+        return Saved(
+            tensors={n.removeprefix(prefix): t for n, t in self.tensors.items() if n.startswith(prefix)},
+            meta={n.removeprefix(prefix): v for n, v in self.meta.items() if n.startswith(prefix)},
+        )
+
+    def __or__(self, other: Saved) -> Saved:
+        """Both."""
+        return Saved(tensors=self.tensors | other.tensors, meta=self.meta | other.meta)
+
+    def on(self, device: torch.device | str) -> Saved:
+        """Copies on a device."""
+        return Saved(
+            tensors={name: tensor.detach().to(device, copy=True) for name, tensor in self.tensors.items()},
+            meta=dict(self.meta),
+        )
 
 
 @dataclass(kw_only=True)
 class NodeState:
-    """A node's replica and what it holds beside it, by name: outer gradients and sums not yet merged, marks not yet
-    adopted."""
+    """A node's replica, and by name what it holds beside it: outer gradients and sums not yet merged, marks not yet
+    adopted, and earlier states of the replica that it will go back to."""
 
     replica: Replica
     held: dict[str, Tensor] = field(default_factory=dict)
+    kept: dict[str, Saved] = field(default_factory=dict)
+
+    def keep(self, name: str) -> None:
+        """Keep the replica as it is now under the name of its state."""
+        self.kept[name] = replica_state(self.replica).on(self._device)
+
+    def go_back(self, name: str) -> None:
+        """Let the replica be as it was when this state was kept."""
+        load_replica(self.replica, self.kept[name])
+
+    def drop(self, name: str) -> None:
+        """Forget a value that it holds."""
+        del (self.kept if name in self.kept else self.held)[name]
 
     def save(self) -> Saved:
         """Everything that :meth:`load` needs."""
-        return Saved(
-            tensors=detached({**replica_tensors(self.replica), **self.held}),
-            meta={"inner_steps": self.replica.steps},
-        )
+        saved = replica_state(self.replica) | Saved(tensors=self.held, meta={})
+        for name, kept in self.kept.items():
+            saved |= kept.named(f"{name}/")
+        return saved.on("cpu")
 
     def load(self, saved: Saved) -> None:
         """Become exactly what was saved."""
-        load_replica(self.replica, saved.tensors)
-        self.replica.steps = saved.meta["inner_steps"]
-        device = self.replica.parameters_P.device
-        own = replica_tensors(self.replica)
-        self.held = {n: t.to(device, copy=True) for n, t in saved.tensors.items() if n not in own}
+        load_replica(self.replica, saved)
+        own, here = replica_state(self.replica).tensors, saved.on(self._device)
+        others = {name: tensor for name, tensor in here.tensors.items() if name not in own}
+        self.kept = {name: here.part(f"{name}/") for name in _kept_names(others)}
+        self.held = {name: tensor for name, tensor in others.items() if not name.startswith(_LOCAL)}
+
+    @property
+    def _device(self) -> torch.device:
+        return self.replica.parameters_P.device
 
 
-def replica_tensors(replica: Replica) -> dict[str, Tensor]:
-    """The vectors of a replica by name."""
-    return {
-        "parameters": replica.parameters_P,
-        "exp_avg": replica.exp_avg_P,
-        "exp_avg_sq": replica.exp_avg_sq_P,
-    }
+_LOCAL = "local/"
+
+
+def _kept_names(names: Mapping[str, Tensor]) -> set[str]:
+    return {name.rpartition("/")[0] for name in names if name.startswith(_LOCAL)}
+
+
+def replica_state(replica: Replica) -> Saved:
+    """The vectors of a replica, which share its memory, and its counters."""
+    return Saved(
+        tensors={
+            "parameters": replica.parameters_P,
+            "exp_avg": replica.exp_avg_P,
+            "exp_avg_sq": replica.exp_avg_sq_P,
+        },
+        meta={"inner_steps": replica.steps, "rewarm_left": replica.rewarm_left},
+    )
 
 
 @torch.no_grad()
-def load_replica(replica: Replica, tensors: Mapping[str, Tensor]) -> None:
-    """Overwrite the vectors of a replica."""
-    for name, tensor in replica_tensors(replica).items():
-        tensor.copy_(tensors[name])
+def load_replica(replica: Replica, saved: Saved) -> None:
+    """Overwrite the vectors and counters of a replica."""
+    for name, tensor in replica_state(replica).tensors.items():
+        tensor.copy_(saved.tensors[name])
+    replica.steps, replica.rewarm_left = saved.meta["inner_steps"], saved.meta["rewarm_left"]

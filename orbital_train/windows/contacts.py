@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from orbital_train.orbit.ephemeris import Ephemeris, GroundSite
+from orbital_train.orbit.ephemeris import GroundSite
 from orbital_train.orbit.fleet import Fleet
-from orbital_train.orbit.grid import StateGrid, sample
+from orbital_train.orbit.grid import StateGrid
 from orbital_train.orbit.sun import SunPositions
 from orbital_train.windows.contact_rows import plan_of_links
+from orbital_train.windows.field_checks import refuse_useless_fields, warn_of_idle_terminals
 from orbital_train.windows.field_of_regard import windows_by_terminal
 from orbital_train.windows.link_checks import refuse_bad_links
-from orbital_train.windows.links import STEP_S, LinkSpec, Opportunities, opportunities_on_grid
+from orbital_train.windows.links import LinkSpec, Opportunities, opportunities_on_grid
 from orbital_train.windows.nearest_plan import with_nearest
 from orbital_train.windows.plan import ContactPlan, LinkKind
 from orbital_train.windows.search import Windows
 from orbital_train.windows.terminals import Pools, match
 from orbital_train.windows.terrestrial import with_terrestrial
+
+# Of pairs of satellites: up to here all opportunities of nearest-k links are listed. 150 satellites over a day.
+_MOST_SAMPLES = 1 << 24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,19 +32,6 @@ class PlannedLinks:
 
     opportunities: Opportunities
     contacts: ContactPlan
-
-
-def contact_plan(
-    fleet: Fleet,
-    ephemeris: Ephemeris,
-    sites: tuple[GroundSite, ...],
-    spec: LinkSpec,
-    horizon_s: float,
-    sun: SunPositions | None = None,
-) -> ContactPlan:
-    """The contacts of :func:`plan_links`, for an ephemeris of the satellites, then the sites, in TEME axes."""
-    grid = sample(ephemeris, horizon_s, STEP_S)
-    return plan_links(fleet, grid, sites, spec, sun).contacts
 
 
 def plan_links(
@@ -64,7 +55,7 @@ def plan_links(
     Returns:
         Contacts with the light time of the largest range in the contact, so that no message is planned to be heard too
         early; a link whose rate follows its range is several contacts in a row. And the opportunities that they were
-        matched from (of nearest-k links only those that were taken).
+        matched from (of nearest-k links in a fleet with many pairs only those that were taken).
 
     Raises:
         InputError: the links cannot be (keys ``links.*`` and ``ground_sites.*``).
@@ -77,9 +68,14 @@ def plan_links(
     links = match(found, pools, spec.acquisition_s, spec.minimum_life_s)
     if spec.topology == "nearest":
         found, links = with_nearest(found, links, grid, len(fleet), spec, sun)
-        kept = found
+        few = len(fleet) * (len(fleet) - 1) // 2 * grid.t_s.size <= _MOST_SAMPLES
+        every = replace(spec, topology="all_visible")
+        kept = opportunities_on_grid(fleet, grid, sites, every, sun) if few else found
     names = (*fleet.names, *(site.name for site in sites))
     contacts = plan_of_links(names, grid, found, links, spec)
+    if spec.fields_of_regard and not (contacts.kind == LinkKind.ISL).any():
+        free = plan_links(fleet, grid, sites, replace(spec, fields_of_regard=()), sun).contacts
+        refuse_useless_fields(spec.fields_of_regard, fleet, grid, free)
     if spec.terrestrial_bps is not None:
         contacts = with_terrestrial(contacts, sites, spec.terrestrial_bps)
     return PlannedLinks(opportunities=kept, contacts=contacts)
@@ -101,6 +97,7 @@ def _with_terminals(
     order = np.lexsort((found.start_s[space], track))
     windows = Windows(track[order], found.start_s[space][order], found.end_s[space][order])
     split, terminal_a, terminal_b = windows_by_terminal(grid, pairs, windows, spec.fields_of_regard)
+    warn_of_idle_terminals(spec.fields_of_regard, np.append(terminal_a, terminal_b))
     ground = np.flatnonzero(found.kind == LinkKind.GROUND)
     by_terminal = Opportunities(
         a=np.append(pairs[split.track, 0], found.a[ground]),

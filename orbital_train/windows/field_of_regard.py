@@ -37,6 +37,13 @@ def boresight(field: FieldOfRegard, r_m: FloatArray, v_mps: FloatArray) -> Float
     return np.asarray(np.cos(elevation_rad) * level + np.sin(elevation_rad) * up)
 
 
+def direction_deg(r_m: FloatArray, v_mps: FloatArray, target_m: FloatArray) -> tuple[float, float]:
+    """Azimuth and elevation at which a satellite with this state sees a target; all of shape (1, 3)."""
+    sight, up, port = _unit(target_m - r_m)[0], _unit(r_m)[0], _unit(np.cross(r_m, v_mps))[0]
+    azimuth_rad = np.arctan2(-sight @ port, sight @ np.cross(port, up))
+    return float(np.degrees(azimuth_rad)) % 360.0, float(np.degrees(np.arcsin(np.clip(sight @ up, -1.0, 1.0))))
+
+
 def field_function(field: FieldOfRegard, both: bool = False) -> PairFunction:
     """Line of sight within the field of the first end, or of ``both`` ends, as a pair function."""
     cos_half = np.cos(np.radians(field.half_angle_deg))

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from orbital_train.errors import InputError
 from orbital_train.orbit.constants import ASTRONOMICAL_UNIT_M, EARTH_FLATTENING, EARTH_RADIUS_M
-from orbital_train.orbit.ephemeris import LOWEST_ALTITUDE_M, Ephemeris
-from orbital_train.orbit.grid import StateGrid, sample
+from orbital_train.orbit.ephemeris import LOWEST_ALTITUDE_M
+from orbital_train.orbit.grid import StateGrid
 from orbital_train.orbit.sun import SunPositions, sun_path
 from orbital_train.windows.plan import FloatArray, Illumination, IntArray
-from orbital_train.windows.shadow import STEP_S, Occulter, ShadowWindows, find_shadows, sunlit_fraction
+from orbital_train.windows.shadow import Occulter, ShadowWindows, find_shadows, sunlit_fraction
 
 # Points of the Gauss-Legendre rule that averages the light over a penumbra: the mean is good to 1e-4.
 _QUADRATURE_POINTS = 12
@@ -27,13 +27,6 @@ class LightSpec:
 
     shadow_margin_m: float = 0.0  # height of opaque atmosphere; 20 km moves an edge by 6.7 s at 550 km
     earth: Literal["oblate", "sphere"] = "oblate"
-
-
-def illuminate(
-    ephemeris: Ephemeris, satellites: int, start: datetime, horizon_s: float, spec: LightSpec
-) -> Illumination:
-    """The same as :func:`illuminate_on_grid`, for an ephemeris and the length of the scenario."""
-    return illuminate_on_grid(ephemeris.names, sample(ephemeris, horizon_s, STEP_S), satellites, start, spec)
 
 
 def illuminate_on_grid(
@@ -71,7 +64,7 @@ def illuminate_on_grid(
 
 
 def occulter_of(spec: LightSpec) -> Occulter:
-    """The body that casts the shadow; InputError as in :func:`illuminate`."""
+    """The body that casts the shadow; InputError as in :func:`illuminate_on_grid`."""
     if not 0.0 <= spec.shadow_margin_m < LOWEST_ALTITUDE_M:
         problem = f"accepted is 0 to below {LOWEST_ALTITUDE_M / 1e3:.0f} km, given in metres"
         raise InputError("light.shadow_margin_m", spec.shadow_margin_m, problem)

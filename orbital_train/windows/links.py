@@ -10,9 +10,9 @@ import numpy as np
 
 from orbital_train.errors import InputError
 from orbital_train.orbit.constants import EARTH_RADIUS_M
-from orbital_train.orbit.ephemeris import Ephemeris, GroundSite
+from orbital_train.orbit.ephemeris import GroundSite
 from orbital_train.orbit.fleet import Fleet
-from orbital_train.orbit.grid import StateGrid, sample
+from orbital_train.orbit.grid import StateGrid
 from orbital_train.orbit.sun import SunPositions
 from orbital_train.windows.field_of_regard import FieldOfRegard, field_function
 from orbital_train.windows.geometry import PairFunction, range_function, rate_function, sight_function
@@ -74,18 +74,6 @@ class Opportunities:
 
     def __len__(self) -> int:
         return int(self.a.size)
-
-
-def opportunities(
-    fleet: Fleet,
-    ephemeris: Ephemeris,
-    sites: tuple[GroundSite, ...],
-    spec: LinkSpec,
-    horizon_s: float,
-    sun: SunPositions | None = None,
-) -> Opportunities:
-    """Find all link opportunities of a scenario; see :func:`opportunities_on_grid`."""
-    return opportunities_on_grid(fleet, sample(ephemeris, horizon_s, STEP_S), sites, spec, sun)
 
 
 def opportunities_on_grid(
@@ -203,14 +191,16 @@ def _refuse_dead_rings(
     if not ring or ring & alive:
         return
     a, b = min(ring)
-    apart_m = float(np.linalg.norm(grid.r_m[a] - grid.r_m[b], axis=-1).min())
+    d_m, w_mps = grid.r_m[a] - grid.r_m[b], grid.v_mps[a] - grid.v_mps[b]
+    apart_m = np.linalg.norm(d_m, axis=-1)
     name = f"{fleet.names[a]} and {fleet.names[b]}"
     if key == "links.max_range_m":
-        problem = f"neighbours in a plane ({name}) are never closer than {apart_m / 1e3:.0f} km"
+        problem = f"neighbours in a plane ({name}) are never closer than {np.ceil(apart_m.min() / 1e3):.0f} km"
         raise InputError(key, spec.max_range_m, f"{problem}; allow at least that, or fly more satellites a plane")
     if key == "links.max_rate_deg_s":
-        problem = f"neighbours in a plane ({name}) turn faster than this all the time"
-        raise InputError(key, spec.max_rate_deg_s, f"{problem}; circular orbits turn at 360 degrees a period")
+        slowest_deg_s = np.degrees(np.linalg.norm(np.cross(d_m, w_mps), axis=-1) / apart_m**2).min()
+        problem = f"the line of sight of neighbours in a plane ({name}) never turns slower than"
+        raise InputError(key, spec.max_rate_deg_s, f"{problem} {np.ceil(slowest_deg_s * 1e4) / 1e4:g}; allow that")
     if key == "links.fields_of_regard":
         problem = f"neighbours in a plane ({name}) are never in each other's field; they are seen fore and aft"
         raise InputError(key, f"{spec.terminals} fields", problem)

@@ -44,7 +44,7 @@ def with_nearest(
 ) -> tuple[Opportunities, Links]:
     """Opportunities and links to the ground, with nearest-k links between the satellites added.
 
-    Only the pairs that were linked are opportunities, while they were: nobody lists all that could have been.
+    Only the pairs that were linked are opportunities, while they were.
     """
     made = nearest_on_grid(grid, satellites, nearest_conditions(spec, sun), nearest_spec(spec))
     a, b = np.concatenate([ground.a, made.a]), np.concatenate([ground.b, made.b])

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from orbital_train.windows.plan import FloatArray, IntArray
 
 _BLOCK = 1 << 17  # samples scanned at once: they stay in the processor's cache
+_LEVEL = 0.25  # a slope below this part of the mean over a step is nearly level
 
 _Places = Callable[[IntArray], tuple[IntArray, IntArray]]
 """Track and point of the grid of samples by their place in the flat array."""
@@ -22,7 +23,7 @@ _Places = Callable[[IntArray], tuple[IntArray, IntArray]]
 
 @dataclass(frozen=True)
 class Scan:
-    """What is worth a closer look, in columns of four lengths."""
+    """What is worth a closer look, in columns of five lengths."""
 
     begin_track: IntArray  # runs that begin above zero, at the point begin_k
     begin_k: IntArray
@@ -36,6 +37,10 @@ class Scan:
     turn_track: IntArray  # an extremum around the point turn_k that may reach over zero
     turn_k: IntArray
     turn_is_peak: NDArray[np.bool_]  # it is a peak below zero, else a trough above it
+    flat_track: IntArray  # a step, from the point flat_k on, in which a track may turn though no sample shows it
+    flat_k: IntArray
+    flat_begin: FloatArray  # the samples at both ends of it; its changes of sign are not among those above
+    flat_end: FloatArray
 
 
 def scan_grid(samples: FloatArray) -> Scan:
@@ -71,10 +76,14 @@ def joined_scans(parts: Sequence[Scan]) -> Scan:
 
 def _scan(values: FloatArray, adjoin: NDArray[np.bool_], places: _Places, last: int) -> Scan:
     if not values.size:
-        none = np.empty(0, dtype=np.int64)
-        return Scan(none, none, none, none, none, none, none > 0, values, values, none, none, none > 0)
+        return _nothing()
     above = values > 0
     change = np.flatnonzero((above[1:] != above[:-1]) & adjoin)
+    four = _four(values, adjoin, change)
+    flat = _flats(values, adjoin, change[_uneven(four)])
+    if flat.size:
+        once = ~np.isin(change, flat)
+        change, four = change[once], four[:, once]
     begins, ends = np.flatnonzero(~np.append(False, adjoin)), np.flatnonzero(~np.append(adjoin, False))
     at_first, at_last = begins[places(begins)[1] == 0], ends[places(ends)[1] == last]
     turn = _turns(values, adjoin, np.append(at_first, at_last))
@@ -83,18 +92,27 @@ def _scan(values: FloatArray, adjoin: NDArray[np.bool_], places: _Places, last: 
         *places(ends[above[ends]]),
         *places(change),
         above[change + 1],
-        *_crossing(values, adjoin, change),
+        *_crossing(*four),
         *places(turn),
         ~above[turn],
+        *places(flat),
+        values[flat],
+        values[flat + 1],
     )
 
 
-def _crossing(values: FloatArray, adjoin: NDArray[np.bool_], i: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Part of a step and slope a step where the cubic through four samples is zero between the middle two."""
+def _four(values: FloatArray, adjoin: NDArray[np.bool_], i: IntArray) -> FloatArray:
+    """The samples i - 1 to i + 2, shape (4, K); where a run ends the straight line is continued."""
     left, right = values[i], values[i + 1]
-    # Where a run ends the straight line is continued.
     before = np.where(_adjoins(adjoin, i - 1), values[i - 1], 2.0 * left - right)
     after = np.where(_adjoins(adjoin, i + 1), values[np.minimum(i + 2, values.size - 1)], 2.0 * right - left)
+    return np.stack([before, left, right, after])
+
+
+def _crossing(
+    before: FloatArray, left: FloatArray, right: FloatArray, after: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Part of a step and slope a step where the cubic through four samples is zero between the middle two."""
     c3 = (after - before) / 6.0 + 0.5 * (left - right)
     c2 = 0.5 * (before + right) - left
     c1 = right - left - c2 - c3
@@ -104,6 +122,44 @@ def _crossing(values: FloatArray, adjoin: NDArray[np.bool_], i: IntArray) -> tup
         slope = np.where(slope == 0.0, right - left, slope)
         x = np.clip(x - (left + x * (c1 + x * (c2 + x * c3))) / slope, 0.0, 1.0)
     return x, c1 + x * (2.0 * c2 + 3.0 * x * c3)
+
+
+def _nothing() -> Scan:
+    place, number = np.empty(0, dtype=np.int64), np.empty(0)
+    at, flag = (place, place), place > 0
+    return Scan(*at, *at, *at, flag, number, number, *at, flag, *at, number, number)
+
+
+def _uneven(four: FloatArray) -> NDArray[np.bool_]:
+    """Whether one of the three steps between four samples is more than twice another, shape (K,)."""
+    steps = np.abs(np.diff(four, axis=0))
+    return np.asarray(steps.max(axis=0) > 2.0 * steps.min(axis=0))
+
+
+def _flats(values: FloatArray, adjoin: NDArray[np.bool_], change: IntArray) -> IntArray:
+    """First samples of steps in which a track may turn, and turn back, between four samples that only rise or only
+    fall: the cubic through them is level there, or nearly so.
+
+    Args:
+        values: the samples.
+        adjoin: which of them follow each other.
+        change: changes of sign beside which to look: without one between four samples, no turn between them reaches
+            zero. Three steps of nearly one length have no level part either, so that few changes are worth it.
+    """
+    i = np.sort(np.concatenate([change - 1, change, change + 1]))
+    i = i[np.diff(i, prepend=-2) > 0]  # much faster than np.unique, which hashes
+    i = i[_adjoins(adjoin, i - 1) & _adjoins(adjoin, i) & _adjoins(adjoin, i + 1)]
+    before, own, after = (values[i + d + 1] - values[i + d] for d in (-1, 0, 1))
+    falls = own <= 0
+    monotone = ((before <= 0) == falls) & ((after <= 0) == falls)
+    # Its slope is c + x (b + x a), x from 0 to 1, here made to rise.
+    sign = np.where(falls, -1.0, 1.0)
+    a = sign * 0.5 * (before - 2.0 * own + after)
+    b = sign * 0.5 * (after - before) - a
+    c = sign * own - 0.5 * b - a / 3.0
+    x = np.where(a > 0, np.clip(-b / np.where(a > 0, 2.0 * a, 1.0), 0.0, 1.0), 0.0)
+    least = np.minimum(c + x * (b + x * a), np.minimum(c, c + b + a))
+    return np.asarray(i[monotone & (least <= _LEVEL * np.abs(own))])
 
 
 def _turns(values: FloatArray, adjoin: NDArray[np.bool_], grid_ends: IntArray) -> IntArray:

@@ -21,6 +21,7 @@ TrackFunction = Callable[[IntArray, FloatArray], FloatArray]
 
 _EDGE_TOLERANCE_S = 1e-6
 _TRUSTED_S = 1e-4  # a step of Newton's method that is shorter leaves a small part of itself
+_FINER = 8  # parts of a step in which a track may turn unseen
 _GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
 
 
@@ -67,13 +68,45 @@ def positive_windows(value: TrackFunction, samples: FloatArray, t_s: FloatArray)
 
 def refined_windows(value: TrackFunction, scan: Scan, t_s: FloatArray) -> Windows:
     """When each track is above zero, from a scan of its samples at ``t_s``; see :func:`positive_windows`."""
-    around = _around_peaks(*_hidden_extrema(value, scan, t_s), t_s)
-    edge_s = np.append(_changes_s(value, scan, t_s), _roots(value, around))
-    track, rises = np.append(scan.change_track, around.track), np.append(scan.change_rises, around.rises)
+    track, edge_s, rises = _edges(value, scan, t_s)
+    if scan.flat_k.size:
+        more = _flat_edges(value, scan, t_s)
+        track, edge_s, rises = (np.append(one, other) for one, other in zip((track, edge_s, rises), more, strict=True))
     start = _sorted(np.append(scan.begin_track, track[rises]), np.append(t_s[scan.begin_k], edge_s[rises]))
     end = _sorted(np.append(scan.end_track, track[~rises]), np.append(t_s[scan.end_k], edge_s[~rises]))
     keep = end[1] > start[1]
     return Windows(start[0][keep], start[1][keep], end[1][keep])
+
+
+def _edges(value: TrackFunction, scan: Scan, t_s: FloatArray) -> tuple[IntArray, FloatArray, NDArray[np.bool_]]:
+    """Track, time and direction of the changes of sign that a scan shows, and of those beside hidden extrema."""
+    around = _around_peaks(*_hidden_extrema(value, scan, t_s), t_s)
+    edge_s = np.append(_changes_s(value, scan, t_s), _roots(value, around))
+    return np.append(scan.change_track, around.track), edge_s, np.append(scan.change_rises, around.rises)
+
+
+def _flat_edges(value: TrackFunction, scan: Scan, t_s: FloatArray) -> tuple[IntArray, FloatArray, NDArray[np.bool_]]:
+    """The same of the steps in which the samples show too little: they are sampled again, more finely."""
+    begin_s = t_s[scan.flat_k]
+    after_s = np.linspace(0.0, t_s[1] - t_s[0], _FINER + 1)
+
+    def later(row: IntArray, t: FloatArray) -> FloatArray:
+        return value(scan.flat_track[row], begin_s[row] + t)
+
+    row, part_s = np.repeat(np.arange(begin_s.size), _FINER - 1), np.tile(after_s[1:-1], begin_s.size)
+    between = later(row, part_s).reshape(-1, _FINER - 1)
+    fine = scan_grid(np.column_stack([scan.flat_begin, between, scan.flat_end]))
+    rest = _flat_changes(fine, after_s)
+    row, edge_s, rises = _edges(later, fine, after_s)
+    row, rises = np.append(row, rest.track), np.append(rises, rest.rises)
+    edge_s = np.append(edge_s, _roots(later, rest))
+    return scan.flat_track[row], begin_s[row] + edge_s, rises
+
+
+def _flat_changes(scan: Scan, t_s: FloatArray) -> _Brackets:
+    """Steps in which a track may turn unseen and that change its sign, taken to do so once."""
+    i = np.flatnonzero((scan.flat_begin > 0) != (scan.flat_end > 0))
+    return _Brackets(scan.flat_track[i], t_s[scan.flat_k[i]], t_s[scan.flat_k[i] + 1], scan.flat_end[i] > 0)
 
 
 def intersect(*several: Windows) -> Windows:

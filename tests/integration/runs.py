@@ -16,7 +16,7 @@ from orbital_train.cli.run_directory import RunDirectory, open_run
 from orbital_train.cli.training import StopFlag, train_on
 from orbital_train.cluster.group import Workers
 from orbital_train.config import build
-from orbital_train.config.load import with_values
+from orbital_train.config.load import load_recipe, with_values
 from orbital_train.config.recipe import Recipe
 from orbital_train.train.run import run_local
 from tests import small
@@ -35,8 +35,8 @@ class Reference:
     metrics: bytes
 
 
-def reference(folder: Path) -> Reference:
-    recipe = small.recipe(folder, BUDGET)
+def reference(folder: Path, text: str = small.RECIPE) -> Reference:
+    recipe = load_recipe(small.write_recipe(folder, text), (BUDGET,))
     flight = fly(recipe)
     result = run_local(flight.trace, build.train_spec(recipe))
     metrics = b"".join(json.dumps(row, separators=(",", ":")).encode() + b"\n" for row in result.rows)

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from orbital_train.orbit.ephemeris import GroundSite, KeplerEphemeris, Sgp4Ephemeris, SiteEphemeris, joined
 from orbital_train.orbit.fleet import Fleet, WalkerSpec, build_fleet
 from orbital_train.orbit.sun import sun_positions_almanac_m
-from orbital_train.windows.contacts import contact_plan
 from orbital_train.windows.geometry import sight_function
-from orbital_train.windows.light import LightSpec, illuminate
-from orbital_train.windows.links import LinkSpec, Opportunities, opportunities
+from orbital_train.windows.light import LightSpec
+from orbital_train.windows.links import LinkSpec, Opportunities
 from orbital_train.windows.plan import LinkKind
 from orbital_train.windows.search import Windows, intersect, positive_windows
 from orbital_train.windows.shadow import Occulter, shadow_windows
 from orbital_train.windows.terminals import Pools, match
+from tests.sampled import contact_plan, illuminate, opportunities
 
 MU = 3.986004418e14
 START = datetime(2026, 1, 1, tzinfo=UTC)

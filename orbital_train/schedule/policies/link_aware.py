@@ -27,7 +27,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,8 +59,7 @@ class Round:
 Memory = tuple[Round, ...]  # the last round of each fragment
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(NamedTuple):
     """What one node can bring to a round: from when on, and its steps over time."""
 
     node: int
@@ -154,7 +153,7 @@ class LinkAware:
                 idle = (f for f in range(view.fragments) if memory[f].state == "idle" and not view.draining)
                 return [known.Wake(view.now_us, f"plan {fragment}") for fragment in idle], memory
             case known.BudgetReached():
-                return [known.Wake(view.now_us, f"drain {fragment}") for fragment in range(view.fragments)], memory
+                return _stop(view, memory)
         return [], memory
 
     def _wake(self, view: View, memory: Memory, note: str) -> tuple[list[Decision], Memory]:
@@ -235,8 +234,9 @@ class LinkAware:
             arrival_us = view.result_arrival_us(node, fragment, state.waiting_for)
             if arrival_us is None:
                 return None
-            # Adoption waits for the end of the step in progress.
-            free_us = max(view.now_us, arrival_us + (0 if state.holding else view.step_us))
+            # Adoption waits for the end of the step in progress; that of another fragment may end a hold before.
+            holds = state.holding and view.fragments == 1
+            free_us = max(view.now_us, arrival_us + (0 if holds else view.step_us))
         if free_us > until_us:
             return None
         times_us, steps = _steps_ahead(view, state, free_us, until_us)
@@ -398,16 +398,23 @@ def _merge(view: View, memory: Memory, fragment: int) -> list[Decision]:
 # -- the end ---
 
 
+def _stop(view: View, memory: Memory) -> tuple[list[Decision], Memory]:
+    """Give up what was to leave later, so as to bring more; drain once all is done that is due now."""
+    decisions: list[Decision] = []
+    for fragment, now in enumerate(memory):
+        if now.state == "open" and not view.begun((fragment, now.number)):
+            decisions.append(known.Cancel((fragment, now.number)))
+            memory = _ended(memory, fragment)
+        decisions.append(known.Wake(view.now_us, f"drain {fragment}"))
+    return decisions, memory
+
+
 def _drain(view: View, memory: Memory, fragment: int) -> tuple[list[Decision], Memory]:
     """Bring everything that is not merged to one site; finish when that is done, or can't be, for all fragments."""
     states = [view.node(i, fragment) for i in view.training_nodes if i not in view.down]
     now = memory[fragment]
     if now.state == "open":
-        if any(s.under_way for s in states):
-            return [], memory  # it is on its way; what is left is brought after it
-        # It was to leave later, so as to bring more.
-        again = known.Wake(view.now_us, f"drain {fragment}")
-        return [known.Cancel((fragment, now.number)), again], _ended(memory, fragment)
+        return [], memory  # it is on its way; what is left is brought after it
     free_us = {s.node: t for s in states if s.unmerged_steps and (t := _free_us(view, s)) is not None}
     planned = _soonest(view, fragment, free_us)
     if planned.departures is None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from orbital_train.windows.exchange.listed import Listed, refused
+from orbital_train.windows.exchange.listed import Listed, refuse_no_length, refused
 from orbital_train.windows.exchange.whole import whole_contacts
 from orbital_train.windows.plan import ContactPlan
 
@@ -75,12 +75,14 @@ def _contact(path: Path, where: str, entry: Any) -> Listed:
     owlt_s = entry.get("owlt", 0)
     if isinstance(owlt_s, bool) or not isinstance(owlt_s, int | float) or not 0 <= owlt_s < np.inf:
         raise refused(path, where, f"owlt is {owlt_s!r}; accepted are 0 or more seconds")
+    start_s, end_s = (float(_whole(path, where, entry, key)) for key in ("startTime", "endTime"))
+    refuse_no_length(path, where, start_s, end_s)
     return Listed(
         where=where,
         source=_whole(path, where, entry, "source"),
         dest=_whole(path, where, entry, "dest"),
-        start_s=float(_whole(path, where, entry, "startTime")),
-        end_s=float(_whole(path, where, entry, "endTime")),
+        start_s=start_s,
+        end_s=end_s,
         rate_bps=float(rate_bps or np.inf),
         owlt_s=float(owlt_s),
     )

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from orbital_train.errors import InputError, InputWarning
-from orbital_train.windows.exchange.listed import PLAN_KEY, Listed, refused
+from orbital_train.windows.exchange.listed import PLAN_KEY, Listed, refuse_no_length, refused
 from orbital_train.windows.exchange.whole import WholeContacts, whole_contacts
 from orbital_train.windows.plan import CONTACT_PLAN, ContactPlan
 
@@ -129,7 +129,7 @@ def _obey(commands: _Commands, where: str, tokens: list[str]) -> None:
         case ["a", "contact", *values] if len(values) in (5, 6):
             _add_contact(commands, where, values)
         case ["a", "range", *values] if len(values) == 5:
-            begin_s, end_s = (_time_s(commands, where, time) for time in values[:2])
+            begin_s, end_s = _span_s(commands, where, values)
             one, other, owlt_s = (_whole(commands, where, value) for value in values[2:])
             commands.ranges[one, other].append((begin_s, end_s, owlt_s))
         case _:
@@ -140,7 +140,7 @@ def _obey(commands: _Commands, where: str, tokens: list[str]) -> None:
 def _add_contact(commands: _Commands, where: str, values: list[str]) -> None:
     if values[0] in ("-1", "0") or values[1] == "0":
         return  # a registration, or hypothetical
-    start_s, end_s = (_time_s(commands, where, time) for time in values[:2])
+    start_s, end_s = _span_s(commands, where, values)
     source, dest, rate = (_whole(commands, where, value) for value in values[2:5])
     if rate == 0:
         raise refused(commands.path, where, "the rate is 0; accepted are 1 or more bytes per second")
@@ -163,6 +163,12 @@ def _with_light_time(commands: _Commands, contact: Listed) -> Listed | None:
         if any(r[0] <= contact.start_s for r in met):
             return replace(contact, owlt_s=float(max(owlt_s for _, _, owlt_s in met)))
     return None
+
+
+def _span_s(commands: _Commands, where: str, values: list[str]) -> tuple[float, float]:
+    start_s, end_s = (_time_s(commands, where, time) for time in values[:2])
+    refuse_no_length(commands.path, where, start_s, end_s)
+    return start_s, end_s
 
 
 def _time_s(commands: _Commands, where: str, token: str) -> float:

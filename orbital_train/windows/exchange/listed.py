@@ -34,6 +34,13 @@ def refused(path: Path, where: str, problem: str) -> InputError:
     return InputError(PLAN_KEY, f"{path}, {where}", problem)
 
 
+def refuse_no_length(path: Path, where: str, start_s: float, end_s: float) -> None:
+    """Refuse a contact or range that does not end after it starts; times count from the scenario's start."""
+    if not end_s > start_s:
+        problem = f"starts at {start_s:.15g} s and ends at {end_s:.15g} s; accepted is an end after the start"
+        raise refused(path, where, problem)
+
+
 def listed_plan(
     path: Path, listed: Sequence[Listed], node_names: tuple[str, ...], satellites: int, horizon_s: float
 ) -> ContactPlan:
@@ -47,8 +54,8 @@ def listed_plan(
         horizon_s: of the scenario.
 
     Raises:
-        InputError: a contact names a node that is not there, has no length, or overlaps another one from the same node
-            to the same node (key ``links.plan``).
+        InputError: a contact names a node that is not there, or overlaps another one from the same node to the same
+            node (key ``links.plan``).
     """
     for contact in listed:
         _check(path, contact, node_names)
@@ -90,8 +97,6 @@ def _check(path: Path, contact: Listed, node_names: tuple[str, ...]) -> None:
             last = f"{len(node_names)} ({node_names[-1]})"
             problem = f"there is no node {node}; accepted are 1 ({node_names[0]}) to {last}, satellites before sites"
             raise refused(path, contact.where, problem)
-    if not contact.end_s > contact.start_s:
-        raise refused(path, contact.where, "the contact must end after it starts")
 
 
 def _ends(listed: Sequence[Listed]) -> tuple[list[int], list[int]]:

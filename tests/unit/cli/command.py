@@ -23,3 +23,12 @@ def refused(*arguments: str | Path) -> str:
     assert len(lines) == 1, lines
     assert lines[0].startswith("orbital-train: ")
     return lines[0].removeprefix("orbital-train: ")
+
+
+def unchanged(folder: Path, *arguments: str | Path) -> str:
+    """The line that tells what is wrong; nothing has been written or changed."""
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    line = refused(*arguments)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert not (folder / "out").exists() or before
+    return line

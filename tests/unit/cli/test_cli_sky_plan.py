@@ -170,7 +170,7 @@ ONLY = "is for at most 5,000 satellites, and these are 5,001"
             ["links.fields_of_regard=[{azimuth_deg=0.0, half_angle_deg=90.0}]"],
             "links.fields_of_regard = '1 fields': accepted is one for each terminal, and links.terminals is 4",
         ),
-        (["links.neighbours=0"], "links.neighbours = 0: must be greater than 0"),
+        (["links.neighbours=0"], "links.neighbours = 0: must be greater than or equal to 1"),
     ],
 )
 def test_what_large_fleets_cannot_have_is_named(tmp_path: Path, options: list[str], line: str) -> None:

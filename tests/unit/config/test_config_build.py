@@ -114,13 +114,13 @@ def test_a_steps_time_is_given_once(tmp_path: Path, given: str):
 def test_policies(tmp_path: Path):
     aware = build.policy(small.recipe(tmp_path), NODES)
     assert isinstance(aware, LinkAware)
-    assert (aware.min_inner_steps, aware.lookahead_s, aware.adoption) == (10, 21_600.0, "keep")
+    assert (aware.min_inner_steps, aware.lookahead_s, aware.adopt) == (10, 21_600.0, "keep")
     fixed = build.policy(small.recipe(tmp_path, FIXED, "schedule.form=skipping", "schedule.home=Oslo"), NODES)
     assert isinstance(fixed, FixedPeriod)
-    assert (fixed.inner_steps, fixed.home, fixed.form, fixed.name) == (10, 2, "skipping", "fixed_period")
+    assert (fixed.inner_steps, fixed.site, fixed.form, fixed.name) == (10, 2, "skipping", "fixed_period")
     once = build.policy(small.recipe(tmp_path, "schedule.policy=local_then_average"), NODES)
     assert isinstance(once, FixedPeriod)
-    assert (once.inner_steps, once.home, once.form) == (None, 0, "blocking")
+    assert (once.inner_steps, once.site, once.form) == (None, 0, "blocking")
     assert build.policy(small.recipe(tmp_path, "schedule.policy=fully_connected"), NODES) is None
 
 

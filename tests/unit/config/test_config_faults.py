@@ -172,7 +172,7 @@ def test_nodes_that_are_there_are_not_refused(tmp_path: Path) -> None:
             "faults.outage.0.name = 'a': unknown key; accepted: node, start_h, end_h, loses_state",
         ),
         ("faults.outages_per_node_hour=-1", "faults.outages_per_node_hour = -1: must be greater than or equal to 0"),
-        ("faults.outage_min=0", "faults.outage_min = 0: must be greater than 0"),
+        ("faults.outage_min=0", "faults.outage_min = 0: must be greater than or equal to 0.01"),
         ("faults.losses_per_node_year=-2", "faults.losses_per_node_year = -2: must be greater than or equal to 0"),
         ("faults.state_loss_fraction=1.5", "faults.state_loss_fraction = 1.5: must be less than or equal to 1"),
         ("faults.missed_acquisition_fraction=1", "faults.missed_acquisition_fraction = 1: must be less than 1"),

@@ -94,7 +94,20 @@ def test_a_rate_by_table_and_by_photons_is_refused(tmp_path: Path) -> None:
             "links.topology=star",
             "links.topology = 'star': must be 'ring', 'grid', 'nearest', 'all_visible', 'explicit' or 'ground_relay'",
         ),
-        ("links.pairs=[['a']]", "links.pairs.0.1 = None: is required and missing"),
+        ("links.pairs=[['a']]", "links.pairs.0 = ['a']: is too short: entry 2 is missing"),
+        ("links.pairs=[['a', 'b', 'c']]", "links.pairs.0 = ['a', 'b', 'c']: must be an array of 2, not of 3"),
+        ("links.rate_table=[[1, 2, 3]]", "links.rate_table.0 = [1, 2, 3]: must be an array of 2, not of 3"),
+        ("links.rate_gbps=1e300", "links.rate_gbps = 1e+300: must be less than or equal to 1000000"),
+        ("links.maximum_range_km=1e9", "links.maximum_range_km = 1000000000.0: must be less than or equal to 1000000"),
+        ("links.minimum_life_s=1e6", "links.minimum_life_s = 1000000.0: must be less than or equal to 86400"),
+        (
+            'ground_sites=[{name=" ", latitude_deg=0, longitude_deg=0}]',
+            "ground_sites.0.name = ' ': must not be empty",
+        ),
+        (
+            'ground_sites=[{name="O", latitude_deg=0, longitude_deg=0, cloudy_h=1e-9}]',
+            "ground_sites.0.cloudy_h = 1e-09: must be greater than or equal to 0.01",
+        ),
         ("links.sun_exclusion_deg=90", "links.sun_exclusion_deg = 90: must be less than 90"),
         (
             "links.photons={watts=5}",

@@ -64,7 +64,6 @@ def test_paths_are_taken_from_the_recipes_folder(tmp_path: Path):
     assert small.recipe(tmp_path, fleet).fleet.path == str(tmp_path / "a" / "b.tle")
     url = "https://celestrak.org/NORAD/elements/gp.php?GROUP=starlink&FORMAT=tle"
     assert small.recipe(tmp_path, f'fleet={{kind="tle", path="{url}"}}').fleet.path == url
-    assert small.recipe(tmp_path, "ground_site_file=sites.csv").ground_site_file == str(tmp_path / "sites.csv")
     assert small.recipe(tmp_path, "compare.tuning=grid.json").compare.tuning == str(tmp_path / "grid.json")
 
 
@@ -86,9 +85,20 @@ def test_paths_are_taken_from_the_recipes_folder(tmp_path: Path):
         ("ground_sites=Oslo", "ground_sites", "Oslo", "must be an array"),
         ("time.horizon_h=0", "time.horizon_h", 0, "must be greater than 0"),
         ("power.battery_wh=nan", "power.battery_wh", None, "must be a finite number"),
+        (
+            "fleet.spread=true",
+            "fleet.spread",
+            True,
+            "needs a limit: how many satellites are to be spread over the fleet",
+        ),
+        ("fleet.satellites=100000000", "fleet.satellites", 100_000_000, "must be less than or equal to 10000000"),
+        ("fleet.altitude_km=199", "fleet.altitude_km", 199, "must be greater than or equal to 200"),
+        ("power.train_w=1e13", "power.train_w", 1e13, "must be less than or equal to 1000000000000"),
+        ("workload.step_s=1e-9", "workload.step_s", 1e-9, "must be greater than or equal to 0.000001"),
+        ("inner.lr=1e9", "inner.lr", 1e9, "must be less than or equal to 1000"),
         ("links.grazing_altitude_km=201", "links.grazing_altitude_km", 201, "must be less than or equal to 200"),
         ("light.shadow_margin_km=100", "light.shadow_margin_km", 100, "must be less than 100"),
-        ("schedule.policy=gossip", "schedule.policy", "gossip", "must be 'link_aware', 'fixed_period', "),
+        ("schedule.policy=gosip", "schedule.policy", "gosip", "must be 'link_aware', 'fixed_period', "),
         (
             "fleet.kind=ring",
             "fleet.kind",

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from orbital_train.config import build
+from orbital_train.config.load import dump_recipe, load_recipe
 from orbital_train.config.recipe import Site
 from orbital_train.config.sites import read_sites
 from orbital_train.errors import InputError
@@ -32,9 +33,20 @@ def test_columns_are_the_keys_of_a_site(tmp_path: Path):
 def test_a_table_comes_after_the_recipes_own_sites(tmp_path: Path):
     written(tmp_path, TABLE)
     own = 'ground_sites=[{name="Oslo", latitude_deg=59.9, longitude_deg=10.8}]'
-    sites = build.ground_sites(small.recipe(tmp_path, own, "ground_site_file=sites.csv"))
+    recipe = small.recipe(tmp_path, own, "ground_site_file=sites.csv")
+    sites = build.ground_sites(recipe)
     assert [site.name for site in sites] == ["Oslo", "Kiruna", "Svalbard, north"]
     assert sites[1] == GroundSite("Kiruna", 67.86, 20.23, 390.0, 2)
+    assert list(build.link_spec(recipe).site_links) == ["Oslo", "Kiruna", "Svalbard, north"]
+
+
+def test_a_recipe_that_is_written_out_has_the_rows_of_its_table(tmp_path: Path):
+    written(tmp_path, TABLE)
+    recipe = small.recipe(tmp_path, "ground_site_file=sites.csv")
+    (tmp_path / "sites.csv").unlink()
+    (tmp_path / "again.toml").write_text(dump_recipe(recipe), encoding="utf-8")
+    assert load_recipe(tmp_path / "again.toml") == recipe
+    assert [site.name for site in recipe.ground_sites] == ["Kiruna", "Svalbard, north"]
 
 
 @pytest.mark.parametrize(
@@ -55,6 +67,11 @@ def test_a_table_comes_after_the_recipes_own_sites(tmp_path: Path):
             "line 2: terminals = '2.5': must be a valid integer, unable to parse string as an integer",
         ),
         (TABLE.replace(",390,2", ",390,0"), "line 2: terminals = '0': must be greater than or equal to 1"),
+        (TABLE.replace('"Svalbard, north"', " "), "line 3: name = ' ': must not be empty"),
+        (
+            TABLE.replace("terminals", "altitude_m"),
+            "line 1: the column 'altitude_m' stands there more than once; accepted is one of each",
+        ),
         (
             "name,latitude_deg,longitude_deg,medium,cloud_fraction\nOslo,60,10,radio,0.5\n",
             "line 2: cloud_fraction = '0.5': clouds stop only optical sites; leave it out",

@@ -50,6 +50,7 @@ def problem(url: str, **limits: float) -> str:
 def test_what_is_a_url() -> None:
     assert is_url("https://celestrak.org/NORAD/elements/gp.php?GROUP=starlink&FORMAT=json")
     assert is_url("http://localhost/a")
+    assert is_url("HTTP://localhost/a")
     assert not is_url("elements/http.json")
     assert not is_url(Path("file:///etc/passwd"))
 
@@ -64,6 +65,10 @@ def test_a_copy_is_used_until_it_is_too_old(server: Server, tmp_path: Path) -> N
     assert len(server.paths) == 1
     assert kept(server, folder, 1024.1 * HOUR_S) == "good, newer"
     assert copy_of(folder, 0.0).read_bytes() == b"good, newer"
+
+
+def test_a_scheme_may_be_in_capitals(server: Server) -> None:
+    assert download(server.url.replace("http", "HTTP"), key="fleet.path") == b"good"
 
 
 def test_every_url_has_a_copy_of_its_own(server: Server, tmp_path: Path) -> None:

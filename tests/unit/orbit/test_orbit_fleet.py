@@ -72,7 +72,7 @@ def test_walker_satellites_are_where_geometry_says() -> None:
         ({"phasing": 4}, "fleet.phasing", "0 to planes - 1 = 3"),
         ({"phasing": -1}, "fleet.phasing", "0 to planes - 1 = 3"),
         ({"inclination_deg": 181.0}, "fleet.inclination_deg", "0 to 180"),
-        ({"altitude_m": 550.0}, "fleet.altitude_m", "150 to 50000 km"),
+        ({"altitude_m": 550.0}, "fleet.altitude_m", "200 to 50000 km"),
     ],
 )
 def test_bad_walkers_are_refused(change: dict[str, object], key: str, problem: str) -> None:

@@ -35,7 +35,7 @@ def test_mean_altitude_is_the_one_asked_for(altitude_m: float) -> None:
 
 @pytest.mark.parametrize("altitude_m", [-1.0, 550.0, 60_000e3])
 def test_altitudes_that_no_satellite_has_are_refused(altitude_m: float) -> None:
-    with pytest.raises(InputError, match="150 to 50000 km") as caught:
+    with pytest.raises(InputError, match="200 to 50000 km") as caught:
         mean_motion_rad_min(START, altitude_m, 0.9)
     assert caught.value.key == "fleet.altitude_m"
 

@@ -50,6 +50,11 @@ def test_what_sgp4_does_not_need_may_be_missing() -> None:
     assert satrec.sgp4(satrec.jdsatepoch, 0.0) == whole.sgp4(satrec.jdsatepoch, 0.0)
 
 
+def test_what_nothing_reads_may_be_anything() -> None:
+    ((name, _),) = parse_omm(json.dumps([{**RECORD, "OBJECT_ID": [1], "CLASSIFICATION_TYPE": 3, "NORAD_CAT_ID": "x"}]))
+    assert name == "STARLINK-1007"
+
+
 def test_numbers_may_be_strings_and_epochs_have_other_digits() -> None:
     """Space-Track writes numbers as strings; the standard lets an epoch end with a Z or without a fraction."""
     strings = {name: str(value) for name, value in RECORD.items()}
@@ -78,6 +83,24 @@ def without(field: str) -> dict[str, object]:
             [{**RECORD, "EPOCH": "2024-05-20T13:33:20+02:00"}],
             "record 1: EPOCH is '2024-05-20T13:33:20+02:00'; accepted is a time in UTC like 2024-05-20T13:33:20.193984",
         ),
+        (
+            [{**RECORD, "EPOCH": "0001-01-01T00:00:00"}],
+            "record 1: EPOCH is '0001-01-01T00:00:00'; accepted are the years 1957 to 2056",
+        ),
+        ([{**RECORD, "OBJECT_NAME": [1, 2]}], "record 1: OBJECT_NAME is [1, 2]; accepted is text"),
+        ([{**RECORD, "OBJECT_NAME": " "}], "record 1: OBJECT_NAME is ' '; accepted is text"),
+        ([{**RECORD, "ELEMENT_SET_NO": "abc"}], "record 1: ELEMENT_SET_NO is 'abc', which is not a number"),
+        (
+            [{**RECORD, "REV_AT_EPOCH": "1.5"}],
+            "record 1: REV_AT_EPOCH is '1.5'; accepted is a whole number, 0 or more",
+        ),
+        (
+            [{**RECORD, "ELEMENT_SET_NO": 10**30}],
+            f"record 1: ELEMENT_SET_NO is {10**30}; accepted is a whole number, 0 or more",
+        ),
+        ([{**RECORD, "MEAN_MOTION_DOT": "x"}], "record 1: MEAN_MOTION_DOT is 'x', which is not a number"),
+        ([{**RECORD, "BSTAR": 10**400}], f"record 1: BSTAR is {10**400}, which is not a number"),
+        ([{**RECORD, "INCLINATION": True}], "record 1: INCLINATION is True, which is not a number"),
         ([{**RECORD, "INCLINATION": "north"}], "record 1: INCLINATION is 'north', which is not a number"),
         ([{**RECORD, "MEAN_ANOMALY": float("nan")}], "record 1: MEAN_ANOMALY is nan, which is not a number"),
         ([{**RECORD, "BSTAR": [1]}], "record 1: BSTAR is [1], which is not a number"),
@@ -113,6 +136,10 @@ def test_broken_csv_names_the_line() -> None:
     assert problem(whole.replace(",24955,", ",24955,7,", 1)) == "line 2: expected 17 fields, as in the header"
     assert problem(csv_text([RECORD, {**SECOND, "BSTAR": ""}])) == "line 3: the field BSTAR is missing"
     assert problem(whole.replace("53.0548", "north")) == "line 2: INCLINATION is 'north', which is not a number"
+    assert problem(whole.replace(",999,", ",abc,", 1)) == ("line 2: ELEMENT_SET_NO is 'abc', which is not a number")
+    assert problem(whole.replace("ECCENTRICITY", "MEAN_MOTION")) == (
+        "line 1: the column MEAN_MOTION stands there more than once; accepted is one of each"
+    )
     assert problem(whole.splitlines()[0]) == "line 2: the table has no rows"
     assert problem("No GP data found") == "line 1: expected OMM as JSON, CSV or XML, found 'No GP data found'"
     assert problem(" \n") == "line 1: expected OMM as JSON, CSV or XML, found 'nothing'"

@@ -71,7 +71,7 @@ def test_a_shell_without_steps_is_a_walker() -> None:
         ),
         (
             {"altitude_step_m": -300e3},
-            "fleet.shells.1.altitude_m = -100000.0: accepted is 150 to 50000 km",
+            "fleet.shells.1.altitude_m = -100000.0: accepted is 200 to 50000 km",
         ),
     ],
 )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from orbital_train.schedule.faults import NO_FAULTS
 from orbital_train.schedule.trace import (
     Contribution,
     Evaluate,
@@ -169,6 +170,7 @@ def write_run(path: Path, trace: Trace, plan: ContactPlan, sun: Illumination, ar
     (path / "plan").mkdir(parents=True)
     plan.write(path / "plan" / "contacts.parquet")
     sun.write(path / "plan" / "illumination.parquet")
+    NO_FAULTS.write(path / "plan" / "faults.jsonl")
     (path / "plan" / "summary.json").write_text(json.dumps({"contacts": len(plan)}), encoding="utf-8")
     trace.write(path / "trace.jsonl")
     (path / "recipe.toml").write_text(f'name = "toy ring"\npolicy = "{arm}"  # 1 < 2 & <b>\n', encoding="utf-8")

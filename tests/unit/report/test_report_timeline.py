@@ -5,6 +5,7 @@ from orbital_train.report.heat import draw_heat, grouped, panels
 from orbital_train.report.runs import Plan
 from orbital_train.report.style import figure
 from orbital_train.report.timeline import timeline_plot
+from orbital_train.schedule.faults import NO_FAULTS
 from orbital_train.schedule.trace import Merge
 from tests.unit.report import synthetic
 
@@ -12,7 +13,7 @@ from tests.unit.report import synthetic
 def ring_plan(nodes: int) -> Plan:
     contacts, sun = synthetic.contacts(nodes, 20_000.0), synthetic.light(nodes, 20_000.0)
     trace = synthetic.simulate(synthetic.Ring(nodes, False, 40 * nodes, 10), contacts, sun)
-    return Plan(contacts=contacts, light=sun, trace=trace)
+    return Plan(contacts=contacts, light=sun, faults=NO_FAULTS, trace=trace)
 
 
 def png_size(png: bytes) -> tuple[int, int]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from orbital_train.schedule.power import PowerSpec
 from orbital_train.schedule.scenario import Scenario
+from orbital_train.schedule.trace import Trace, Transfer
 from orbital_train.schedule.workload import Workload
 from orbital_train.windows.plan import ContactPlan, Illumination, LinkKind
 
@@ -15,6 +16,16 @@ Window = tuple[int, int, float, float]  # node, node, start_s, end_s
 
 POWER = PowerSpec(array_m2=4.0, array_efficiency=0.3, battery_wh=300.0, idle_w=100.0, train_w=700.0, transmit_w=50.0)
 WORKLOAD = Workload(parameters=1e6, tokens_per_step=1000, bits_per_parameter=32.0, step_s=10.0)
+
+
+def ops(trace: Trace, kind: type) -> list:
+    """Operations of one kind."""
+    return list(trace.of_kind(kind))
+
+
+def sent(trace: Trace, value: str) -> list[Transfer]:
+    """What carries a value."""
+    return [transfer for transfer in trace.transfers if transfer.value == value]
 
 
 def contacts(nodes: int, windows: Sequence[Window], horizon_s: float, rate_bps: float, owlt_s: float) -> ContactPlan:

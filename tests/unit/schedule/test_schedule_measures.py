@@ -11,7 +11,8 @@ from orbital_train.schedule.trace import Contribution, Merge, NodeAccount, Trace
 
 ACCOUNT = NodeAccount(
     name="n0", trains=True, steps=6, steps_allowed=8, steps_always_powered=10, training_us=60, no_energy_us=20,
-    waiting_us=20, harvested_wh=0.0, curtailed_wh=0.0, consumed_wh=0.0, battery_loss_wh=0.0, unserved_wh=0.25,
+    waiting_us=20, down_us=0, restoring_us=0, harvested_wh=0.0, curtailed_wh=0.0, consumed_wh=0.0,
+    battery_loss_wh=0.0, unserved_wh=0.25,
     battery_us=(), battery_wh=(),
 )  # fmt: skip
 RELAY = replace(ACCOUNT, name="site", trains=False, steps=0, steps_allowed=0, steps_always_powered=0, unserved_wh=9.0)
@@ -24,8 +25,9 @@ def merge(version: int, *rows: tuple[int, int, float, int]) -> Merge:
         for node, steps, weight, staleness in rows
     )
     return Merge(
-        id=version - 1, start_us=50 * version, end_us=50 * version, reads=(), writes=(), scope="global", site=0,
-        holders=(0, 1), fragment=0, from_version=version - 1, to_version=version, contributions=contributions,
+        id=version - 1, start_us=50 * version, end_us=50 * version, scope="global", site=0, holders=(0, 1), fragment=0,
+        from_version=version - 1, to_version=version, contributions=contributions,
+        inputs=tuple(c.snapshot for c in contributions), input_weights=tuple(c.weight for c in contributions),
         momentum="replicated", codec="fp32",
     )  # fmt: skip
 
@@ -33,8 +35,9 @@ def merge(version: int, *rows: tuple[int, int, float, int]) -> Merge:
 def trace(*merges: Merge) -> Trace:
     sent = Transfer(contact=0, source=0, dest=1, start_us=0, end_us=1, owlt_us=0, bits=80, value="x")
     return Trace(
-        policy="by hand", fleet_nodes=(0, 1), budget_steps=12, merged_steps=9, end_us=100, step_us=10,
-        tokens_per_step=5, message_bits=80, transfers=(sent, sent, sent), ops=merges,
+        policy="by hand", fleet_nodes=(0, 1), fragments=1, versions=(len(merges),),
+        budget_steps=12, merged_steps=9, end_us=100,
+        step_us=10, tokens_per_step=5, message_bits=80, state_bits=80, transfers=(sent, sent, sent), ops=merges,
         accounts=(ACCOUNT, replace(ACCOUNT, steps=5, training_us=50, waiting_us=30), RELAY),
     )  # fmt: skip
 

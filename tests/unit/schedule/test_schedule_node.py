@@ -81,6 +81,12 @@ def test_crossing_times_agree_with_a_fine_integration() -> None:
     assert found_s == pytest.approx(expected_s, abs=0.2)
 
 
+def test_a_load_that_would_take_for_ever_to_empty_the_battery_empties_nothing() -> None:
+    mine = node((0.0, 20_000.0, 0.0), power=replace(POWER, idle_w=1e-305))
+    mine.advance(HORIZON_US)
+    assert (mine.now_us, mine.energy_wh) == (HORIZON_US, POWER.battery_wh)
+
+
 def test_a_weak_array_makes_the_node_cycle_between_floor_and_resume_level() -> None:
     power = replace(POWER, array_m2=1.0)  # 408 W: idle leaves 308 W to charge, training takes 392 W more than there is
     sun = [(0.0, 6000.0, 1.0)]

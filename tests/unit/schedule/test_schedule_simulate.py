@@ -18,7 +18,7 @@ from orbital_train.schedule.policies.link_aware import LinkAware
 from orbital_train.schedule.simulate import simulate
 from orbital_train.schedule.trace import Adopt, Evaluate, Merge, Snapshot, Step, Trace
 from orbital_train.schedule.validate import validate
-from tests.unit.schedule.scenarios import POWER, WORKLOAD, rolling_night, scenario
+from tests.unit.schedule.scenarios import POWER, WORKLOAD, ops, rolling_night, scenario, sent
 
 S = 1_000_000
 POLICIES = {
@@ -40,10 +40,6 @@ for name, policy in POLICIES.items():
     fleet = scenario(4, dark=rolling_night(4, 20_000.0), budget_steps=1500)
     simulate(fleet, policy).write(Path(sys.argv[1]) / name)
 """
-
-
-def ops(trace: Trace, kind: type) -> list:
-    return list(trace.of_kind(kind))
 
 
 @every_policy
@@ -131,14 +127,14 @@ def test_the_budget_cuts_steps_that_end_together_from_the_last_node_on() -> None
 
 def test_the_model_is_validated_at_the_start_at_the_cadence_and_at_the_end() -> None:
     trace = simulate(scenario(4, budget_steps=450), FixedPeriod(inner_steps=10, site=0))
-    found = [(e.version, e.merged_steps, e.merged_tokens) for e in ops(trace, Evaluate)]
+    found = [(e.versions, e.merged_steps, e.merged_tokens) for e in ops(trace, Evaluate)]
     assert found == [
-        (0, 0, 0),
-        (3, 120, 120_000),
-        (5, 200, 200_000),
-        (8, 320, 320_000),
-        (10, 400, 400_000),
-        (12, 450, 450_000),
+        ((0,), 0, 0),
+        ((3,), 120, 120_000),
+        ((5,), 200, 200_000),
+        ((8,), 320, 320_000),
+        ((10,), 400, 400_000),
+        ((12,), 450, 450_000),
     ]
 
 
@@ -197,8 +193,8 @@ def test_skipping_merges_what_came_in_time_and_refuses_what_is_old() -> None:
     late, offered_again = (op for op in ops(trace, Snapshot) if op.node == 2 and op.start_us < 800 * S)
     assert (late.start_us, late.steps, offered_again.start_us, offered_again.steps) == (100 * S, 10, 760 * S, 73)
     merged = {c.snapshot for m in merges for c in m.contributions}
-    assert late.writes[0] not in merged
-    assert offered_again.writes[0] in merged
+    assert late.value not in merged
+    assert offered_again.value in merged
     assert trace.merged_steps == 400
 
 
@@ -245,10 +241,10 @@ def test_sending_draws_power_in_a_trace() -> None:
 def test_a_message_in_pieces_is_a_transfer_a_piece_and_draws_power_only_while_it_is_sent() -> None:
     """3.2 s a message: the first ends with its node's second window."""
     fleet = scenario(2, windows=[(0, 1, 0.0, 31.0), (0, 1, 35.0, 36.0), (0, 1, 40.0, 20_000.0)], budget_steps=10)
-    trace = simulate(fleet, FixedPeriod(inner_steps=3, home=0))
+    trace = simulate(fleet, FixedPeriod(inner_steps=3, site=0))
     validate(trace, fleet)
-    first = [trace.transfers[k] for k in next(op for op in ops(trace, Snapshot) if op.node == 1).transfers]
-    assert [(t.start_us, t.end_us, t.bits) for t in first] == [
+    first = next(op for op in ops(trace, Snapshot) if op.node == 1)
+    assert [(t.start_us, t.end_us, t.bits) for t in sent(trace, first.value)] == [
         (30 * S, 31 * S, 10_000_000),
         (35 * S, 36 * S, 10_000_000),
         (40 * S, 41_200_000, 12_000_000),

@@ -51,8 +51,8 @@ def test_progress_runs_with_the_fleets_steps() -> None:
 
 def test_it_is_validated_at_the_cadence() -> None:
     trace = simulate_synchronous(fleet())
-    found = [(e.version, e.merged_steps, e.start_us) for e in trace.of_kind(Evaluate)]
-    assert found == [(k, min(100 * k, 404), min(250 * k, 1010) * 1_000_000) for k in range(6)]
+    found = [(e.versions, e.merged_steps, e.start_us) for e in trace.of_kind(Evaluate)]
+    assert found == [((k,), min(100 * k, 404), min(250 * k, 1010) * 1_000_000) for k in range(6)]
 
 
 def test_one_node_sends_nothing() -> None:
@@ -75,6 +75,6 @@ def test_nothing_is_lost_and_nobody_waits() -> None:
 
 def test_the_validator_sees_values_written_twice() -> None:
     trace = simulate_synchronous(fleet())
-    ops = tuple(replace(op, writes=("global/0@1",)) if op.id == 3 else op for op in trace.ops)
+    ops = tuple(replace(op, to_version=1) if op.id == 3 else op for op in trace.ops)
     with pytest.raises(TraceError, match="writes global/0@1 again"):
         validate(replace(trace, ops=ops), fleet())

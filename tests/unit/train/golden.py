@@ -1,4 +1,6 @@
-"""Golden histories of a two-parameter model under every operation, whole and in two fragments. Written anew by
+"""Golden histories of a two-parameter model under every operation, whole, in two fragments, and with failures.
+
+Written anew by
 
 python -m tests.unit.train.golden
 
@@ -17,10 +19,14 @@ from orbital_train.train.executor import Executor
 from orbital_train.train.gate import Gate
 from orbital_train.train.placement import place
 from orbital_train.train.transport import LocalTransport
-from tests.unit.train.traces import everything_trace, line_problem, streaming_trace, tiny_spec
+from tests.unit.train.traces import everything_trace, failures_trace, line_problem, streaming_trace, tiny_spec
 
 FOLDER = Path(__file__).parents[2] / "golden"
-TRACES = {FOLDER / "two_parameters.json": everything_trace, FOLDER / "two_fragments.json": streaming_trace}
+TRACES = {
+    FOLDER / "two_parameters.json": everything_trace,
+    FOLDER / "two_fragments.json": streaming_trace,
+    FOLDER / "failures.json": failures_trace,
+}
 
 
 def history(trace: Trace) -> list[dict[str, list[float]]]:

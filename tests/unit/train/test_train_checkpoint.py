@@ -19,7 +19,7 @@ from orbital_train.train.checkpoint import (
     write_shared,
 )
 from orbital_train.train.problem import Problem
-from tests.unit.train.traces import Group, everything_trace, streaming_trace, tiny_problem, tiny_spec
+from tests.unit.train.traces import Group, everything_trace, failures_trace, streaming_trace, tiny_problem, tiny_spec
 
 SPEC, TRACE = tiny_spec(), everything_trace()
 
@@ -86,10 +86,10 @@ def test_what_is_alive_is_in_it(tmp_path: Path, group: Group) -> None:
     replica = {"parameters", "exp_avg", "exp_avg_sq"}
     assert set(nodes[0].tensors) == {*replica, "mark/snap/0/0@1"}
     assert set(nodes[7].tensors) == {*replica, "mark/snap/7/0@1"}
-    assert nodes[0].meta == {"inner_steps": 3}
+    assert nodes[0].meta == {"inner_steps": 3, "rewarm_left": 0}
     shared = checkpoint.read_shared()
     assert {n.rpartition("/")[0] for n in shared.tensors} == {"global/0@0", "global/0@1", "sync"}
-    assert shared.meta == {"sync_inner_steps": 0}
+    assert shared.meta == {"sync/inner_steps": 0, "sync/rewarm_left": 0}
 
 
 @pytest.mark.parametrize("workers", [1, 4])
@@ -117,6 +117,30 @@ def test_sums_and_fragments_are_in_it(tmp_path: Path, workers: int) -> None:
         executor.load(cut, nodes, shared)
     resumed.run(SPEC)
     never_stopped.run(SPEC)
+    assert {e.digest() for e in resumed.executors} == {never_stopped.executors[0].digest()}
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_states_that_a_node_goes_back_to_are_in_it(tmp_path: Path, workers: int) -> None:
+    """Cut between the steps that node 0 is about to lose and its failure."""
+    trace = failures_trace()
+    (cut,) = (op.id for op in trace.ops if op.kind == "lose" and op.node == 0)
+    group, never_stopped = Group.of(trace, SPEC, gpt, 2), Group.of(trace, SPEC, gpt, 1)
+    group.run(SPEC, limit=cut)
+    write(group, tmp_path, cut)
+    checkpoint, _ = newest_whole(tmp_path)
+    assert checkpoint is not None
+    nodes = checkpoint.read_nodes(trace.fleet_nodes)
+    kept = {f"local/0@2/{name}" for name in ("parameters", "exp_avg", "exp_avg_sq")}
+    assert {name for name in nodes[0].tensors if name.startswith("local/")} == kept
+    assert nodes[0].meta["inner_steps"] == 5
+    assert nodes[0].meta["local/0@2/inner_steps"] == 3
+
+    resumed = Group.of(trace, SPEC, gpt, workers)
+    for executor in resumed.executors:
+        executor.load(cut, nodes, checkpoint.read_shared())
+    for each in (resumed, never_stopped):
+        each.run(SPEC)
     assert {e.digest() for e in resumed.executors} == {never_stopped.executors[0].digest()}
 
 

@@ -164,7 +164,7 @@ def test_inner_optimizer_survives_adoption() -> None:
     trace = rounds_trace((0,), rounds=3, steps=2)
     executor = executor_of(trace, spec, line_problem())
     executor.run(Gate())
-    assert executor.save_nodes()[0].meta == {"inner_steps": 6}
+    assert executor.save_nodes()[0].meta["inner_steps"] == 6
 
 
 # -- contributions ---------------------------------------------------------------------------------------------------

@@ -6,15 +6,16 @@ from functools import partial
 import pytest
 import torch
 
-from orbital_train.schedule.trace import Trace
+from orbital_train.schedule.trace import Restore, Trace
 from orbital_train.train.executor import Row
-from orbital_train.train.liveness import peak_versions
+from orbital_train.train.liveness import goes_back, peak_states, peak_versions
 from orbital_train.train.problem import Problem
 from orbital_train.train.run import run_local
 from orbital_train.train.spec import TrainSpec
 from tests.unit.train.traces import (
     Group,
     everything_trace,
+    failures_trace,
     line_problem,
     rounds_trace,
     streaming_trace,
@@ -24,7 +25,7 @@ from tests.unit.train.traces import (
 
 SPEC = tiny_spec()
 TRACE = everything_trace()
-TRACES = {"everything": TRACE, "streaming": streaming_trace()}
+TRACES = {"everything": TRACE, "streaming": streaming_trace(), "failures": failures_trace()}
 
 
 def gpt() -> Problem:
@@ -135,6 +136,28 @@ def test_only_live_fragments_and_sums_are_held() -> None:
     assert {name.rpartition("/")[0] for name in shared.tensors} == {"global/0@2", "global/1@3"}
     left = {name for saved in nodes.values() for name in saved.tensors}
     assert left == {"parameters", "exp_avg", "exp_avg_sq"}
+
+
+def test_only_states_that_are_gone_back_to_are_kept() -> None:
+    """From the operation that wrote them to the one that reads them; and nothing is left in the end."""
+    trace = TRACES["failures"]
+    group, kept, peak = Group.of(trace, SPEC, gpt, 2), set(), 0
+    for cut in range(len(trace.ops) + 1):
+        group.run(SPEC, limit=cut)
+        nodes, _ = group.saved()
+        names = {name.rpartition("/")[0] for saved in nodes.values() for name in saved.tensors if "local/" in name}
+        kept |= {(cut, name) for name in names}
+        peak = max(peak, len(names))
+    assert peak == peak_states(trace) == 1
+    expected = {}
+    for op in trace.of_kind(Restore):
+        if goes_back(op):
+            (name,) = op.reads
+            written = next((o.id for o in trace.ops if name in o.writes), -1)
+            expected |= {(cut, name): None for cut in range(written + 1, op.id + 1)}
+    assert kept == expected.keys()
+    assert {name for _, name in kept} == {"local/3@0", "local/0@2", "local/7@4"}
+    assert {name for saved in nodes.values() for name in saved.tensors} == {"parameters", "exp_avg", "exp_avg_sq"}
 
 
 def test_bytes_sent_are_one_partial_sum_and_one_result_a_merge() -> None:

@@ -15,8 +15,10 @@ from orbital_train.schedule.trace import (
     Combine,
     Contribution,
     Evaluate,
+    Lose,
     Merge,
     Op,
+    Restore,
     Snapshot,
     Step,
     SyncStep,
@@ -50,6 +52,7 @@ class TraceBuilder:
     holds: dict[str, dict[str, float]] = field(default_factory=dict)  # snapshots in a value, with their weights
 
     def step(self, node: int, n: int) -> None:
+        """Steps lead from the node's state to its next one."""
         first = self.first.get(node, 0)
         self.first[node] = first + n
         self._add(
@@ -105,7 +108,9 @@ class TraceBuilder:
         staleness: int = 0,
         codec: str = "fp32",
         fragment: int = 0,
+        to_version: int | None = None,
     ) -> None:
+        """``to_version`` follows on ``from_version`` unless there is such a one already, that was given up."""
         contributions = tuple(
             Contribution(snapshot=name, node=int(name.split("/")[1]), steps=1, weight=weight, staleness=staleness)
             for name, weight in self._held(weights).items()
@@ -117,7 +122,7 @@ class TraceBuilder:
             holders=self.nodes,
             fragment=fragment,
             from_version=from_version,
-            to_version=from_version + 1,
+            to_version=to_version or from_version + 1,
             contributions=contributions,
             inputs=tuple(weights),
             input_weights=tuple(weights.values()),
@@ -133,6 +138,7 @@ class TraceBuilder:
         since: str | None = None,
         alpha: float = 1.0,
         fragment: int = 0,
+        codec: str | None = None,
     ) -> None:
         base_version = self.adopted.get((node, fragment), 0)
         self.adopted[node, fragment] = version
@@ -146,7 +152,28 @@ class TraceBuilder:
             since_snapshot=since,
             mode=mode,
             alpha=alpha,
+            codec=codec,
         )
+
+    def lose(self, node: int, steps: int = 0, *, everything: bool = False) -> None:
+        self._add(Lose, node=node, cause="reset", loses_state=everything, steps=steps)
+
+    def go_on(self, node: int, states_lost: int = 0) -> None:
+        """The node fails, and goes on from its own store, as it was so many states ago."""
+        self.lose(node, states_lost)
+        state = self._next_state(node)
+        self._restore(node=node, state=state, source=node, from_state=state - states_lost, versions=(), codec=None)
+
+    def start_anew(self, node: int, source: int, *versions: int, codec: str | None = None) -> None:
+        """The node fails and loses its state, and is sent ``versions`` of all fragments."""
+        self.lose(node, everything=True)
+        for fragment, version in enumerate(versions):
+            self.adopted[node, fragment] = version
+        state = self._next_state(node)
+        self._restore(node=node, state=state, source=source, from_state=-1, versions=versions, codec=codec)
+
+    def _restore(self, **fields: object) -> None:
+        self._add(Restore, life=1, **fields)
 
     def evaluate(self, *versions: int, merged_steps: int = 0) -> None:
         """``versions`` of all fragments."""
@@ -289,6 +316,53 @@ def streaming_trace() -> Trace:
     s, t = (build.snapshot(node, 2, fragment=1) for node in (0, 2))
     build.merge(2, {build.combine(2, {s: 1.0, t: 1.0}, fragment=1): 0.5}, codec="bf16", fragment=1)
     build.evaluate(2, 3, merged_steps=12)
+    return build.trace()
+
+
+def failures_trace() -> Trace:
+    """Two fragments and nodes that fail: they go on as they were, or as they were earlier, with outer gradients under
+    way; they are sent the model, exactly or rounded, at the start and later; a version is given up."""
+    build = TraceBuilder(nodes=(0, 2, 3, 7), budget_steps=20, fragments=2)
+    build.evaluate(0, 0)
+    build.lose(7, everything=True)  # it joins late
+    build.step(3, 1)
+    build.go_on(3, states_lost=1)  # as it was at the very start
+    for node in (0, 2, 3):
+        build.step(node, 2)
+    a, b, c = (build.snapshot(node, 0, "bf16") for node in (0, 2, 3))
+    x, y = (build.snapshot(node, 0, "bf16", fragment=1) for node in (0, 2))
+    build.step(0, 1)
+    build.step(0, 2)
+    build.go_on(0, states_lost=1)  # its snapshots are under way
+    build.go_on(2)
+    build.merge(0, {a: 0.5, c: 0.5}, codec="bf16")
+    build.merge(0, {x: 1.0}, fragment=1)  # it is given up with its only holder
+    build.start_anew(3, 0, 1, 0)
+    build.start_anew(7, 2, 0, 0, codec="bf16")
+    build.step(7, 2)
+    build.step(3, 1)
+    build.adopt(0, 1, "keep", a)
+    build.step(0, 1)
+    z = build.snapshot(0, 0, fragment=1)  # what was given up is in it again
+    build.merge(0, {z: 0.75, build.combine(2, {y: 1.0}, "bf16", fragment=1): 0.25}, fragment=1, to_version=2)
+    build.evaluate(1, 2, merged_steps=7)
+    d, late = build.snapshot(7, 0), build.snapshot(3, 1)
+    build.start_anew(3, 0, 1, 2)
+    build.step(3, 2)
+    build.adopt(0, 2, "keep", z, fragment=1)
+    build.adopt(7, 1, "keep", codec="bf16")
+    build.adopt(7, 2, "blend", alpha=0.5, fragment=1, codec="bf16")
+    build.step(7, 1)
+    build.go_on(7, states_lost=1)
+    build.adopt(2, 1, "keep", b)  # it was merged by nobody
+    again = build.snapshot(3, 1)
+    sums = build.combine(2, {late: 1.0, build.snapshot(2, 1): 2.0})
+    build.merge(1, {sums: 0.2, again: 0.2, d: 0.2}, staleness=1)  # two of node 3
+    build.adopt(7, 2, "keep", d, codec="bf16")
+    build.snapshot(7, 2)
+    build.step(7, 2)
+    build.merge(2, {build.snapshot(7, 2, fragment=1): 1.0}, fragment=1)
+    build.evaluate(2, 3, merged_steps=16)
     return build.trace()
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -10,9 +10,11 @@ from orbital_train.errors import InputError
 from orbital_train.orbit.constants import LIGHT_SPEED_MPS
 from orbital_train.orbit.ephemeris import Ephemeris, GroundSite, Sgp4Ephemeris, SiteEphemeris, joined
 from orbital_train.orbit.fleet import Fleet, SunSynchronousSpec, WalkerSpec, build_fleet
-from orbital_train.windows.contacts import contact_plan
-from orbital_train.windows.links import LinkSpec, opportunities
+from orbital_train.orbit.grid import sample
+from orbital_train.windows.contacts import plan_links
+from orbital_train.windows.links import LinkSpec, Opportunities, opportunities_on_grid
 from orbital_train.windows.plan import ContactPlan, LinkKind
+from tests.sampled import contact_plan, opportunities
 
 START = datetime(2026, 3, 20, tzinfo=UTC)
 SITES = (GroundSite("kiruna", 67.86, 20.2, 400.0, terminals=2), GroundSite("svalbard", 78.2, 15.4))
@@ -149,3 +151,34 @@ def test_bad_specs_are_refused(change: dict[str, object], key: str) -> None:
     with pytest.raises(InputError) as caught:
         contact_plan(fleet, nodes(fleet), SITES, link_spec(**change), DAY_S)
     assert caught.value.key == key
+
+
+def test_nearest_links_are_taken_from_the_opportunities_of_all_visible_pairs() -> None:
+    fleet = star()
+    grid = sample(nodes(fleet), 20_000.0, 60.0)
+    spec = link_spec(topology="nearest", max_rate_deg_s=0.3)
+    planned = plan_links(fleet, grid, SITES, spec)
+    every, found = (
+        opportunities_on_grid(fleet, grid, SITES, replace(spec, topology="all_visible")),
+        planned.opportunities,
+    )
+    assert all((getattr(found, f.name) == getattr(every, f.name)).all() for f in fields(Opportunities))
+    plan = planned.contacts
+    forward = np.flatnonzero(plan.source < plan.dest)
+    assert forward.size < 0.9 * len(found)
+    for row in forward:
+        same = (found.a == plan.source[row]) & (found.b == plan.dest[row])
+        fits = (found.start_s <= plan.acquire_start_s[row] + 1e-6) & (plan.end_s[row] <= found.end_s + 2e-3)
+        assert (same & fits).sum() == 1
+
+
+def test_nearest_links_of_many_satellites_are_their_own_opportunities() -> None:
+    spec = WalkerSpec(pattern="delta", satellites=700, planes=28, phasing=1, altitude_m=1200e3, inclination_deg=60.0)
+    fleet = build_fleet(spec, START)
+    grid = sample(Sgp4Ephemeris(fleet.names, fleet.satrecs, START), 4_500.0, 60.0)
+    planned = plan_links(fleet, grid, (), link_spec(topology="nearest", max_range_m=2e6))
+    plan, found = planned.contacts, planned.opportunities
+    forward = plan.source < plan.dest
+    assert sorted(zip(plan.source[forward].tolist(), plan.acquire_start_s[forward].tolist(), strict=True)) == sorted(
+        zip(found.a.tolist(), found.start_s.tolist(), strict=True)
+    )

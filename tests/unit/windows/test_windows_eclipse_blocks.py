@@ -12,8 +12,9 @@ from orbital_train.orbit.ephemeris import Sgp4Ephemeris
 from orbital_train.orbit.fleet import build_fleet
 from orbital_train.orbit.shells import LayeredSpec, ShellSpec
 from orbital_train.windows.eclipse_blocks import eclipses_of_blocks, joined_eclipses
-from orbital_train.windows.light import LightSpec, illuminate
+from orbital_train.windows.light import LightSpec
 from orbital_train.windows.measures import Eclipses, eclipses
+from tests.sampled import illuminate
 
 START = datetime(2026, 6, 21, tzinfo=UTC)
 HORIZON_S = 8_000.0

@@ -81,6 +81,7 @@ def test_what_is_no_plan(text: str, told: str) -> None:
         ({"endTime": -1}, "endTime is -1; accepted is a whole number, 0 to 2^53"),
         ({"rateBitsPerSec": True}, "rateBitsPerSec is True; accepted is a whole number, 0 to 2^53"),
         ({"rateBitsPerSec": 10**400}, f"rateBitsPerSec is {10**400}; accepted is a whole number, 0 to 2^53"),
+        ({"startTime": 60, "endTime": 60}, "starts at 60 s and ends at 60 s; accepted is an end after the start"),
         ({"owlt": -1}, "owlt is -1; accepted are 0 or more seconds"),
         ({"owlt": float("nan")}, "owlt is nan; accepted are 0 or more seconds"),
     ],

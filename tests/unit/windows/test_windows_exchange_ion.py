@@ -147,6 +147,12 @@ WHOLE = (
         ("a contact +1 +2 1 2 1e9", f"1e9 {WHOLE}"),
         ("a contact +1 +2 1 2 9999999999999999", f"9999999999999999 {WHOLE}"),
         ("a range +1 +2 1 2 0.5", f"0.5 {WHOLE}"),
+        ("a contact +9 +5 1 2 100", "starts at 9 s and ends at 5 s; accepted is an end after the start"),
+        ("a range +9 +9 1 2 1", "starts at 9 s and ends at 9 s; accepted is an end after the start"),
+        (
+            "a contact 2026/03/20-01:00:00 2026/03/20-00:30:00 1 2 100",
+            "starts at 3600 s and ends at 1800 s; accepted is an end after the start",
+        ),
         ("a contact +1 +2 1 2 0", "the rate is 0; accepted are 1 or more bytes per second"),
         ("a contact +1 +2 1 2 9 1.5", "the confidence is 1.5; accepted is above 0 and up to 1"),
         ("a contact +1 +2 1 2 9 sure", "the confidence is sure; accepted is above 0 and up to 1"),

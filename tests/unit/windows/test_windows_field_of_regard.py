@@ -10,11 +10,11 @@ from orbital_train.errors import InputError
 from orbital_train.orbit.ephemeris import Sgp4Ephemeris
 from orbital_train.orbit.fleet import Fleet, WalkerSpec, build_fleet
 from orbital_train.orbit.grid import sample
-from orbital_train.windows.contacts import contact_plan
 from orbital_train.windows.field_of_regard import FieldOfRegard, boresight, field_function, windows_by_terminal
 from orbital_train.windows.links import LinkSpec
 from orbital_train.windows.plan import ContactPlan
 from orbital_train.windows.search import Windows
+from tests.sampled import contact_plan
 
 START = datetime(2026, 3, 20, tzinfo=UTC)
 # Over the equator at the vernal point, flying east: up is x, fore is y, port is z (north).

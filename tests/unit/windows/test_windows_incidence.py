@@ -13,9 +13,10 @@ from orbital_train.orbit.fleet import FleetSpec, SunSynchronousSpec, WalkerSpec,
 from orbital_train.orbit.grid import sample
 from orbital_train.orbit.sun import sun_path, sun_positions_m
 from orbital_train.windows.incidence import SLICE_S, ArrayMount, light_on_arrays
-from orbital_train.windows.light import LightSpec, illuminate
+from orbital_train.windows.light import LightSpec
 from orbital_train.windows.plan import Illumination
 from orbital_train.windows.shadow import Occulter, sunlit_fraction
+from tests.sampled import illuminate
 
 START = datetime(2026, 3, 20, 14, 46, tzinfo=UTC)
 HORIZON_S = 20_000.0

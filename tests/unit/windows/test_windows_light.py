@@ -11,9 +11,10 @@ from orbital_train.orbit.ephemeris import Ephemeris, GroundSite, KeplerEphemeris
 from orbital_train.orbit.fleet import SunSynchronousSpec, WalkerSpec, build_fleet
 from orbital_train.orbit.grid import StateGrid, sample
 from orbital_train.orbit.sun import sun_path, sun_positions_m
-from orbital_train.windows.light import LightSpec, illuminate
+from orbital_train.windows.light import LightSpec
 from orbital_train.windows.plan import Illumination
 from orbital_train.windows.shadow import Occulter, find_shadows, shadow_windows, sunlit_fraction
+from tests.sampled import illuminate
 
 START = datetime(2026, 3, 20, 14, 46, tzinfo=UTC)  # an equinox: the Sun is in the equator
 SPHERE = Occulter(flattening=0.0)

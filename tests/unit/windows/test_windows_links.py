@@ -13,9 +13,10 @@ from orbital_train.orbit.fleet import Fleet, WalkerSpec, build_fleet
 from orbital_train.orbit.geodesy import earth_fixed_m
 from orbital_train.orbit.grid import sample
 from orbital_train.windows.geometry import range_function, rate_function, sight_function
-from orbital_train.windows.links import LinkSpec, opportunities
+from orbital_train.windows.links import LinkSpec
 from orbital_train.windows.pairs import pair_windows
 from orbital_train.windows.plan import LinkKind
+from tests.sampled import opportunities
 
 START = datetime(2026, 3, 20, tzinfo=UTC)
 NOW = np.zeros(1)
@@ -182,7 +183,7 @@ def test_opportunities_are_sorted_and_labelled() -> None:
         # Polar planes see each other near the poles, but that makes no ring.
         (ring(24, 500e3, 87.0, planes=4), {"topology": "grid"}, "links.topology", "only from an altitude of 1079 km"),
         (ring(8, 800e3), {"max_range_m": 5e6}, "links.max_range_m", "never closer than 54"),
-        (ring(12, 500e3), {"max_rate_deg_s": 0.05}, "links.max_rate_deg_s", "turn faster"),
+        (ring(12, 500e3), {"max_rate_deg_s": 0.05}, "links.max_rate_deg_s", "never turns slower than 0.0634; "),
     ],
 )
 def test_rings_that_can_never_be_are_refused(fleet: Fleet, change: dict[str, object], key: str, problem: str) -> None:

@@ -134,3 +134,25 @@ def test_rounding_at_the_foot_of_a_hidden_window_leaves_its_edges() -> None:
 
     samples = np.array([[-1e-12 if t == 120.0 else value(np.zeros(1), t) for t in T_S]])
     assert rows(positive_windows(value, samples, T_S)) == [(0, 120.0, 170.0)]
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("upside_down", [False, True])
+@pytest.mark.parametrize("level", [-17.0, -9.0, 0.0, 9.0, 17.0])
+def test_a_peak_and_a_trough_inside_one_step_are_found(level: float, backwards: bool, upside_down: bool) -> None:
+    """The samples only rise. The limit is near the peak, near the trough, or between them, where it is met three times.
+
+    A cubic with a peak of 18.1 m at 253 s and a trough of -18.1 m at 287 s; its samples at 240 and 300 s are -1.8 and
+    1.8 m, those around them at -1,199 and 1,199 m.
+    """
+
+    def wave(t: float) -> float:
+        x = (600.0 - t if backwards else t) - 270.0
+        return (-1.0 if upside_down else 1.0) * ((x**3 - 3.0 * 17.0**2 * x) / 543.0 - level)
+
+    exact = np.roots([1.0, 0.0, -3.0 * 17.0**2, -543.0 * level])
+    edges_s = np.sort(exact[np.abs(exact.imag) < 1e-9].real) + 270.0
+    edges_s = np.sort(600.0 - edges_s) if backwards else edges_s
+    found = search(wave)
+    inner_s = np.sort(np.concatenate([found.start_s, found.end_s]))
+    assert inner_s[(inner_s > 0.0) & (inner_s < 600.0)] == pytest.approx(edges_s, abs=1e-5)

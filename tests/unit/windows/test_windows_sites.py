@@ -7,9 +7,9 @@ import pytest
 
 from orbital_train.orbit.ephemeris import Ephemeris, GroundSite, Sgp4Ephemeris, SiteEphemeris, joined
 from orbital_train.orbit.fleet import Fleet, WalkerSpec, build_fleet
-from orbital_train.windows.contacts import contact_plan
-from orbital_train.windows.links import LinkSpec, Opportunities, opportunities
+from orbital_train.windows.links import LinkSpec, Opportunities
 from orbital_train.windows.sites import SiteLinkSpec
+from tests.sampled import contact_plan, opportunities
 
 START = datetime(2026, 3, 20, tzinfo=UTC)
 SITES = (GroundSite("madrid", 40.43, -4.25), GroundSite("kiruna", 67.86, 20.2), GroundSite("quito", -0.2, -78.5))

@@ -9,11 +9,11 @@ from orbital_train.orbit.ephemeris import KeplerEphemeris, Sgp4Ephemeris
 from orbital_train.orbit.fleet import WalkerSpec, build_fleet
 from orbital_train.orbit.grid import StateGrid, sample
 from orbital_train.windows import ranges
-from orbital_train.windows.contacts import contact_plan
 from orbital_train.windows.links import LinkSpec
 from orbital_train.windows.ranges import LinkTimes, largest_range_m, range_m
 from orbital_train.windows.rates import PhotonBudget, RateLaw, RateTable, rate_at_bps
 from orbital_train.windows.slices import Slices, rate_slices
+from tests.sampled import contact_plan
 
 START = datetime(2026, 3, 20, tzinfo=UTC)
 MU = 3.986004418e14

@@ -9,15 +9,15 @@ from orbital_train.orbit.ephemeris import Ephemeris, GroundSite, Sgp4Ephemeris, 
 from orbital_train.orbit.fleet import Fleet, WalkerSpec, build_fleet
 from orbital_train.orbit.grid import StateGrid, sample
 from orbital_train.orbit.sun import SunPositions, sun_path
-from orbital_train.windows.contacts import contact_plan
 from orbital_train.windows.ground import ground_windows
 from orbital_train.windows.intervals import subtract
-from orbital_train.windows.links import LinkSpec, opportunities
+from orbital_train.windows.links import LinkSpec
 from orbital_train.windows.plan import ContactPlan, LinkKind
 from orbital_train.windows.search import Windows
 from orbital_train.windows.shadow import Occulter, angles_rad
 from orbital_train.windows.sun_exclusion import glare_windows, pass_glare, sun_function
 from orbital_train.windows.topology import topology_pairs
+from tests.sampled import contact_plan, opportunities
 
 START = datetime(2026, 3, 20, tzinfo=UTC)
 HORIZON_S = 6000.0

@@ -10,10 +10,10 @@ from orbital_train.errors import InputError
 from orbital_train.orbit.constants import LIGHT_SPEED_MPS
 from orbital_train.orbit.ephemeris import GroundSite, Sgp4Ephemeris, SiteEphemeris, joined
 from orbital_train.orbit.fleet import SunSynchronousSpec, build_fleet
-from orbital_train.windows.contacts import contact_plan
 from orbital_train.windows.links import LinkSpec
 from orbital_train.windows.plan import COLUMNS, ContactPlan, LinkKind
 from orbital_train.windows.terrestrial import great_circles_m
+from tests.sampled import contact_plan
 
 START = datetime(2026, 3, 20, tzinfo=UTC)
 KIRUNA = GroundSite("kiruna", 67.86, 20.2, 400.0, terminals=2)

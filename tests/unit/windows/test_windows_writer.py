@@ -12,13 +12,13 @@ import pytest
 from orbital_train.orbit.constants import LIGHT_SPEED_MPS
 from orbital_train.orbit.ephemeris import Sgp4Ephemeris
 from orbital_train.orbit.fleet import WalkerSpec, build_fleet
-from orbital_train.windows.contacts import contact_plan
 from orbital_train.windows.links import LinkSpec, Opportunities, link_conditions
 from orbital_train.windows.nearest import NearestLinks, nearest_links
 from orbital_train.windows.nearest_plan import nearest_spec
 from orbital_train.windows.opportunity_file import read_opportunities, write_opportunities
 from orbital_train.windows.plan import ContactPlan, LinkKind
 from orbital_train.windows.writer import write_contacts
+from tests.sampled import contact_plan
 
 START = datetime(2026, 3, 20, tzinfo=UTC)
 FLEET = build_fleet(

@@ -1,0 +1,38 @@
+"""What failures cost: inner steps that were trained and then lost, before any merge had them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from orbital_train.schedule.lineage import kept_merges
+from orbital_train.schedule.trace import Lose, Merge, Restore, Snapshot, Step, Trace
+
+
+def fault_lost_steps(trace: Trace) -> int:
+    """Whole inner steps that failures cost; those of a fragment are its share of a step.
+
+    A node that keeps its state loses what it trained since it last saved. One that loses its state, or begins anew with
+    a copy from another, loses all that is in no merge of the final model and was in no outer gradient that is.
+    """
+    merged = _merged_snapshots(trace)
+    trained: dict[int, int] = defaultdict(int)
+    lost: dict[tuple[int, int], int] = defaultdict(int)  # by node and fragment
+    held: dict[tuple[int, int], int] = defaultdict(int)  # steps in outer gradients so far that are merged some time
+    for op in trace.ops:
+        if isinstance(op, Step):
+            trained[op.node] += op.n
+        elif isinstance(op, Snapshot):
+            held[op.node, op.fragment] += merged.get(op.value, 0)
+        elif isinstance(op, Lose | Restore):
+            for key in ((op.node, fragment) for fragment in range(trace.fragments)):
+                if isinstance(op, Lose) and not op.loses_state:
+                    lost[key] += op.steps
+                elif isinstance(op, Lose) or op.source != op.node:
+                    lost[key] = trained[op.node] - held[key]
+    return sum(lost.values()) // trace.fragments
+
+
+def _merged_snapshots(trace: Trace) -> dict[str, int]:
+    """Steps of every outer gradient that the final model is made of, by its name."""
+    kept = kept_merges(trace)
+    return {c.snapshot: c.steps for op in trace.of_kind(Merge) if op.id in kept for c in op.contributions}

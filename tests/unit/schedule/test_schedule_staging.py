@@ -1,0 +1,78 @@
+"""Data and the first model go up, the final model comes down."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from orbital_train.schedule.faults import FaultPlan, LinkOutage, Outage
+from orbital_train.schedule.policies.fixed_period import FixedPeriod
+from orbital_train.schedule.policies.link_aware import LinkAware
+from orbital_train.schedule.scenario import Scenario, StagingSpec
+from orbital_train.schedule.simulate import simulate
+from orbital_train.schedule.trace import Deliver, Stage, Step, Trace
+from orbital_train.schedule.validate import TraceError, validate
+from tests.unit.schedule.scenarios import scenario
+
+S = 1_000_000
+POLICIES = [LinkAware(min_inner_steps=10), FixedPeriod(inner_steps=10, site=0)]
+
+
+def fleet(**changes: object) -> Scenario:
+    """Three nodes in a row and a site at its end: 1.6 s for a model of 16 Mbit, 10 ms of light time, 2 s of data."""
+    windows = [(0, 1, 0.0, 20_000.0), (1, 2, 0.0, 20_000.0), (2, 3, 100.0, 20_000.0)]
+    made = scenario(4, windows=windows, training_nodes=(0, 1, 2), budget_steps=300)
+    staging = StagingSpec(sources=(3,), data_bits=20_000_000, deliver_to=(3,))
+    return replace(made, staging=staging, **changes)  # type: ignore[arg-type]
+
+
+def begun_us(trace: Trace) -> dict[int, int]:
+    return {op.node: op.end_us for op in trace.of_kind(Stage)}
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=["link_aware", "fixed_period"])
+def test_a_node_begins_when_it_has_model_and_data(policy) -> None:
+    trace = simulate(fleet(), policy)
+    validate(trace, fleet())
+    # Node 2: the model from 100 s to 101.61, then its data to 103.61. Then the data of nodes 1 and 0, hop by hop.
+    assert begun_us(trace) == {2: 103_610_000, 1: 107_620_000, 0: 111_630_000}
+    first = {op.node: op.start_us for op in reversed(list(trace.of_kind(Step)))}
+    assert first == begun_us(trace)
+    assert trace.merged_steps == 300
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=["link_aware", "fixed_period"])
+def test_the_run_ends_when_the_final_model_is_down(policy) -> None:
+    trace = simulate(fleet(), policy)
+    (down,) = trace.of_kind(Deliver)
+    assert (down.site, down.versions, down.end_us) == (3, trace.versions, trace.end_us)
+    last = [t for t in trace.transfers if t.value.startswith("final/")]
+    assert last[-1].dest == 3
+    assert last[-1].arrival_us == trace.end_us
+    assert sum(t.bits for t in last if t.dest == 3) == 16_000_000
+
+
+def test_what_is_lost_on_its_way_up_is_sent_again() -> None:
+    out = LinkOutage(a=1, b=2, start_us=0, end_us=400 * S, cause="link")
+    trace = simulate(fleet(faults=FaultPlan(link_outages=(out,))), POLICIES[0])
+    validate(trace, fleet(faults=FaultPlan(link_outages=(out,))))
+    begun = begun_us(trace)
+    assert begun[2] == 103_610_000
+    assert 400 * S < begun[1] <= begun[0] < 800 * S
+    assert any(t.lost and t.value == "stage/model" for t in trace.transfers)
+
+
+def test_a_site_that_is_down_at_the_end_gets_nothing() -> None:
+    out = Outage(node=3, start_us=1000 * S, end_us=None, loses_state=False, cause="listed")
+    trace = simulate(fleet(faults=FaultPlan(outages=(out,))), POLICIES[0])
+    assert list(trace.of_kind(Deliver)) == []
+
+
+def test_the_validator_sees_a_node_that_begins_too_early() -> None:
+    trace = simulate(fleet(), POLICIES[0])
+    early = tuple(
+        replace(op, end_us=op.end_us - 1) if isinstance(op, Stage) and op.node == 1 else op for op in trace.ops
+    )
+    with pytest.raises(TraceError, match="stage/data/1 is not at node 1 in time"):
+        validate(replace(trace, ops=early), fleet())
