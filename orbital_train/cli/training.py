@@ -46,7 +46,7 @@ from orbital_train.train import checkpoint, estimate
 from orbital_train.train.data import TextData, load_corpus
 from orbital_train.train.device import Device, choose_device
 from orbital_train.train.flat import Layout
-from orbital_train.train.liveness import peak_states, peak_versions
+from orbital_train.train.liveness import peak_own, peak_states, peak_versions
 from orbital_train.train.model import GPT
 from orbital_train.train.placement import place
 from orbital_train.train.problem import text_problem
@@ -269,13 +269,13 @@ def estimate_line(recipe: Recipe, trace: Trace) -> str:
     spec, cluster = build.train_spec(recipe), recipe.cluster
     vocabulary, synchronous = check_corpus(recipe), any(trace.of_kind(SyncStep))
     nodes = 0 if synchronous else -(-len(trace.fleet_nodes) // cluster.workers)
-    versions, states = peak_versions(trace), peak_states(trace)
+    versions, states, own = peak_versions(trace), peak_states(trace), peak_own(trace)
     each = estimate.worker_bytes(
         spec.model,
         vocabulary,
         spec.batch_size,
         nodes=nodes,
-        versions=versions,
+        versions=versions + -(-own // cluster.workers),
         states=min(states, nodes),
         synchronous=synchronous,
     )
@@ -283,7 +283,7 @@ def estimate_line(recipe: Recipe, trace: Trace) -> str:
         spec.model,
         vocabulary,
         nodes=len(trace.fleet_nodes),
-        versions=versions,
+        versions=versions + own,
         states=states,
         synchronous=synchronous,
     )

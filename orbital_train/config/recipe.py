@@ -556,11 +556,14 @@ class Inner(Table):
 
 
 class Outer(Table):
-    """Outer SGD with Nesterov momentum; ``lr = 1, momentum = 0`` is plain averaging."""
+    """Outer SGD with Nesterov momentum, without ``nesterov`` in gossip; ``lr = 1, momentum = 0`` is plain averaging."""
 
     lr: LearningRate = 0.7
     momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
     nesterov: bool = True
+    pull: Annotated[float, Field(ge=0.0, le=2.0)] = 1.0
+    """``gossip``: how far a node is pulled to the mean of the two that mix. Their difference stays bounded where it is
+    between ``momentum`` and the root of 2 + ``momentum`` squared."""
 
 
 class Seeds(Table):

@@ -39,7 +39,7 @@ def worker_bytes(
         vocabulary: characters of the corpus.
         batch_size: sequences per node and step.
         nodes: replicas on the worker.
-        versions: of the global model, held at once (``liveness.peak_versions``).
+        versions: of the global model, held at once (``liveness.peak_versions``), and of nodes' own in gossip.
         states: of replicas, kept at once on the worker (``liveness.peak_states`` at most).
         synchronous: whether the trace has synchronous steps.
     """

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from orbital_train.schedule.trace import (
+    GLOBAL,
     Adopt,
     Combine,
     Deliver,
     Evaluate,
     Lose,
     Merge,
+    Mix,
     Op,
     Restore,
     Snapshot,
@@ -33,12 +35,13 @@ from orbital_train.train.gate import Gate
 from orbital_train.train.inner import Replica, clip, lr_at
 from orbital_train.train.liveness import drops, goes_back, holders, is_mark, kept_states, mark_value, weighed
 from orbital_train.train.outer import GlobalState, outer_step
+from orbital_train.train.own_weights import OwnWeights
 from orbital_train.train.placement import Owners
 from orbital_train.train.problem import Problem
 from orbital_train.train.spec import TrainSpec
 from orbital_train.train.state import NodeState, Saved, load_replica, replica_state
+from orbital_train.train.sums import Sums
 from orbital_train.train.transport import Transport
-from orbital_train.train.tree import broadcast, root_of, sum_on_tree
 from orbital_train.train.versions import Versions
 
 Row = dict[str, Any]  # one line of metrics.jsonl
@@ -47,8 +50,8 @@ Row = dict[str, Any]  # one line of metrics.jsonl
 class Executor:
     """One worker's part of a run. The same trace gives the same bits on any number of workers.
 
-    Every worker holds all live versions of the global model; replicas, snapshots, sums and marks are held by the
-    worker that hosts their node.
+    Every worker holds all live versions of the global model; replicas, snapshots, sums, marks and, in gossip, slow
+    weights of nodes' own are held by the worker that hosts their node.
 
     Args:
         trace: what to do; InputError where it has more fragments than the model has tensors.
@@ -72,18 +75,23 @@ class Executor:
         progress: Callable[[Op], None] | None = None,
     ) -> None:
         self._trace, self._spec, self._problem = trace, spec, problem
-        self._transport, self._owners = transport, owners
+        self._transport = transport
         self._emit, self._progress = emit, progress
         self.layout = Layout.of(problem.module, trace.fragments)
         initial_P = flatten(problem.module, self.layout)
         self._bench = Bench(problem.module, self.layout, getattr(torch, spec.dtype))
         self._versions = Versions(self.layout, initial_P)
+        self._sums = Sums(owners, transport, initial_P.device)
         self._nodes = {n: NodeState(replica=self._replica(initial_P)) for n in sorted(self._own_replicas())}
+        self._own_weights = OwnWeights(trace, self.layout, self._nodes, self._sums)
+        self._final_P: Tensor | None = None  # in gossip, once the trace is done
         self._sync = self._replica(initial_P) if any(trace.of_kind(SyncStep)) else None
-        self._drops, self._holders, self._final = drops(trace), holders(trace), trace.versions
+        self._drops, self._holders = drops(trace), holders(trace)
         self._kept_states, self._base_codecs = kept_states(trace), base_codecs(trace)
         for node in self._nodes:
             self._keep(node, 0)
+        if trace.own:
+            self._own_weights.begin(initial_P)
         self._evaluator = {op.id: k % transport.size for k, op in enumerate(trace.of_kind(Evaluate))}
         self._execute: dict[type[Op], Callable[[Any], None]] = {
             Step: self._step,
@@ -91,6 +99,7 @@ class Executor:
             Snapshot: self._snapshot,
             Combine: self._combine,
             Merge: self._merge,
+            Mix: self._mix,
             Adopt: self._adopt,
             Lose: self._lose,
             Restore: self._restore,
@@ -114,15 +123,18 @@ class Executor:
             self.position = op_id + 1
             if self._progress:
                 self._progress(op)
+        if self._trace.own:
+            self._final_P = self._own_weights.mean_P(self._trace.own)
         self._transport.flush()
         return gate.enter(len(self._trace.ops))
 
     def parameters(self) -> dict[str, Tensor]:
-        """The named tensors of the final global model, once the trace is done."""
-        return self.layout.views(self._versions.whole_P(self._final))
+        """The named tensors of the final model, once the trace is done: the global one, in gossip the nodes' mean."""
+        final_P = self._versions.whole_P(self._trace.versions) if self._final_P is None else self._final_P
+        return self.layout.views(final_P)
 
     def digest(self) -> str:
-        """SHA-256 of the final global model: the raw little-endian float32 of its tensors in the layout's order."""
+        """SHA-256 of the final model: the raw little-endian float32 of its tensors in the layout's order."""
         content = hashlib.sha256()
         for tensor in self.parameters().values():
             content.update(tensor.cpu().numpy().astype("<f4", copy=False).tobytes())
@@ -156,7 +168,7 @@ class Executor:
     def _own_replicas(self) -> set[int]:
         """Nodes of this worker that have a replica of their own (those of synchronous steps share one)."""
         nodes = {op.node for op in self._trace.ops if isinstance(op, Step | Snapshot | Adopt | Restore)}
-        return {node for node in nodes if self._owners[node] == self._transport.rank}
+        return {node for node in (self._trace.fleet_nodes if self._trace.own else nodes) if self._sums.hosts(node)}
 
     def _keep(self, node: int, state: int) -> None:
         """Keep a copy of a replica that its node will go back to."""
@@ -209,24 +221,10 @@ class Executor:
         """Mean gradient over the group and, as a last element, its mean loss; the same bits on all workers."""
         contributions = {}
         for node in group:
-            if self._owners[node] == self._transport.rank:
+            if self._sums.hosts(node):
                 loss = self._bench.gradient(self._problem.batch(node, step))
                 contributions[node] = torch.cat([self._bench.gradient_P, loss.view(1)])
-        return self._sum_everywhere(contributions, tuple(sorted(group)), self.layout.size + 1) / len(group)
-
-    def _sum_everywhere(self, contributions: dict[int, Tensor], nodes: tuple[int, ...], size: int) -> Tensor:
-        """Sum over nodes on every worker; zero over none."""
-        if not nodes:
-            return torch.zeros(size, device=self._bench.gradient_P.device)
-        total = self._sum(contributions, nodes)
-        like = torch.empty(size, device=self._bench.gradient_P.device)
-        return broadcast(total, like, root_of(nodes, self._owners), self._transport)
-
-    def _sum(self, contributions: dict[int, Tensor], nodes: tuple[int, ...]) -> Tensor | None:
-        """Sum over nodes on the lowest one's worker. What the last sum posted is waited for: buffers stay bounded."""
-        if contributions:
-            self._transport.flush()
-        return sum_on_tree(contributions, nodes, self._owners, self._transport)
+        return self._sums.everywhere(contributions, tuple(sorted(group)), self.layout.size + 1) / len(group)
 
     def _inputs(self, inputs: tuple[str, ...], weights: tuple[float, ...]) -> tuple[dict[int, Tensor], tuple[int, ...]]:
         """What enters a sum, by the node that holds it: the weighted vectors of this worker's nodes, and all nodes.
@@ -251,7 +249,7 @@ class Executor:
         node.held[mark_value(op.value)] = local_F.clone()
 
     def _combine(self, op: Combine) -> None:
-        total_F = self._sum(*self._inputs(op.inputs, op.weights))
+        total_F = self._sums.at_lowest(*self._inputs(op.inputs, op.weights))
         node = self._nodes.get(self._holders[op.value])
         if node is None:
             return
@@ -261,7 +259,7 @@ class Executor:
 
     def _merge(self, op: Merge) -> None:
         before, size = self._versions.get(op.fragment, op.from_version), self.layout.fragment_size(op.fragment)
-        average_F = self._sum_everywhere(*self._inputs(op.inputs, op.input_weights), size)
+        average_F = self._sums.everywhere(*self._inputs(op.inputs, op.input_weights), size)
         outer_gradient_F = decode(encode(average_F, op.codec))  # as it is sent back to the nodes
         self._versions.put(op.fragment, op.to_version, outer_step(before, outer_gradient_F, self._spec.outer))
         if self._transport.rank == 0:
@@ -273,13 +271,19 @@ class Executor:
             }
             self._emit({**_row("merge", op), **row})
 
+    def _mix(self, op: Mix) -> None:
+        norm = self._own_weights.mix(op, self._spec.outer)
+        if norm is not None:
+            row = {"node": op.node, "fragment": op.fragment, "to_version": op.to_version, "step_norm": norm}
+            self._emit({**_row("mix", op), **row})
+
     def _adopt(self, op: Adopt) -> None:
         node = self._nodes.get(op.node)
         if node is None:
             return
         local_P = node.replica.parameters_P.detach()
         local_F = self.layout.take(local_P, op.fragment)
-        version_F = received(self._versions.get(op.fragment, op.version).parameters_F, op.codec)
+        version_F = received(self._version_F(op, op.version), op.codec)
         after_F = adopted(op, local_F, version_F, self._since(node, op))
         for name, held in node.held.items():
             if is_mark(name, op.node, op.fragment):
@@ -296,7 +300,13 @@ class Executor:
 
     def _base(self, op: Snapshot | Adopt) -> Tensor:
         """The version that a node adopted last, as the node has it."""
-        return received(self._versions.get(op.fragment, op.base_version).parameters_F, self._base_codecs.get(op.id))
+        return received(self._version_F(op, op.base_version), self._base_codecs.get(op.id))
+
+    def _version_F(self, op: Snapshot | Adopt, version: int) -> Tensor:
+        """Parameters of a version of the global model, or of the node's own."""
+        if op.scope == GLOBAL:
+            return self._versions.get(op.fragment, version).parameters_F
+        return self._own_weights.get_F(op.node, op.fragment, version)
 
     def _lose(self, op: Lose) -> None:
         """What a node loses it does not read again: nothing is to be done."""
@@ -308,28 +318,33 @@ class Executor:
         """It takes simulated time only."""
 
     def _restore(self, op: Restore) -> None:
+        if op.own_versions:
+            self._own_weights.restore(op)
         node = self._nodes.get(op.node)
         if node is None:
             return
         if goes_back(op):
             node.go_back(op.reads[0])
         elif op.source != op.node:
-            for fragment, version in enumerate(op.versions):
+            for fragment, version in enumerate(() if op.own_versions else op.versions):
                 version_F = self._versions.get(fragment, version).parameters_F
                 self.layout.put(node.replica.parameters_P.detach(), fragment, received(version_F, op.codec))
             node.replica.start_anew()
         self._emit({**_row("restore", op), "node": op.node, "source": op.source, "versions": list(op.versions)})
 
     def _evaluate(self, op: Evaluate) -> None:
-        """On one worker; workers take turns."""
+        """On one worker; workers take turns. In gossip all give their part of the mean, and of the spread about it."""
+        model_P = self._own_weights.mean_P(op.own) if op.own else None
+        spread = {} if model_P is None else {"nodes": len(op.own), "spread": self._own_weights.spread(op.own, model_P)}
         if self._evaluator[op.id] != self._transport.rank:
             return
-        self._bench.bind(self._versions.whole_P(op.versions))
+        self._bench.bind(self._versions.whole_P(op.versions) if model_P is None else model_P)
         row = {
             "versions": list(op.versions),
             "merged_steps": op.merged_steps,
             "trained_tokens": op.merged_steps * self._problem.tokens_per_step,
             "loss": self._bench.mean_loss(self._problem.validation),
+            **spread,
         }
         self._emit({**_row("evaluate", op), **row})
 

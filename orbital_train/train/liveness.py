@@ -6,10 +6,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
 from orbital_train.schedule.trace import (
+    GLOBAL,
     Adopt,
     Combine,
     Evaluate,
     Merge,
+    Mix,
     Op,
     Restore,
     Snapshot,
@@ -17,7 +19,9 @@ from orbital_train.schedule.trace import (
     SyncStep,
     Trace,
     global_value,
+    own_scope,
     snapshot_value,
+    version_value,
 )
 
 # A value and the node that holds it; None: every worker holds it.
@@ -27,6 +31,16 @@ Held = tuple[int | None, str]
 def mark_value(snapshot: str) -> str:
     """Name of the copy of a node's replica at the moment of a snapshot, kept for adoptions that name it."""
     return f"mark/{snapshot}"
+
+
+def own_value(node: int, fragment: int, version: int) -> str:
+    """Name of a version of a node's own slow weights."""
+    return version_value(own_scope(node), fragment, version)
+
+
+def momentum_value(node: int, fragment: int, version: int) -> str:
+    """Name of the momentum of a node's own slow weights, which only the node's next mixing reads."""
+    return f"momentum/{own_value(node, fragment, version)}"
 
 
 def is_mark(name: str, node: int, fragment: int) -> bool:
@@ -75,11 +89,16 @@ def drops(trace: Trace) -> dict[int, tuple[Held, ...]]:
     """
     last: dict[Held, int] = {(None, global_value(fragment, 0)): 0 for fragment in range(trace.fragments)}
     where, kept = holders(trace), kept_states(trace)
+    if trace.own:
+        last |= {held: 0 for i in trace.fleet_nodes for f in range(trace.fragments) for held in _own(i, f, 0)}
     for op in trace.ops:
         for held in (*_reads(op, where), *_writes(op, where, kept)):
             last[held] = op.id
     for fragment, version in enumerate(trace.versions):
         last.pop((None, global_value(fragment, version)))
+    for node, *versions in trace.own:
+        for fragment, version in enumerate(versions):
+            last.pop((node, own_value(node, fragment, version)))
     dropped: dict[int, list[Held]] = defaultdict(list)
     for held, op_id in last.items():
         dropped[op_id].append(held)
@@ -111,8 +130,31 @@ def peak_states(trace: Trace) -> int:
     return peak
 
 
+def peak_own(trace: Trace) -> int:
+    """Largest number of whole models that nodes' own slow weights amount to at once, those of all nodes together."""
+    dropped = drops(trace)
+    held = peak = len(trace.fleet_nodes) * trace.fragments if trace.own else 0
+    for op in trace.ops:
+        held += sum(value.startswith(_OWN) for value in op.writes)
+        peak = max(peak, held)
+        held -= sum(value.startswith(_OWN) for _, value in dropped.get(op.id, ()))
+    return -(-peak // trace.fragments)
+
+
+_OWN = "own/"
+
+
 def _fragment(value: str) -> str:
     return value.partition("@")[0]
+
+
+def _own(node: int, fragment: int, version: int) -> tuple[Held, Held]:
+    return (node, own_value(node, fragment, version)), (node, momentum_value(node, fragment, version))
+
+
+def _version(op: Snapshot | Adopt, version: int) -> Held:
+    """A version of what a node takes its outer gradients of, and adopts."""
+    return None if op.scope == GLOBAL else op.node, version_value(op.scope, op.fragment, version)
 
 
 def _writes(op: Op, where: Mapping[str, int], kept: frozenset[str]) -> Iterator[Held]:
@@ -120,6 +162,11 @@ def _writes(op: Op, where: Mapping[str, int], kept: frozenset[str]) -> Iterator[
         case Step() | Adopt() | Restore():
             if op.writes[0] in kept:
                 yield op.node, op.writes[0]
+            if isinstance(op, Restore):
+                for fragment, version in enumerate(op.own_versions):
+                    yield from _own(op.node, fragment, version)
+        case Mix():
+            yield from _own(op.node, op.fragment, op.to_version)
         case SyncStep() | Merge():
             yield None, op.writes[0]
         case Snapshot():
@@ -131,11 +178,21 @@ def _writes(op: Op, where: Mapping[str, int], kept: frozenset[str]) -> Iterator[
 
 def _reads(op: Op, where: Mapping[str, int]) -> Iterator[Held]:
     match op:
-        case SyncStep() | Evaluate():
-            for value in op.reads:
-                yield None, value
+        case SyncStep():
+            yield None, op.reads[0]
+        case Evaluate():
+            for fragment, version in enumerate(op.versions):
+                yield None, global_value(fragment, version)
+            for node, *versions in op.own:
+                for fragment, version in enumerate(versions):
+                    yield node, own_value(node, fragment, version)
         case Snapshot():
-            yield None, global_value(op.fragment, op.base_version)
+            yield _version(op, op.base_version)
+        case Mix():
+            yield from _own(op.node, op.fragment, op.from_version)
+            for c, version in zip(op.contributions, op.slow_versions, strict=True):
+                yield c.node, c.snapshot
+                yield c.node, own_value(c.node, op.fragment, version)
         case Combine():
             for value in op.inputs:
                 yield where[value], value
@@ -145,12 +202,12 @@ def _reads(op: Op, where: Mapping[str, int]) -> Iterator[Held]:
                 yield where[value], value
         case Restore():
             if goes_back(op) or op.source != op.node:
-                where_from = op.node if op.source == op.node else None
+                where_from = op.source if op.source == op.node or op.own_versions else None
                 for value in op.reads:
                     yield where_from, value
         case Adopt():
-            yield None, global_value(op.fragment, op.version)
+            yield _version(op, op.version)
             if op.mode == "keep" and op.since_snapshot is None:
-                yield None, global_value(op.fragment, op.base_version)
+                yield _version(op, op.base_version)
             elif op.mode == "keep" and op.since_snapshot is not None:
                 yield op.node, mark_value(op.since_snapshot)

@@ -12,7 +12,7 @@ from orbital_train.train.spec import OuterSpec
 
 @dataclass(frozen=True, kw_only=True)
 class GlobalState:
-    """One version of a fragment of the global model with its outer momentum. Never changed in place."""
+    """One version of a fragment of the global model, or of a node's own, with its momentum. Never changed in place."""
 
     parameters_F: Tensor
     momentum_F: Tensor

@@ -47,11 +47,15 @@ class InnerSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class OuterSpec:
-    """Outer SGD with Nesterov momentum on outer gradients; ``lr=1, momentum=0`` is plain parameter averaging."""
+    """Outer SGD with Nesterov momentum on outer gradients; ``lr=1, momentum=0`` is plain parameter averaging.
+
+    ``pull`` is for gossip, which takes its outer steps without ``nesterov``.
+    """
 
     lr: float = 0.7
     momentum: float = 0.9
     nesterov: bool = True
+    pull: float = 1.0  # towards the mean of the slow weights of those that mix
 
 
 @dataclass(frozen=True, kw_only=True)

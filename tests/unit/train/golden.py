@@ -1,4 +1,4 @@
-"""Golden histories of a two-parameter model under every operation, whole, in two fragments, and with failures.
+"""Golden histories of a two-parameter model under every operation: whole, in fragments, with failures, and in gossip.
 
 Written anew by
 
@@ -19,18 +19,26 @@ from orbital_train.train.executor import Executor
 from orbital_train.train.gate import Gate
 from orbital_train.train.placement import place
 from orbital_train.train.transport import LocalTransport
-from tests.unit.train.traces import everything_trace, failures_trace, line_problem, streaming_trace, tiny_spec
+from tests.unit.train.traces import (
+    everything_trace,
+    failures_trace,
+    gossip_trace,
+    line_problem,
+    streaming_trace,
+    tiny_spec,
+)
 
 FOLDER = Path(__file__).parents[2] / "golden"
 TRACES = {
     FOLDER / "two_parameters.json": everything_trace,
     FOLDER / "two_fragments.json": streaming_trace,
     FOLDER / "failures.json": failures_trace,
+    FOLDER / "gossip.json": gossip_trace,
 }
 
 
 def history(trace: Trace) -> list[dict[str, list[float]]]:
-    """Parameters of every replica and every live global version after each operation."""
+    """Parameters of every replica and every live version, of the global model or nodes' own, after each operation."""
     spec = tiny_spec()
     executor = Executor(
         trace=trace,
@@ -43,7 +51,10 @@ def history(trace: Trace) -> list[dict[str, list[float]]]:
     rows = []
     for op in trace.ops:
         executor.run(Gate(start=op.id, limit=op.id + 1, leave=True))
-        nodes = {f"node {n}": saved.tensors["parameters"] for n, saved in executor.save_nodes().items()}
+        saved_nodes = executor.save_nodes()
+        nodes = {f"node {n}": saved.tensors["parameters"] for n, saved in saved_nodes.items()}
+        for saved in saved_nodes.values():
+            nodes |= {n: t for n, t in saved.tensors.items() if n.startswith(("own/", "momentum/"))}
         shared = {n: t for n, t in executor.save_shared().tensors.items() if n.startswith("global")}
         rows.append({name: t.tolist() for name, t in sorted({**nodes, **shared}.items())})
     return rows

@@ -6,6 +6,7 @@ import pytest
 
 from orbital_train.schedule.faults import FaultPlan, LinkOutage, Outage
 from orbital_train.schedule.policies.fixed_period import FixedPeriod
+from orbital_train.schedule.policies.gossip import Gossip
 from orbital_train.schedule.policies.link_aware import LinkAware
 from orbital_train.schedule.simulate import simulate
 from orbital_train.schedule.trace import Adopt, Lose, Restore, Trace
@@ -30,6 +31,7 @@ POLICIES = {
     "replace": LinkAware(min_inner_steps=20, adopt="replace"),
     "home": LinkAware(min_inner_steps=20, home=(4,)),
     "skipping": FixedPeriod(inner_steps=25, site=0, form="skipping", timeout_s=60.0),
+    "gossip": Gossip(inner_steps=20),
 }
 
 
@@ -71,7 +73,9 @@ def test_failures_change_no_bit_with_the_number_of_workers_nor_with_a_resume(pol
     losses = [row["loss"] for row in rows if row["event"] == "evaluate"]
     assert losses[-1] < 0.8 * losses[0]
     nodes, shared = alone.saved()
-    assert {name for saved in nodes.values() for name in saved.tensors} == {"parameters", "exp_avg", "exp_avg_sq"}
+    own = {f"own/{node}/{f}@{version}" for node, *versions in trace.own for f, version in enumerate(versions)}
+    replicas = {"parameters", "exp_avg", "exp_avg_sq"}
+    assert {name for saved in nodes.values() for name in saved.tensors} == replicas | own
     assert {name.rpartition("/")[0] for name in shared.tensors} == {
         f"global/{fragment}@{version}" for fragment, version in enumerate(trace.versions)
     }

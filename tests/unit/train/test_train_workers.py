@@ -16,6 +16,7 @@ from tests.unit.train.traces import (
     Group,
     everything_trace,
     failures_trace,
+    gossip_trace,
     line_problem,
     rounds_trace,
     streaming_trace,
@@ -25,7 +26,7 @@ from tests.unit.train.traces import (
 
 SPEC = tiny_spec()
 TRACE = everything_trace()
-TRACES = {"everything": TRACE, "streaming": streaming_trace(), "failures": failures_trace()}
+TRACES = {"everything": TRACE, "streaming": streaming_trace(), "failures": failures_trace(), "gossip": gossip_trace()}
 
 
 def gpt() -> Problem:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from orbital_train.schedule.trace import (
+    GLOBAL,
     Adopt,
     AdoptMode,
     Combine,
@@ -17,12 +18,15 @@ from orbital_train.schedule.trace import (
     Evaluate,
     Lose,
     Merge,
+    Mix,
     Op,
+    OwnVersions,
     Restore,
     Snapshot,
     Step,
     SyncStep,
     Trace,
+    own_scope,
     snapshot_value,
     sum_value,
 )
@@ -44,10 +48,13 @@ class TraceBuilder:
     nodes: tuple[int, ...]
     budget_steps: int = 100
     fragments: int = 1
+    gossips: bool = False
     ops: list[Op] = field(default_factory=list)
     first: dict[int, int] = field(default_factory=dict)  # batch indices used so far, by node
     state: dict[int, int] = field(default_factory=dict)  # of the replica, by node
     adopted: dict[tuple[int, int], int] = field(default_factory=dict)  # version, by node and fragment
+    own: dict[tuple[int, int], int] = field(default_factory=dict)  # version of own slow weights, likewise
+    offered: dict[str, int] = field(default_factory=dict)  # version that an outer gradient started from
     sums: dict[tuple[int, int], int] = field(default_factory=dict)  # formed so far, by site and fragment
     holds: dict[str, dict[str, float]] = field(default_factory=dict)  # snapshots in a value, with their weights
 
@@ -85,10 +92,42 @@ class TraceBuilder:
         state = self.state.get(node, 0)
         name = snapshot_value(node, fragment, state)
         self.holds[name] = {name: 1.0}
+        self.offered[name] = base
         self._add(
-            Snapshot, node=node, state=state, fragment=fragment, base_version=base, steps=1, tokens=1, codec=codec
+            Snapshot,
+            node=node,
+            state=state,
+            fragment=fragment,
+            base_version=base,
+            steps=1,
+            tokens=1,
+            codec=codec,
+            scope=own_scope(node) if self.gossips else GLOBAL,
         )
         return name
+
+    def offer(self, node: int, codec: str = "fp32", fragment: int = 0) -> str:
+        """A node's outer gradient from its newest slow weights on."""
+        return self.snapshot(node, self.own.get((node, fragment), 0), codec, fragment)
+
+    def mix(self, node: int, weights: dict[str, float], codec: str = "fp32", fragment: int = 0) -> None:
+        """A node mixes outer gradients, its own first, and adopts what comes of it."""
+        version, (since, *_) = self.own.get((node, fragment), 0), weights
+        self.own[node, fragment] = version + 1
+        self._add(
+            Mix,
+            node=node,
+            fragment=fragment,
+            from_version=version,
+            to_version=version + 1,
+            contributions=tuple(
+                Contribution(snapshot=name, node=int(name.split("/")[1]), steps=1, weight=weight, staleness=0)
+                for name, weight in weights.items()
+            ),
+            slow_versions=tuple(self.offered[name] for name in weights),
+            codec=codec,
+        )
+        self.adopt(node, version + 1, "keep", since, fragment=fragment)
 
     def combine(self, site: int, weights: dict[str, float], codec: str = "fp32", fragment: int = 0) -> str:
         number = self.sums.get((site, fragment), 0)
@@ -153,6 +192,7 @@ class TraceBuilder:
             mode=mode,
             alpha=alpha,
             codec=codec,
+            scope=own_scope(node) if self.gossips else GLOBAL,
         )
 
     def lose(self, node: int, steps: int = 0, *, everything: bool = False) -> None:
@@ -172,12 +212,39 @@ class TraceBuilder:
         state = self._next_state(node)
         self._restore(node=node, state=state, source=source, from_state=-1, versions=versions, codec=codec)
 
+    def copy_slow_weights(self, node: int, source: int, codec: str = "bf16") -> None:
+        """The node fails and loses its state, and is sent another's slow weights."""
+        self.lose(node, everything=True)
+        every = range(self.fragments)
+        versions = tuple(self.own.get((source, f), 0) for f in every)
+        own = tuple(self.own.get((node, f), 0) + 1 for f in every)
+        for fragment, version in enumerate(own):
+            self.own[node, fragment] = self.adopted[node, fragment] = version
+        state = self._next_state(node)
+        self._restore(
+            node=node, state=state, source=source, from_state=-1, versions=versions, codec=codec, own_versions=own
+        )
+
     def _restore(self, **fields: object) -> None:
         self._add(Restore, life=1, **fields)
 
     def evaluate(self, *versions: int, merged_steps: int = 0) -> None:
         """``versions`` of all fragments."""
         self._add(Evaluate, scope="global", versions=versions, merged_steps=merged_steps, merged_tokens=merged_steps)
+
+    def evaluate_mean(self, *nodes: int, merged_steps: int = 0) -> None:
+        """The mean of these nodes' slow weights."""
+        self._add(
+            Evaluate,
+            scope="mean",
+            versions=(),
+            merged_steps=merged_steps,
+            merged_tokens=merged_steps,
+            own=self._own_versions(nodes),
+        )
+
+    def _own_versions(self, nodes: tuple[int, ...]) -> OwnVersions:
+        return tuple((i, *(self.own.get((i, f), 0) for f in range(self.fragments))) for i in nodes)
 
     def trace(self) -> Trace:
         return Trace(
@@ -187,6 +254,7 @@ class TraceBuilder:
             versions=self._newest(),
             budget_steps=self.budget_steps,
             merged_steps=0,
+            own=self._own_versions(self.nodes) if self.gossips else (),
             end_us=len(self.ops),
             step_us=1,
             tokens_per_step=1,
@@ -363,6 +431,41 @@ def failures_trace() -> Trace:
     build.step(7, 2)
     build.merge(2, {build.snapshot(7, 2, fragment=1): 1.0}, fragment=1)
     build.evaluate(2, 3, merged_steps=16)
+    return build.trace()
+
+
+def gossip_trace() -> Trace:
+    """Two fragments and no global model: pairs mix, both or one of them, at once or with steps in between; an outer
+    gradient is offered twice, one is never mixed; a node goes on as it was earlier, one with another's slow weights."""
+    build = TraceBuilder(nodes=(0, 2, 3, 7), budget_steps=20, fragments=2, gossips=True)
+    build.evaluate_mean(*build.nodes)
+    for node in build.nodes:
+        build.step(node, 1 + node % 3)
+    a, d = build.offer(0, "bf16"), build.offer(7, "bf16")
+    build.step(0, 1)
+    build.mix(0, {a: 0.25, d: 0.75}, "bf16")
+    build.step(0, 1)
+    x, z = build.offer(0, fragment=1), build.offer(3, fragment=1)
+    b, c = build.offer(2), build.offer(3)
+    build.mix(7, {d: 0.75, a: 0.25}, "bf16")  # from slow weights that node 0 has not any more
+    build.mix(3, {c: 0.5, b: 0.5})
+    build.step(3, 1)
+    build.mix(0, {x: 0.5, z: 0.5}, fragment=1)
+    build.evaluate_mean(0, 3, 7, merged_steps=8)
+    build.step(2, 2)
+    build.go_on(2, states_lost=1)
+    e, f = build.offer(2), build.offer(7)
+    build.mix(2, {e: 1.0, f: 0.0})  # what node 3 sent was lost
+    build.mix(3, {z: 0.5, x: 0.5}, fragment=1)
+    build.copy_slow_weights(3, 2)
+    build.step(3, 2)
+    build.step(7, 1)
+    g, h = build.offer(3), build.offer(7)
+    build.mix(7, {h: 0.4, g: 0.6}, "bf16")
+    build.mix(3, {g: 0.6, h: 0.4}, "bf16")
+    build.step(3, 1)
+    build.offer(2, fragment=1)
+    build.evaluate_mean(*build.nodes, merged_steps=14)
     return build.trace()
 
 
