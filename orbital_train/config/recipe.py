@@ -561,9 +561,17 @@ class Outer(Table):
     lr: LearningRate = 0.7
     momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
     nesterov: bool = True
-    pull: Annotated[float, Field(ge=0.0, le=2.0)] = 1.0
-    """``gossip``: how far a node is pulled to the mean of the two that mix. Their difference stays bounded where it is
-    between ``momentum`` and the root of 2 + ``momentum`` squared."""
+    pull: Annotated[float, Field(gt=0.0, lt=2.0)] | None = None
+    """``gossip``: how far a node is pulled to the mean of the two that mix, in a step of its momentum. Below
+    2 (1 - momentum^2), or nodes drive each other apart; half of that if not given."""
+
+    @field_validator("pull")
+    @classmethod
+    def _together(cls, pull: float | None, info: ValidationInfo) -> float | None:
+        limit = 2 * (1 - info.data.get("momentum", 0.0) ** 2)
+        if pull is not None and pull >= limit:
+            raise ValueError(f"must be below 2 (1 - momentum^2) = {limit:g}, or nodes drive each other apart")
+        return pull
 
 
 class Seeds(Table):

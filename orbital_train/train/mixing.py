@@ -20,6 +20,10 @@ def mixed(
 ) -> GlobalState:
     """The outer step of NoLoCo (arXiv 2506.10911): m' = a m + b sum_j w_j D_j + c (p - mean_j p_j), p' = p - m'.
 
+    Where pairs are random, nothing is trained, and all mix equally often, V = Var p, K = Cov(p, m) and M = Var m over
+    the nodes go by M' = c^2 V / 2 + a c K + a^2 M, K' = c V / 2 + a K - M', V' = V - c V - 2 a K + M'. That decays
+    where 0 < c < 2 (1 - a^2): with more pull, nodes drive each other apart.
+
     Args:
         own: the node's slow weights p and momentum m; at rest where it has none.
         gradients_F: outer gradients D_j of those that mix, the node's own first.
@@ -31,5 +35,5 @@ def mixed(
     for weight, gradient_F in zip(weights, gradients_F, strict=True):
         momentum_F.add_(gradient_F, alpha=spec.lr * weight)
     mean_F = torch.stack(tuple(slow_F)).mean(dim=0)
-    momentum_F.add_(slow_F[0] - mean_F, alpha=spec.pull)
+    momentum_F.add_(slow_F[0] - mean_F, alpha=spec.pull_or_usual)
     return GlobalState(parameters_F=own.parameters_F - momentum_F, momentum_F=momentum_F)

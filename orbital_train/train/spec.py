@@ -49,13 +49,18 @@ class InnerSpec:
 class OuterSpec:
     """Outer SGD with Nesterov momentum on outer gradients; ``lr=1, momentum=0`` is plain parameter averaging.
 
-    ``pull`` is for gossip, which takes its outer steps without ``nesterov``.
+    ``pull``, towards the mean of those that mix, is for gossip, which takes its outer steps without ``nesterov``.
     """
 
     lr: float = 0.7
     momentum: float = 0.9
     nesterov: bool = True
-    pull: float = 1.0  # towards the mean of the slow weights of those that mix
+    pull: float | None = None
+
+    @property
+    def pull_or_usual(self) -> float:
+        """The pull; the middle of what keeps nodes together where none is given (see ``mixing.mixed``)."""
+        return 1 - self.momentum**2 if self.pull is None else self.pull
 
 
 @dataclass(frozen=True, kw_only=True)

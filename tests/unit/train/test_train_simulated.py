@@ -10,11 +10,11 @@ from orbital_train.schedule.policies.gossip import Gossip
 from orbital_train.schedule.policies.link_aware import LinkAware
 from orbital_train.schedule.simulate import simulate
 from orbital_train.schedule.trace import Adopt, Lose, Restore, Trace
-from orbital_train.train.spec import InnerSpec
+from orbital_train.train.spec import InnerSpec, OuterSpec
 from tests.unit.schedule.scenarios import WORKLOAD, rolling_night, scenario
 from tests.unit.train.traces import Group, line_problem, tiny_spec
 
-SPEC = tiny_spec(inner=InnerSpec(lr=5e-2))
+SPEC = tiny_spec(inner=InnerSpec(lr=5e-2), outer=OuterSpec(momentum=0.5))
 S = 1_000_000
 FAULTS = FaultPlan(
     outages=(
