@@ -66,7 +66,7 @@ class Carriage(World):
         gathering = self._gatherings.pop(key)
         gathering.open = False
         for gradient in gathering.taken:
-            copy = self._copies[gradient.node][gathering.fragment]
+            copy = self._copy_of(gradient)
             if copy.under_way is gradient:
                 copy.under_way = None
 
@@ -245,9 +245,14 @@ class Carriage(World):
     def _apply_updates(self, node: int, fragment: int, since: int) -> None:
         """Make every version from one on of which a holder now has all that it needs."""
         versions = self._versions[fragment]
-        for made in versions[since:]:
-            if node in made.update_us and node in versions[made.parent].has_us:
-                made.has_us.setdefault(node, self.now_us)
+        for version in range(since, len(versions)):
+            if self._can_make(node, fragment, version):
+                versions[version].has_us.setdefault(node, self.now_us)
+
+    def _can_make(self, node: int, fragment: int, version: int) -> bool:
+        """Whether a holder has all that a version is made of."""
+        versions, made = self._versions[fragment], self._versions[fragment][version]
+        return node in made.update_us and node in versions[made.parent].has_us
 
     def _ask(self, node: int, fragment: int, at_us: int) -> None:
         """Let a node ask for what it misses, once."""

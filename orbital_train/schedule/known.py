@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from orbital_train.schedule.bookings import Bookings
+from orbital_train.schedule.groups import Groups
 from orbital_train.schedule.network import Hop, Network
 from orbital_train.schedule.trace import AdoptMode
 
@@ -56,10 +57,11 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """A version of a fragment was made and is on its way to everybody."""
+    """A version of a fragment was made and is on its way to everybody, or to everybody of a group whose model it is."""
 
     fragment: int
     version: int
+    group: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +215,18 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True)
+class SendGroup:
+    """Take a group's outer gradient now and send it to a site, from whichever of its nodes it is there first.
+
+    It is a gathering of one. Nothing is taken where no node of the group has its newest version and a route.
+    """
+
+    key: Key
+    group: int
+    site: int
+
+
+@dataclass(frozen=True, slots=True)
 class Wake:
     """Ask for :class:`Woke` at this time."""
 
@@ -225,7 +239,7 @@ class Finish:
     """Nothing is left to do."""
 
 
-Decision = Train | Hold | Send | Gather | Cancel | MergeNow | Discard | Exchange | Wake | Finish
+Decision = Train | Hold | Send | Gather | Cancel | MergeNow | Discard | Exchange | SendGroup | Wake | Finish
 
 # -- the view ---
 
@@ -244,22 +258,42 @@ class NodeView(NamedTuple):
     under_way: bool  # its outer gradient is on the way to, or waits at, a site; or it is in an exchange
 
 
+class GroupState(NamedTuple):
+    """What a group's model holds, as it is known now."""
+
+    unmerged_steps: int  # of its nodes, that no global version holds
+    free: bool  # its outer gradient may be taken: the last one is merged, and its result taken
+
+
 class View(Protocol):
     """What is known now. Predictions are exact as long as a node is told nothing new."""
 
-    now_us: int
     horizon_us: int
     step_us: int
     fragments: int
     fragment_bits: int  # of one outer gradient of a fragment, or of a sum or an average of them
     offer_bits: int  # of one outer gradient of a fragment with the slow weights that it started from
     network: Network
-    bookings: Bookings  # fork before trying something out
     training_nodes: tuple[int, ...]
     holders: tuple[int, ...]  # nodes that hold the global model
     sites: tuple[int, ...]  # nodes at which contributions may meet
-    draining: bool  # the budget is trained
-    down: frozenset[int]  # nodes that are known to be out: routes avoid them
+    groups: Groups  # nodes that share a model between global merges; one of all where the policy has none
+
+    @property
+    def now_us(self) -> int:
+        """Now."""
+
+    @property
+    def bookings(self) -> Bookings:
+        """All that is booked; fork before trying something out."""
+
+    @property
+    def draining(self) -> bool:
+        """Whether the budget is trained."""
+
+    @property
+    def down(self) -> frozenset[int]:
+        """Nodes that are known to be out: routes avoid them."""
 
     def gathered(self, key: Key) -> bool:
         """Whether all outer gradients of a gathering are at its site."""
@@ -275,6 +309,12 @@ class View(Protocol):
 
     def merged_us(self, fragment: int) -> int:
         """When the newest version of a fragment was made."""
+
+    def group(self, number: int) -> View:
+        """What is known within a group: its nodes, and its model, whose versions are counted along its own line."""
+
+    def group_state(self, number: int) -> GroupState:
+        """A group's model beside the global one."""
 
     def node(self, node: int, fragment: int) -> NodeView:
         """A training node's state."""
@@ -300,7 +340,7 @@ class Adoption:
     mode: AdoptMode = "keep"
     alpha: float = 1.0  # of ``blend``
     after_steps: int = 0
-    scope: Literal["global", "own"] = "global"  # whose versions: the global model's, or slow weights of their own
+    scope: Literal["global", "own", "group"] = "global"  # whose versions: the global model's, slow weights of their own
 
 
 MemoryT = TypeVar("MemoryT")

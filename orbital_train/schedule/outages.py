@@ -88,11 +88,11 @@ class Outages(Carriage):
         if life != self._lives[node]:
             return
         asked = earliest_arrivals(self.network, self.bookings, {node: self.now_us}, NEWS_BITS).arrival_us
-        ready_us = {i: t for i, t in asked.items() if i != node and self._has_model(i)}
+        ready_us = {i: t for i, t in asked.items() if i != node and self._can_give(i, node)}
         if self.policy.home and node in self._holding:  # nobody can bring it up to date later
             newest = max((self._age_of_model(i) for i in ready_us), default=0)
             ready_us = {i: t for i, t in ready_us.items() if self._age_of_model(i) == newest}
-        bits = self.scenario.workload.restore_bits(node in self._holding)
+        bits = self._restore_bits(node)
         route = (
             earliest_arrivals(self.network, self.bookings, ready_us, bits, (node,)).route(node) if ready_us else None
         )
@@ -101,13 +101,25 @@ class Outages(Carriage):
             self._push(again_us, RESTORED, node, (life, -1, ()))
             return
         source = route[0].source
-        versions = tuple(self._version_at(source, fragment) for fragment in range(self.fragments))
+        versions = tuple(self._version_for(node, source, fragment) for fragment in range(self.fragments))
         self._book(route)
         value = restored_value(node, life)
         if all(self._pass_on(hop, value) for hop in route):
             self._push(route[-1].arrival_us, RESTORED, node, (life, source, versions))
         else:
             self._push(route[-1].arrival_us + PATIENCE_US, RESTORED, node, (life, -1, ()))
+
+    def _restore_bits(self, node: int) -> int:
+        """Size of what a node is sent that begins anew."""
+        return self.scenario.workload.restore_bits(node in self._holding)
+
+    def _can_give(self, node: int, asking: int) -> bool:
+        """Whether a node could send another what it needs to begin anew."""
+        return self._has_model(node)
+
+    def _version_for(self, node: int, source: int, fragment: int) -> int:
+        """The version that a node is sent by another when it begins anew."""
+        return self._version_at(source, fragment)
 
     def _has_model(self, node: int) -> bool:
         """Whether a node could give a version of the global model to another."""
@@ -214,15 +226,23 @@ class Outages(Carriage):
         """
         for fragment, versions in enumerate(self._versions):
             while (head := self._heads[fragment]) and not versions[head].coming and self._is_lost(fragment, head):
-                for gradient in versions[head].gradients:
-                    copy = self._copies[gradient.node][fragment]
-                    if copy.merged is gradient:
-                        copy.merged = copy.merged_in = None
-                        copy.merged_steps -= gradient.steps
+                self._give_up_version(fragment, head)
                 self._heads[fragment] = versions[head].parent
-            real = versions[self._heads[fragment]]
-            if real.made_us:
-                real.complete_us = {i: t for i, t in real.complete_us.items() if t > self.now_us or i in real.has_us}
+            self._foresee(fragment, self._heads[fragment])
+
+    def _give_up_version(self, fragment: int, version: int) -> None:
+        """What was merged into a version is merged in none."""
+        for gradient in self._versions[fragment][version].gradients:
+            copy = self._copy_of(gradient)
+            if copy.merged is gradient:
+                copy.merged = copy.merged_in = None
+                copy.merged_steps -= gradient.steps
+
+    def _foresee(self, fragment: int, version: int) -> None:
+        """Who should have a version by now and has not will have it at a time that nobody knows."""
+        real = self._versions[fragment][version]
+        if real.made_us:
+            real.complete_us = {i: t for i, t in real.complete_us.items() if t > self.now_us or i in real.has_us}
 
     def _is_lost(self, fragment: int, version: int) -> bool:
         """Whether nobody has a version; with homes, whether only others have, and a home has an older one."""

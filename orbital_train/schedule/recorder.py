@@ -20,12 +20,14 @@ from orbital_train.schedule.trace import (
     Contribution,
     Deliver,
     Evaluate,
+    GroupSnapshot,
     Lose,
     Merge,
     Mix,
     NodeAccount,
     Op,
     OwnVersions,
+    Rebase,
     Restore,
     Snapshot,
     Stage,
@@ -33,6 +35,7 @@ from orbital_train.schedule.trace import (
     SyncStep,
     Trace,
     Transfer,
+    group_snapshot_value,
     snapshot_value,
     sum_value,
 )
@@ -140,6 +143,8 @@ class Recorder:
         contributions: tuple[Contribution, ...],
         inputs: tuple[str, ...],
         input_weights: tuple[float, ...],
+        scope: str = GLOBAL,
+        holders: tuple[int, ...] | None = None,
     ) -> None:
         """Record an outer step."""
         self.ops.append(
@@ -147,9 +152,9 @@ class Recorder:
                 id=-1,
                 start_us=at_us,
                 end_us=at_us,
-                scope="global",
+                scope=scope,
                 site=site,
-                holders=self.holders,
+                holders=self.holders if holders is None else holders,
                 fragment=fragment,
                 from_version=from_version,
                 to_version=to_version,
@@ -160,6 +165,24 @@ class Recorder:
                 codec=self.scenario.workload.codec,
             )
         )
+
+    def group_snapshot(
+        self, group: int, node: int, at_us: int, fragment: int, base_version: int, version: int, steps: int
+    ) -> str:
+        """Record a group's outer gradient; returns its name. One that is sent again is the same."""
+        value = group_snapshot_value(group, node, fragment, version)
+        if value not in self.snapshots:
+            self.snapshots.add(value)
+            workload = self.scenario.workload
+            tokens, codec = steps * workload.tokens_per_step, workload.codec
+            self.ops.append(
+                GroupSnapshot(-1, at_us, at_us, group, node, fragment, base_version, version, steps, tokens, codec)
+            )
+        return value
+
+    def rebase(self, at_us: int, group: int, fragment: int, old: int, since: int, taken: int, to_version: int) -> None:
+        """Record that a group took a global version."""
+        self.ops.append(Rebase(-1, at_us, at_us, group, fragment, old, since, taken, to_version))
 
     def mix(
         self,

@@ -6,6 +6,8 @@ Every operation has a dense ``id`` in topological order; it reads and writes nam
 - ``local/N@K``: the K-th state of node N's replica and inner optimizer. State 0 is given (it equals version 0).
 - ``snap/N/F@K``: node N's outer gradient of fragment F, taken when its replica was in state K.
 - ``sum/N/F@K``: the K-th partial sum of outer gradients of fragment F that was formed at node or site N.
+- ``group/G/N/F@V``: group G's outer gradient of fragment F, taken at node N when the group's model was version V. Where
+  there are groups, ``global`` has the versions of their models too: all are one tree.
 - ``own/N/F@V``: version V of fragment F of node N's own slow weights, with an outer optimizer state of its own, where
   there is no global model (gossip). Version 0 is given (it equals version 0 of the global model).
 
@@ -28,6 +30,11 @@ OwnVersions = tuple[tuple[int, ...], ...]
 
 
 GLOBAL: Final = "global"  # the scope of the global model
+
+
+def group_scope(group: int) -> str:
+    """The scope of the model of a group."""
+    return f"group/{group}"
 
 
 def own_scope(node: int) -> str:
@@ -53,6 +60,11 @@ def local_value(node: int, state: int) -> str:
 def snapshot_value(node: int, fragment: int, state: int) -> str:
     """Name of an outer gradient, taken from a node's replica in this state."""
     return f"snap/{node}/{fragment}@{state}"
+
+
+def group_snapshot_value(group: int, node: int, fragment: int, version: int) -> str:
+    """Name of a group's outer gradient, taken at one of its nodes when its model was this version."""
+    return f"group/{group}/{node}/{fragment}@{version}"
 
 
 def sum_value(site: int, fragment: int, number: int) -> str:
@@ -271,6 +283,9 @@ class Contribution:
 class Merge(Op):
     """An outer step: contributions meet at ``site``, and every holder applies the same step to its own copy.
 
+    In the scope of a group its nodes are the holders; the step is then the plain average, without momentum, and
+    contributions to the global model are those of groups.
+
     The averaged outer gradient is the sum of ``inputs`` with ``input_weights``; each input is an outer gradient or a
     partial sum of several. What is sent back, and applied everywhere, is that average as ``codec`` encodes it.
     """
@@ -296,6 +311,66 @@ class Merge(Op):
     @property
     def writes(self) -> tuple[str, ...]:
         """The version after."""
+        return (global_value(self.fragment, self.to_version),)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSnapshot(Op):
+    """A group's outer gradient: the global version that it took last minus its own newest, at a node that has both."""
+
+    kind: ClassVar[str] = "group_snapshot"
+    group: int
+    node: int
+    fragment: int
+    base_version: int
+    version: int
+    steps: int  # of its nodes that are in its version and not in the global one
+    tokens: int
+    codec: str
+
+    @property
+    def value(self) -> str:
+        """Name of the outer gradient."""
+        return group_snapshot_value(self.group, self.node, self.fragment, self.version)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The two versions."""
+        return tuple(global_value(self.fragment, version) for version in (self.base_version, self.version))
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The outer gradient."""
+        return (self.value,)
+
+
+@dataclass(frozen=True, slots=True)
+class Rebase(Op):
+    """A group takes a global version and keeps what is not in it: its model becomes
+
+        from_version - since_version + global_version,
+
+    where ``since_version`` is its model at its outer gradient that the global version holds, or else the global version
+    that it took before. All of the group's nodes do the same, and nothing is sent but what made the global version.
+    """
+
+    kind: ClassVar[str] = "rebase"
+    group: int
+    fragment: int
+    from_version: int
+    since_version: int
+    global_version: int
+    to_version: int
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The three versions that it is made of."""
+        versions = (self.from_version, self.since_version, self.global_version)
+        return tuple(global_value(self.fragment, version) for version in versions)
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The group's next version."""
         return (global_value(self.fragment, self.to_version),)
 
 
@@ -466,7 +541,11 @@ class Evaluate(Op):
 
 
 OPS: dict[str, type[Op]] = {
-    c.kind: c for c in (Step, SyncStep, Snapshot, Combine, Merge, Mix, Adopt, Lose, Restore, Stage, Deliver, Evaluate)
+    c.kind: c
+    for c in (
+        *(Step, SyncStep, Snapshot, GroupSnapshot, Combine, Merge, Rebase, Mix),
+        *(Adopt, Lose, Restore, Stage, Deliver, Evaluate),
+    )
 }
 
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from orbital_train.schedule.bookings import Bookings
-from orbital_train.schedule.copies import Copy, Gathering, Version
+from orbital_train.schedule.copies import Copy, Gathering, OuterGradient, Version
 from orbital_train.schedule.fault_times import FaultTimes
+from orbital_train.schedule.groups import Groups
 from orbital_train.schedule.known import Event, Key, Policy
 from orbital_train.schedule.network import Hop, Network
 from orbital_train.schedule.node import Node
@@ -59,6 +60,7 @@ class World(ABC):
         self._gossips = policy.adoption.scope == "own"  # then nobody holds a global model
         self.holders = () if self._gossips else policy.home or self.training_nodes
         self._holding = frozenset(self.holders)
+        self.groups: Groups = (self.training_nodes,)
         self.draining = False
         self.down: frozenset[int] = frozenset()  # nodes that are known to be out
         self._unready: set[int] = set()  # of these, who only waits for model and data, and passes messages on
@@ -151,6 +153,10 @@ class World(ABC):
     def _adopted_steps(self, node: int, fragment: int) -> int:
         """Steps of the fleet that are in what a node last adopted, as far as it can know."""
         return self._versions[fragment][self._copies[node][fragment].base_version].merged_steps
+
+    def _copy_of(self, gradient: OuterGradient) -> Copy:
+        """The copy of the model that an outer gradient was taken of."""
+        return self._copies[gradient.node][gradient.fragment]
 
     def _is_out(self, node: int) -> bool:
         return bool(self._nodes[node].out)
