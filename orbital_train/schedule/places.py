@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable
 
-from orbital_train.schedule.trace import Merge, Restore, Trace, Transfer, result_value, state_value
+from orbital_train.schedule.trace import Merge, Restore, Trace, Transfer, restored_value, result_value, state_value
 
 
 class TraceError(AssertionError):
@@ -62,6 +62,20 @@ class Places:
         """It must be at a node by a time."""
         there = value in self._known and self._known[value].get(node, math.inf) <= by_us
         require(there, f"{value} is not at node {node} in time")
+
+    def arrival_us(self, value: str, node: int) -> int | None:
+        """Since when it is at a node; None if it never comes there."""
+        return self._known[value].get(node)
+
+
+def require_restored(trace: Trace, op: Restore, places: Places) -> None:
+    """The whole model came from the node that it is said to have come from."""
+    value = restored_value(op.node, op.life)
+    sent = [t for t in trace.transfers if t.value == value and not t.lost]
+    left_us = min((t.start_us for t in sent if t.source == op.source), default=trace.end_us)
+    whole = sum(t.bits for t in sent if t.dest == op.node)  # it may have set out before, and been lost on the way
+    places.write(value, (op.source,), left_us, whole)
+    places.require(value, op.node, op.start_us)
 
 
 def _first_arrival_us(parts: list[Transfer], whole: int, where: str) -> int | None:

@@ -592,6 +592,11 @@ class Trace:
     ops: tuple[Op, ...]
     accounts: tuple[NodeAccount, ...]  # one per node of the contact plan
 
+    @property
+    def grouped(self) -> bool:
+        """Whether groups of nodes have models of their own."""
+        return any(op.scope != GLOBAL for op in self.of_kind(Merge))
+
     def of_kind(self, kind: type[Op]) -> Iterator[Any]:
         """Operations of one kind, in id order."""
         return (op for op in self.ops if type(op) is kind)

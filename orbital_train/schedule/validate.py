@@ -9,7 +9,7 @@ from collections import defaultdict
 import numpy as np
 
 from orbital_train.schedule.lineage import chain, kept_merges, parents_of
-from orbital_train.schedule.places import Places, require
+from orbital_train.schedule.places import Places, require, require_restored
 from orbital_train.schedule.places import TraceError as TraceError
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.trace import (
@@ -18,6 +18,7 @@ from orbital_train.schedule.trace import (
     Adopt,
     Combine,
     Deliver,
+    GroupSnapshot,
     Merge,
     Restore,
     Snapshot,
@@ -30,10 +31,10 @@ from orbital_train.schedule.trace import (
     global_value,
     local_value,
     own_values,
-    restored_value,
     result_value,
     state_value,
 )
+from orbital_train.schedule.validate_groups import check_groups
 from orbital_train.schedule.validate_mixes import check_mixes
 
 
@@ -53,7 +54,10 @@ def validate(trace: Trace, scenario: Scenario) -> None:
         check_mixes(trace)
     else:
         _merges(trace)
-    _adoptions(trace)
+    if trace.grouped:
+        check_groups(trace)
+    else:
+        _adoptions(trace)
     _staging(trace, scenario)
     _energy(trace, scenario)
 
@@ -126,13 +130,13 @@ def _terminals(scenario: Scenario) -> None:
 
 def _merges(trace: Trace) -> None:
     """What is merged arrived where it is merged, by way of sums or not, and counts once and for what it is."""
-    snapshots: dict[str, Snapshot] = {}
+    snapshots: dict[str, Snapshot | GroupSnapshot] = {}
     holds: dict[str, dict[str, float]] = {}  # snapshots in a value, with their weights
     merged: set[str] = set()
     places, kept, merged_steps = Places(trace), kept_merges(trace), 0
     parents = parents_of(trace)
     for op in trace.ops:
-        if isinstance(op, Snapshot):
+        if isinstance(op, Snapshot | GroupSnapshot):
             snapshots[op.value], holds[op.value] = op, {op.value: 1.0}
             places.write(op.value, (op.node,), op.end_us)
         elif isinstance(op, Combine | Merge):
@@ -152,13 +156,16 @@ def _merges(trace: Trace) -> None:
                 again = merged & {c.snapshot for c in op.contributions}
                 require(not again, f"operation {op.id} merges {', '.join(sorted(again))} again")
                 merged |= {c.snapshot for c in op.contributions}
-                merged_steps += sum(c.steps for c in op.contributions)
+                merged_steps += sum(c.steps for c in op.contributions) if op.scope == GLOBAL else 0
     if not any(True for _ in trace.of_kind(SyncStep)):
         require(merged_steps // trace.fragments == trace.merged_steps, "merged steps do not add up")
 
 
 def _contributions(
-    merge: Merge, snapshots: dict[str, Snapshot], whole: dict[str, float], parents: dict[tuple[int, int], int]
+    merge: Merge,
+    snapshots: dict[str, Snapshot | GroupSnapshot],
+    whole: dict[str, float],
+    parents: dict[tuple[int, int], int],
 ) -> None:
     """They are what the inputs of the merge hold."""
     total, steps = sum(c.weight for c in merge.contributions), sum(c.steps for c in merge.contributions)
@@ -207,7 +214,7 @@ def _adoptions(trace: Trace) -> None:
                 places.require(state_value(op.fragment, op.version), op.node, op.start_us)
             adopted[op.node, op.fragment] = op.version
         elif isinstance(op, Restore) and op.source != op.node:
-            _restored(trace, op, places)
+            require_restored(trace, op, places)
             for fragment, version in enumerate(op.own_versions or op.versions):
                 adopted[op.node, fragment] = has[op.node, fragment] = version
 
@@ -230,16 +237,6 @@ def _staging(trace: Trace, scenario: Scenario) -> None:
     for op in trace.of_kind(Deliver):
         places.write(final_value(op.versions), (op.source,), op.start_us, trace.state_bits)
         places.require(final_value(op.versions), op.site, op.end_us)
-
-
-def _restored(trace: Trace, op: Restore, places: Places) -> None:
-    """The whole model came from the node that it is said to have come from."""
-    value = restored_value(op.node, op.life)
-    sent = [t for t in trace.transfers if t.value == value and not t.lost]
-    left_us = min((t.start_us for t in sent if t.source == op.source), default=trace.end_us)
-    whole = sum(t.bits for t in sent if t.dest == op.node)  # it may have set out before, and been lost on the way
-    places.write(value, (op.source,), left_us, whole)
-    places.require(value, op.node, op.start_us)
 
 
 def _energy(trace: Trace, scenario: Scenario) -> None:

@@ -126,7 +126,9 @@ class Hierarchical:
         within = (*memory.within[:number], own, *memory.within[number + 1 :])
         finished = any(isinstance(decision, known.Finish) for decision in decisions)
         memory = replace(memory, within=within, done=memory.done | {number} if finished else memory.done)
-        mine = [_of_group(d, number) for d in decisions if not isinstance(d, known.Finish)]
+        late = isinstance(event, known.Woke) and event.note.startswith("close")  # somebody may be down, unheard of
+        soonest_us = view.now_us + RETRY_US if late else 0
+        mine = [_of_group(d, number, soonest_us) for d in decisions if not isinstance(d, known.Finish)]
         more, memory = self._drain(view, memory) if finished else ([], memory)
         return [*mine, *more], memory
 
@@ -139,7 +141,7 @@ class Hierarchical:
         if number is not None:
             decisions, memory = self._in_group(number, event, view, memory)
         if memory.site in view.down:
-            decisions += [known.Discard(key) for key in sorted(memory.sent)]
+            decisions += [known.Discard(key) for key in sorted(memory.sent) if view.begun(key)]
             memory = replace(memory.without(memory.sent), site=self._site(view))
         merges, memory = self._collect(view, memory)
         return [*decisions, *merges], memory
@@ -231,8 +233,8 @@ def _note(view: View, what: str) -> str:
     return f"{what} {view.now_us}"
 
 
-def _of_group(decision: Decision, number: int) -> Decision:
-    """A group's decision, with its gatherings and wake-ups named as its own."""
+def _of_group(decision: Decision, number: int, soonest_us: int) -> Decision:
+    """A group's decision, with its gatherings and wake-ups named as its own, and these not before a time."""
     match decision:
         case known.Gather(key):
             return replace(decision, key=(*key, number))
@@ -243,5 +245,5 @@ def _of_group(decision: Decision, number: int) -> Decision:
         case known.MergeNow(fragment, keys, to):
             return known.MergeNow(fragment, tuple((*key, number) for key in keys), to)
         case known.Wake(at_us, note):
-            return known.Wake(at_us, f"{number} {note}")
+            return known.Wake(max(at_us, soonest_us), f"{number} {note}")
     return decision
