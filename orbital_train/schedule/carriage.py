@@ -271,12 +271,18 @@ class Carriage(World):
             having = versions[version].has_us if whole else versions[version].update_us
             sources = {i: self.now_us for i in having if not self._is_out(i)}
             if not having:
-                self._start_anew(node)
+                self._go_without(node, fragment, version)
                 return
             if sources:
                 self._deliver(fragment, version, sources, (node,), whole=whole)
             else:
                 self._ask(node, fragment, self.now_us + PATIENCE_US)
+
+    def _go_without(self, node: int, fragment: int, version: int) -> None:
+        """Nobody can send what makes a version of the one before: let a node take the whole model."""
+        self._at_now(node)
+        self._record_steps(node)
+        self._start_anew(node)
 
     def _missing(self, node: int, fragment: int) -> list[int]:
         """Versions that a node needs and was not sent, oldest first; only the newest where it holds no model."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orbital_train.schedule import known
+from orbital_train.schedule.carriage import PATIENCE_US
 from orbital_train.schedule.copies import Copy, OuterGradient, Parcel, Version
 from orbital_train.schedule.group_view import GroupView
 from orbital_train.schedule.groups import groups_of
@@ -281,6 +282,13 @@ class Grouped(Simulation):
                 found.add(version)
             version = versions[version].parent
         return found
+
+    def _go_without(self, node: int, fragment: int, version: int) -> None:
+        """Others of the group may have the version. If not, it is lost with its site, or will be sent later."""
+        if self._versions[fragment][version].has_us.keys() & set(self.groups[self._group_of[node]]):
+            super()._go_without(node, fragment, version)
+        else:
+            self._ask(node, fragment, self.now_us + PATIENCE_US)
 
     # -- faults ---
 

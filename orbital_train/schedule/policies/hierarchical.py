@@ -96,7 +96,7 @@ class Hierarchical:
                 return self._next_round(view, memory)
             case known.Merged(_, _, number) if number is not None:
                 decisions, memory = self._in_group(number, event, view, memory)
-                sends, memory = self._contribute(view, number, memory)
+                sends, memory = ([], memory) if view.draining else self._contribute(view, number, memory)
                 return [*decisions, *sends], memory
             case known.Gathered(key) if key in memory.sent:
                 return self._collect(view, replace(memory, come=memory.come | {key}))
