@@ -11,6 +11,7 @@ from orbital_train.schedule.known import Policy
 from orbital_train.schedule.policies.asynchronous import Asynchronous
 from orbital_train.schedule.policies.fixed_period import FixedPeriod
 from orbital_train.schedule.policies.gossip import Gossip
+from orbital_train.schedule.policies.hierarchical import Hierarchical
 from orbital_train.schedule.policies.link_aware import LinkAware
 from orbital_train.schedule.policies.quorum import Quorum
 from orbital_train.schedule.policies.streaming import Streaming
@@ -112,6 +113,18 @@ def _gossip(setting: Setting) -> Gossip:
     return Gossip(inner_steps=schedule.inner_steps, seed=setting.pairs_seed, weights=schedule.weights)
 
 
+def _hierarchical(setting: Setting) -> Hierarchical:
+    schedule = setting.schedule
+    return Hierarchical(
+        inner_steps=schedule.inner_steps,
+        between_steps=schedule.between_steps or 5 * schedule.inner_steps,
+        max_staleness=schedule.max_staleness,
+        drift_steps=schedule.drift_steps,
+        lookahead_s=schedule.lookahead_h * 3600.0,
+        weights=schedule.weights,
+    )
+
+
 def _local_then_average(setting: Setting) -> FixedPeriod:
     site, weights = setting.home or 0, setting.schedule.weights
     return FixedPeriod(inner_steps=None, site=site, weights=weights, name="local_then_average")
@@ -124,6 +137,7 @@ POLICIES = {
     "asynchronous": Entry(_asynchronous),
     "quorum": Entry(_quorum),
     "gossip": Entry(_gossip, fragments=1),
+    "hierarchical": Entry(_hierarchical),
     "local_then_average": Entry(_local_then_average),
     "fully_connected": Entry(None),
 }

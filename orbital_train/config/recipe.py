@@ -370,8 +370,12 @@ class Schedule(Table):
     evaluations: Annotated[int, Field(ge=1, le=1_000_000)] = 20
     """Validations of the global model, evenly spaced in merged steps, beside the first and the last."""
     inner_steps: Steps = 30
-    """H of a node between two contributions. ``link_aware``: the fewest steps of a contribution. ``streaming`` and
-    ``gossip``: between two of the same fragment. ``asynchronous``: of the fastest node."""
+    """H of a node between two contributions. ``link_aware``, and within groups ``hierarchical``: the fewest steps of a
+    contribution. ``streaming`` and ``gossip``: between two of the same fragment. ``asynchronous``: of the fastest
+    node."""
+    between_steps: Steps | None = None
+    """``hierarchical``: between two contributions of a group to the global model, of each of its nodes on average; five
+    times ``inner_steps`` if not given."""
     fragments: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """``link_aware``, ``streaming`` and ``gossip``: parts of the model that are synchronised by themselves, each an
     equal share of the message. 1 if not given, but for ``streaming`` 4 (no more than ``inner_steps``)."""
@@ -402,7 +406,8 @@ class Schedule(Table):
     adoption: Literal["keep", "replace"] = "keep"
     """``link_aware``: train on while a merge is under way and keep that progress, or wait."""
     max_staleness: Steps = 8
-    """``link_aware``: versions that a node may be behind before a round waits for it."""
+    """``link_aware`` and, within groups, ``hierarchical``: versions that a node may be behind before a round waits for
+    it. The next two keys are for both too."""
     drift_steps: Annotated[float, Field(gt=0.0, le=1e12)] = 500.0
     """``link_aware``: inner steps after which further ones count half."""
     lookahead_h: Annotated[float, Field(gt=0.0, le=87_660.0)] = 6.0

@@ -9,7 +9,7 @@ WHOLE = 0  # the model is one fragment
 
 
 def check_groups(trace: Trace) -> None:
-    """Raise :class:`~orbital_train.schedule.places.TraceError` unless models of groups are sound; they must be there."""
+    """Raise :class:`~orbital_train.schedule.places.TraceError` unless all is sound; only of a trace with groups."""
     check = _Groups(trace)
     for op in trace.ops:
         match op:

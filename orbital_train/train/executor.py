@@ -15,10 +15,12 @@ from orbital_train.schedule.trace import (
     Combine,
     Deliver,
     Evaluate,
+    GroupSnapshot,
     Lose,
     Merge,
     Mix,
     Op,
+    Rebase,
     Restore,
     Snapshot,
     Stage,
@@ -34,7 +36,7 @@ from orbital_train.train.flat import Layout, flatten
 from orbital_train.train.gate import Gate
 from orbital_train.train.inner import Replica, clip, lr_at
 from orbital_train.train.liveness import drops, goes_back, holders, is_mark, kept_states, mark_value, weighed
-from orbital_train.train.outer import GlobalState, outer_step
+from orbital_train.train.outer import GlobalState, average, outer_step, rebased
 from orbital_train.train.own_weights import OwnWeights
 from orbital_train.train.placement import Owners
 from orbital_train.train.problem import Problem
@@ -97,8 +99,10 @@ class Executor:
             Step: self._step,
             SyncStep: self._sync_step,
             Snapshot: self._snapshot,
+            GroupSnapshot: self._group_snapshot,
             Combine: self._combine,
             Merge: self._merge,
+            Rebase: self._rebase,
             Mix: self._mix,
             Adopt: self._adopt,
             Lose: self._lose,
@@ -167,7 +171,8 @@ class Executor:
 
     def _own_replicas(self) -> set[int]:
         """Nodes of this worker that have a replica of their own (those of synchronous steps share one)."""
-        nodes = {op.node for op in self._trace.ops if isinstance(op, Step | Snapshot | Adopt | Restore)}
+        kinds = Step | Snapshot | GroupSnapshot | Adopt | Restore
+        nodes = {op.node for op in self._trace.ops if isinstance(op, kinds)}
         return {node for node in (self._trace.fleet_nodes if self._trace.own else nodes) if self._sums.hosts(node)}
 
     def _keep(self, node: int, state: int) -> None:
@@ -261,15 +266,29 @@ class Executor:
         before, size = self._versions.get(op.fragment, op.from_version), self.layout.fragment_size(op.fragment)
         average_F = self._sums.everywhere(*self._inputs(op.inputs, op.input_weights), size)
         outer_gradient_F = decode(encode(average_F, op.codec))  # as it is sent back to the nodes
-        self._versions.put(op.fragment, op.to_version, outer_step(before, outer_gradient_F, self._spec.outer))
+        within = op.scope != GLOBAL
+        after = average(before, outer_gradient_F) if within else outer_step(before, outer_gradient_F, self._spec.outer)
+        self._versions.put(op.fragment, op.to_version, after)
         if self._transport.rank == 0:
             row = {
+                "scope": op.scope,
                 "fragment": op.fragment,
                 "to_version": op.to_version,
                 "contributors": sum(1 for c in op.contributions if c.weight),
                 "outer_gradient_norm": torch.linalg.vector_norm(outer_gradient_F).item(),
             }
             self._emit({**_row("merge", op), **row})
+
+    def _group_snapshot(self, op: GroupSnapshot) -> None:
+        """Where it is taken is of no consequence: all workers have both versions."""
+        if op.node in self._nodes:
+            base, own = (self._versions.get(op.fragment, v).parameters_F for v in (op.base_version, op.version))
+            self._nodes[op.node].held[op.value] = encode(base - own, op.codec)
+
+    def _rebase(self, op: Rebase) -> None:
+        versions = (op.from_version, op.since_version, op.global_version)
+        own, since, taken = (self._versions.get(op.fragment, version) for version in versions)
+        self._versions.put(op.fragment, op.to_version, rebased(own, since, taken))
 
     def _mix(self, op: Mix) -> None:
         norm = self._own_weights.mix(op, self._spec.outer)

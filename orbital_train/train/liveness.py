@@ -10,9 +10,11 @@ from orbital_train.schedule.trace import (
     Adopt,
     Combine,
     Evaluate,
+    GroupSnapshot,
     Merge,
     Mix,
     Op,
+    Rebase,
     Restore,
     Snapshot,
     Step,
@@ -51,12 +53,13 @@ def is_mark(name: str, node: int, fragment: int) -> bool:
 def holders(trace: Trace) -> dict[str, int]:
     """The node that holds each outer gradient and each sum, by the name of the value.
 
-    An outer gradient stays at its node. A sum is held by the lowest node whose outer gradient is in it: that is where
-    the executor's tree of additions ends, wherever the simulated sum was formed.
+    An outer gradient stays at its node, that of a group at the node at which it was taken. A sum is held by the lowest
+    node whose outer gradient is in it: that is where the executor's tree of additions ends, wherever the simulated sum
+    was formed.
     """
     found: dict[str, int] = {}
     for op in trace.ops:
-        if type(op) is Snapshot:
+        if isinstance(op, Snapshot | GroupSnapshot):
             found[op.value] = op.node
         elif type(op) is Combine:
             counted = weighed(op.inputs, op.weights) or dict.fromkeys(op.inputs, 0.0)
@@ -167,8 +170,10 @@ def _writes(op: Op, where: Mapping[str, int], kept: frozenset[str]) -> Iterator[
                     yield from _own(op.node, fragment, version)
         case Mix():
             yield from _own(op.node, op.fragment, op.to_version)
-        case SyncStep() | Merge():
+        case SyncStep() | Merge() | Rebase():
             yield None, op.writes[0]
+        case GroupSnapshot():
+            yield op.node, op.value
         case Snapshot():
             yield op.node, op.value
             yield op.node, mark_value(op.value)
@@ -178,8 +183,9 @@ def _writes(op: Op, where: Mapping[str, int], kept: frozenset[str]) -> Iterator[
 
 def _reads(op: Op, where: Mapping[str, int]) -> Iterator[Held]:
     match op:
-        case SyncStep():
-            yield None, op.reads[0]
+        case SyncStep() | GroupSnapshot() | Rebase():
+            for value in op.reads:
+                yield None, value
         case Evaluate():
             for fragment, version in enumerate(op.versions):
                 yield None, global_value(fragment, version)

@@ -23,6 +23,17 @@ def initial_state(parameters_F: Tensor) -> GlobalState:
     return GlobalState(parameters_F=parameters_F, momentum_F=torch.zeros_like(parameters_F))
 
 
+def average(state: GlobalState, outer_gradient_F: Tensor) -> GlobalState:
+    """The next version of a group's model: less the mean outer gradient. Momentum is that of the global model."""
+    return GlobalState(parameters_F=state.parameters_F - outer_gradient_F, momentum_F=state.momentum_F)
+
+
+def rebased(own: GlobalState, since: GlobalState, taken: GlobalState) -> GlobalState:
+    """A group's model on a global version, with what it has merged since: exactly that version if that is nothing."""
+    kept_F = own.parameters_F - since.parameters_F
+    return GlobalState(parameters_F=kept_F.add_(taken.parameters_F), momentum_F=taken.momentum_F)
+
+
 def outer_step(state: GlobalState, outer_gradient_F: Tensor, spec: OuterSpec) -> GlobalState:
     """The next version, by the formulas of ``torch.optim.SGD`` in their order: v' = m v + g, p' = p - lr (g + m v').
 

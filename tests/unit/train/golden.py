@@ -1,4 +1,4 @@
-"""Golden histories of a two-parameter model under every operation: whole, in fragments, with failures, and in gossip.
+"""Golden histories of a two-parameter model under every operation: whole, in parts, failing, in gossip and groups.
 
 Written anew by
 
@@ -23,6 +23,7 @@ from tests.unit.train.traces import (
     everything_trace,
     failures_trace,
     gossip_trace,
+    groups_trace,
     line_problem,
     streaming_trace,
     tiny_spec,
@@ -34,6 +35,7 @@ TRACES = {
     FOLDER / "two_fragments.json": streaming_trace,
     FOLDER / "failures.json": failures_trace,
     FOLDER / "gossip.json": gossip_trace,
+    FOLDER / "groups.json": groups_trace,
 }
 
 

@@ -16,16 +16,20 @@ from orbital_train.schedule.trace import (
     Combine,
     Contribution,
     Evaluate,
+    GroupSnapshot,
     Lose,
     Merge,
     Mix,
     Op,
     OwnVersions,
+    Rebase,
     Restore,
     Snapshot,
     Step,
     SyncStep,
     Trace,
+    group_scope,
+    group_snapshot_value,
     own_scope,
     snapshot_value,
     sum_value,
@@ -148,15 +152,16 @@ class TraceBuilder:
         codec: str = "fp32",
         fragment: int = 0,
         to_version: int | None = None,
+        group: int | None = None,
     ) -> None:
         """``to_version`` follows on ``from_version`` unless there is such a one already, that was given up."""
         contributions = tuple(
-            Contribution(snapshot=name, node=int(name.split("/")[1]), steps=1, weight=weight, staleness=staleness)
+            Contribution(snapshot=name, node=int(name.split("/")[-2]), steps=1, weight=weight, staleness=staleness)
             for name, weight in self._held(weights).items()
         )
         self._add(
             Merge,
-            scope="global",
+            scope=GLOBAL if group is None else group_scope(group),
             site=self.nodes[0],
             holders=self.nodes,
             fragment=fragment,
@@ -167,6 +172,35 @@ class TraceBuilder:
             input_weights=tuple(weights.values()),
             momentum="replicated",
             codec=codec,
+        )
+
+    def group_snapshot(self, group: int, node: int, base: int, version: int, codec: str = "fp32") -> str:
+        """A group's outer gradient of the whole model."""
+        name = group_snapshot_value(group, node, 0, version)
+        self.holds[name] = {name: 1.0}
+        self._add(
+            GroupSnapshot,
+            group=group,
+            node=node,
+            fragment=0,
+            base_version=base,
+            version=version,
+            steps=1,
+            tokens=1,
+            codec=codec,
+        )
+        return name
+
+    def rebase(self, group: int, old: int, since: int, taken: int, to_version: int) -> None:
+        """A group takes a global version."""
+        self._add(
+            Rebase,
+            group=group,
+            fragment=0,
+            from_version=old,
+            since_version=since,
+            global_version=taken,
+            to_version=to_version,
         )
 
     def adopt(
@@ -269,7 +303,7 @@ class TraceBuilder:
         """The last version of each fragment."""
         last = [0] * self.fragments
         for op in self.ops:
-            if isinstance(op, SyncStep | Merge):
+            if isinstance(op, SyncStep) or (isinstance(op, Merge) and op.scope == GLOBAL):
                 last[op.fragment if isinstance(op, Merge) else 0] = op.to_version
         return tuple(last)
 
@@ -431,6 +465,46 @@ def failures_trace() -> Trace:
     build.step(7, 2)
     build.merge(2, {build.snapshot(7, 2, fragment=1): 1.0}, fragment=1)
     build.evaluate(2, 3, merged_steps=16)
+    return build.trace()
+
+
+def groups_trace() -> Trace:
+    """Two groups, (0, 2) and (3, 7): they merge among themselves and between them, one with a contribution that is
+    late, keep what they merged since, and take a global version that holds nothing of theirs."""
+    build = TraceBuilder(nodes=(0, 2, 3, 7), budget_steps=20)
+    build.evaluate(0)
+    for node in build.nodes:
+        build.step(node, 1 + node % 3)
+    a, b, c = build.snapshot(0, 0), build.snapshot(2, 0, "bf16"), build.snapshot(3, 0)
+    build.merge(0, {a: 0.5, b: 0.5}, to_version=1, group=0)
+    build.step(0, 1)
+    build.adopt(0, 1, "keep", a)
+    first = build.group_snapshot(0, 0, base=0, version=1, codec="bf16")
+    build.merge(0, {c: 1.0}, to_version=2, group=1)
+    build.adopt(2, 1, "keep", b)
+    build.step(2, 1)
+    build.merge(0, {first: 1.0}, to_version=3)
+    build.evaluate(3, merged_steps=4)
+    second = build.group_snapshot(1, 7, base=0, version=2)
+    d = build.snapshot(2, 1)
+    build.merge(1, {d: 1.0}, to_version=4, group=0)
+    build.rebase(0, old=4, since=1, taken=3, to_version=5)
+    build.step(0, 1)
+    e = build.snapshot(0, 1)
+    build.merge(5, {e: 1.0}, to_version=6, group=0, staleness=2)
+    build.adopt(2, 6, "keep", d)
+    build.adopt(0, 6, "keep", e)
+    third = build.group_snapshot(0, 2, base=3, version=6)
+    build.adopt(7, 2, "keep")
+    build.merge(3, {second: 0.25, third: 0.75}, to_version=7, staleness=1)
+    build.step(7, 2)
+    build.rebase(1, old=2, since=2, taken=7, to_version=8)  # it is the global version
+    f = build.snapshot(7, 2)
+    build.merge(8, {f: 1.0}, to_version=9, group=1)
+    build.adopt(7, 9, "keep", f)
+    build.adopt(3, 9, "keep", c)
+    build.step(3, 1)
+    build.evaluate(7, merged_steps=11)
     return build.trace()
 
 
