@@ -103,7 +103,7 @@ class Outages(Carriage):
         source = route[0].source
         versions = tuple(self._version_for(node, source, fragment) for fragment in range(self.fragments))
         self._book(route)
-        value = restored_value(node, life)
+        value = restored_value(node, source, life)
         if all(self._pass_on(hop, value) for hop in route):
             self._push(route[-1].arrival_us, RESTORED, node, (life, source, versions))
         else:

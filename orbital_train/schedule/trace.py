@@ -87,9 +87,9 @@ def offer_value(node: int, fragment: int, state: int) -> str:
     return f"offer/{node}/{fragment}@{state}"
 
 
-def restored_value(node: int, life: int) -> str:
-    """Name of the copy of the whole model that a node is sent after its ``life``-th failure."""
-    return f"restored/{node}@{life}"
+def restored_value(node: int, source: int, life: int) -> str:
+    """Name of the copy of the whole model that a node is sent by another after its ``life``-th failure."""
+    return f"restored/{node}/{source}@{life}"
 
 
 FIRST_MODEL = "stage/model"  # as it is sent up to all nodes

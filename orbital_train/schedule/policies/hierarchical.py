@@ -8,8 +8,8 @@ site. That merges when all groups have contributed, or ``between_steps`` further
 what comes later is in the next merge: nobody waits. A group goes on from the result when it merges next and has it, and
 keeps what it has merged since its contribution.
 
-The site is where all groups' messages would be first that left after the first ``between_steps`` steps; another one is
-chosen when it fails.
+The site is where all groups' messages would be first that left after the first ``between_steps`` steps, and of equal
+ones the nearest to all nodes; another one is chosen when it fails.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from orbital_train.schedule.routes import earliest_arrivals
 
 WHOLE = 0  # the model is one fragment
 RETRY_US = 60_000_000  # before what should have happened is tried again
+LOOKED_AT = 16  # of equal sites
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,10 @@ class Hierarchical:
     # -- between groups ---
 
     def _site(self, view: View) -> int:
-        """Where all groups' messages would be first; the reachable from most groups if none is from all."""
+        """Where all groups' messages would be first; where those of most groups can get if none is reached by all.
+
+        Of several such nodes, that of which a result would be everywhere soonest, on average.
+        """
         then_us = view.now_us + self.between_steps * view.step_us
         lost, last_us = dict.fromkeys(view.training_nodes, 0), dict.fromkeys(view.training_nodes, 0)
         for group in view.groups:
@@ -169,7 +173,10 @@ class Hierarchical:
                 lost[node] += at_us is None
                 last_us[node] = max(last_us[node], at_us or 0)
         able = [i for i in view.training_nodes if i not in view.down and self._newest_us(view, i) is not None]
-        return min(able or view.training_nodes, key=lambda i: (lost[i], last_us[i], i))
+        best = min(((lost[i], last_us[i]) for i in able), default=None)
+        equal = [i for i in able or view.training_nodes if best in (None, (lost[i], last_us[i]))]
+        looked_at = equal[:: -(-len(equal) // LOOKED_AT)]
+        return min(looked_at, key=lambda i: (_spread_us(view, i, last_us[i]), i)) if len(equal) > 1 else equal[0]
 
     def _newest_us(self, view: View, node: int) -> int | None:
         return view.result_arrival_us(node, WHOLE, view.version(WHOLE))
@@ -227,6 +234,12 @@ class Hierarchical:
             sends, memory = self._contribute(view, number, memory)
             decisions += sends
         return decisions, memory
+
+
+def _spread_us(view: View, site: int, at_us: int) -> int:
+    """The times at which a message from a site would be at all nodes, added up."""
+    found = earliest_arrivals(view.network, view.bookings, {site: at_us}, view.fragment_bits, avoid=view.down)
+    return sum(found.arrival_us.get(i, view.horizon_us) for i in view.training_nodes)
 
 
 def _note(view: View, what: str) -> str:
