@@ -23,8 +23,9 @@ from orbital_train.cli.run_directory import (
     write_json,
 )
 from orbital_train.cli.survey import Survey
-from orbital_train.cli.training import StopFlag, check_corpus, check_work, estimate_line, stop_flag, train_on
-from orbital_train.cluster.group import Workers, worker_group
+from orbital_train.cli.training import StopFlag, stop_flag, train_on
+from orbital_train.cli.work import Imports, check_problem, check_work, estimate_line
+from orbital_train.cluster.group import Group, worker_group
 from orbital_train.cluster.session import ray_session
 from orbital_train.config.load import with_values
 from orbital_train.config.recipe import ArmName, BaselineName, Recipe
@@ -32,13 +33,14 @@ from orbital_train.errors import InputError
 from orbital_train.report.runs import TuningPoint
 
 COMPARISON = "comparison.json"
-PLAIN_AVERAGING = {"outer.lr": 1.0, "outer.momentum": 0.0}
+WHOLE_STEPS = {"outer.delay_merges": 1}  # a merge holds a whole round
+PLAIN_AVERAGING = {"outer.optimizer": "sgd", "outer.lr": 1.0, "outer.momentum": 0.0} | WHOLE_STEPS
 
 ARM_VALUES: dict[str, dict[str, Any]] = {
     "fully_connected": {"schedule.policy": "fully_connected"},
     "ideal_diloco": {"schedule.home": None},  # a ground site may be home, and there is none where all is ideal
-    "fixed_period_blocking": {"schedule.policy": "fixed_period", "schedule.form": "blocking"},
-    "fixed_period_skipping": {"schedule.policy": "fixed_period", "schedule.form": "skipping"},
+    "fixed_period_blocking": {"schedule.policy": "fixed_period", "schedule.form": "blocking"} | WHOLE_STEPS,
+    "fixed_period_skipping": {"schedule.policy": "fixed_period", "schedule.form": "skipping"} | WHOLE_STEPS,
     "local_then_average": {"schedule.policy": "local_then_average"} | PLAIN_AVERAGING,
     "single_node": {
         "schedule.policy": "fixed_period",
@@ -64,7 +66,15 @@ class Arm:
         return f"arms/{self.name}-s{self.seed}"
 
 
-def compare(recipe: Recipe, against: Sequence[BaselineName], out: Path, *, resume: bool, console: Console) -> None:
+def compare(
+    recipe: Recipe,
+    against: Sequence[BaselineName],
+    out: Path,
+    *,
+    resume: bool,
+    console: Console,
+    imports: Imports = (),
+) -> None:
     """Run every arm and write ``comparison.json``; arms that are finished already are kept on resume.
 
     Raises:
@@ -76,14 +86,14 @@ def compare(recipe: Recipe, against: Sequence[BaselineName], out: Path, *, resum
         check_empty(out)
     elif not (out / COMPARISON).exists():
         raise InputError("--out", str(out), "holds no comparison to resume; without --resume a new one is made")
-    check_corpus(recipe)
+    check_problem(recipe, imports)
     tuning = read_tuning(recipe)
     arms = list(_arms(recipe, against))
     flights = _flights(arms)
     for arm in arms[: len(flights)]:
         trace = flights[arm.name].trace
-        check_work(arm.recipe, trace)
-        console.print(f"{arm.name:>22}  {estimate_line(arm.recipe, trace)}", highlight=False, soft_wrap=True)
+        check_work(arm.recipe, trace, imports)
+        console.print(f"{arm.name:>22}  {estimate_line(arm.recipe, trace, imports)}", highlight=False, soft_wrap=True)
     for arm in arms:
         if RunDirectory(out / arm.folder).trace.exists():
             check_directory(out / arm.folder, arm.recipe, resume=True)
@@ -102,10 +112,12 @@ def compare(recipe: Recipe, against: Sequence[BaselineName], out: Path, *, resum
         for same in dict.fromkeys(arm.recipe.cluster for arm in arms):
             with worker_group(same) as workers:
                 for arm in (arm for arm in arms if arm.recipe.cluster == same):
-                    _run(workers, arm, flights[arm.name], out / arm.folder, flag, console)
+                    _run(workers, arm, flights[arm.name], out / arm.folder, flag, console, imports)
 
 
-def _run(workers: Workers, arm: Arm, flight: Flight, path: Path, flag: StopFlag, console: Console) -> None:
+def _run(
+    workers: Group, arm: Arm, flight: Flight, path: Path, flag: StopFlag, console: Console, imports: Imports
+) -> None:
     begun = RunDirectory(path).trace.exists()
     if path.exists() and not begun:
         shutil.rmtree(path)  # its plan was being written when the comparison was ended
@@ -115,7 +127,7 @@ def _run(workers: Workers, arm: Arm, flight: Flight, path: Path, flag: StopFlag,
         if not begun:
             run.write_plan(arm.recipe, flight)
         title = f"{arm.name} (seed {arm.seed})"
-        train_on(workers, arm.recipe, run, arm=arm.name, flag=flag, console=console, title=title)
+        train_on(workers, arm.recipe, run, arm=arm.name, flag=flag, console=console, title=title, imports=imports)
 
 
 def _arms(recipe: Recipe, against: Sequence[BaselineName]) -> Iterator[Arm]:

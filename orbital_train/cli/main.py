@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -30,6 +31,10 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe, with a dotted name.")
 ]
 OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Directory to write; it must be empty.")]
+ImportOption = Annotated[
+    list[str] | None,
+    typer.Option("--import", metavar="MODULE", help="A module of which the recipe may name functions."),
+]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue the run in --out exactly where it stopped.")]
 
 
@@ -86,7 +91,13 @@ def _tabulate(recipe: SkyRecipe, policy: str, out: Path | None, export: list[str
 
 
 @app.command()
-def train(recipe: RecipeArgument, set_: SetOption = None, out: OutOption = None, resume: ResumeOption = False) -> None:
+def train(
+    recipe: RecipeArgument,
+    set_: SetOption = None,
+    out: OutOption = None,
+    resume: ResumeOption = False,
+    import_: ImportOption = None,
+) -> None:
     """Plan a recipe, then train it."""
     with _told(recipe):
         from orbital_train.cli import training
@@ -95,7 +106,7 @@ def train(recipe: RecipeArgument, set_: SetOption = None, out: OutOption = None,
 
         loaded = load_recipe(recipe, set_ or ())
         out = _out(out, loaded.name, resume) or free_directory(loaded.name)
-        training.train(loaded, out, resume=resume, console=console)
+        training.train(loaded, out, resume=resume, console=console, imports=_imports(import_))
         _show([out], out)
 
 
@@ -108,6 +119,7 @@ def compare(
     set_: SetOption = None,
     out: OutOption = None,
     resume: ResumeOption = False,
+    import_: ImportOption = None,
 ) -> None:
     """Train a recipe and its baselines, and write one report."""
     with _told(recipe):
@@ -123,7 +135,8 @@ def compare(
         if against:
             loaded = with_values(loaded, {"compare.baselines": list(against)})
         out = _out(out, loaded.name, resume) or free_directory(f"{loaded.name}-compare")
-        comparing.compare(loaded, loaded.compare.baselines, out, resume=resume, console=console)
+        imports = _imports(import_)
+        comparing.compare(loaded, loaded.compare.baselines, out, resume=resume, console=console, imports=imports)
         _show([out], out)
 
 
@@ -138,12 +151,36 @@ def report(
 
 
 @app.command()
+def sample(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A finished run.")],
+    prompt: Annotated[str, typer.Option("--prompt", help="How the text begins.")],
+    tokens: Annotated[int, typer.Option("--tokens", help="How many more.")] = 200,
+    temperature: Annotated[float, typer.Option("--temperature", help="0 takes the likeliest token.")] = 0.8,
+    seed: Annotated[int, typer.Option("--seed", help="Of the draws.")] = 0,
+    import_: ImportOption = None,
+) -> None:
+    """Let the trained model of a run continue a text."""
+    with _told(None):
+        from orbital_train.cli.sample import continue_text
+
+        imports = _imports(import_)
+        print(continue_text(run_dir, prompt, tokens=tokens, temperature=temperature, seed=seed, imports=imports))
+
+
+@app.command()
 def recipes() -> None:
     """List the recipes that ship."""
     from orbital_train.cli.tables import recipe_lines
 
     for line in recipe_lines():
         print(line)
+
+
+def _imports(modules: list[str] | None) -> tuple[str, ...]:
+    """Modules that a recipe may name; they are also looked for in the working directory, by Ray's workers too."""
+    if modules and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    return tuple(modules or ())
 
 
 def _exports(forms: list[str] | None) -> tuple[str, ...]:

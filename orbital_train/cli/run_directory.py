@@ -24,6 +24,7 @@ LOCK = ".lock"
 MAY_CHANGE = (
     "cluster.workers",
     "cluster.address",
+    "cluster.copy_every_s",
     "cluster.checkpoint_every_s",
     "cluster.keep_checkpoints",
     "description",
@@ -63,6 +64,11 @@ class RunDirectory:
         return self.path / "metrics.jsonl"
 
     @property
+    def log(self) -> Path:
+        """What really happened: workers lost and replaced, checkpoints that could not be written. Only if any did."""
+        return self.path / "log.jsonl"
+
+    @property
     def checkpoints(self) -> Path:
         """Folder of checkpoints."""
         return self.path / "checkpoints"
@@ -74,7 +80,7 @@ class RunDirectory:
 
     @property
     def model(self) -> Path:
-        """The final global model."""
+        """The final global model; that of Hugging Face's has ``config.json`` beside it."""
         return self.path / "model.safetensors"
 
     def write_plan(self, recipe: Recipe, flight: Flight, exports: Mapping[str, str] | None = None) -> None:

@@ -2,50 +2,86 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Literal
 
 import torch.distributed as dist
+
+# Imported later, from within torch, its functions would hold the group of that moment in their default arguments, and
+# its connections would never be closed.
+import torch.distributed.nn.functional  # noqa: F401
 from torch import Tensor
 
-PATIENCE_S = 1800.0  # longest wait for a living peer; a dead one is noticed by its closed connection
+from orbital_train.train.transport import PeerLost
+
+PATIENCE = timedelta(seconds=1800)  # longest wait for a living peer; a dead one is noticed by its closed connection
+JOIN_PATIENCE = timedelta(seconds=15)  # longest wait for the others at a meeting, each of which was alive just before
 
 
 class DistTransport:
-    """Implements :class:`~orbital_train.train.transport.Transport` on the default process group."""
+    """Implements :class:`~orbital_train.train.transport.Transport` on the default process group.
+
+    A group of which one worker is lost is of no use any more: all leave it, and join a new one at another meeting.
+    What a worker of the old group may still send reaches nobody.
+    """
 
     def __init__(self, rank: int, size: int) -> None:
         self.rank, self.size = rank, size
         self.bytes_sent = 0
         self._posted: list[tuple[dist.Work | None, Tensor]] = []
 
+    def join(self, backend: Literal["gloo", "nccl"], meeting: str) -> None:
+        """Join a process group; blocks until all have.
+
+        Args:
+            backend: ``gloo`` or ``nccl``.
+            meeting: ``file://`` path when all workers are on one machine (nothing listens), else ``tcp://host:port``.
+
+        Raises:
+            PeerLost: not all have come within a while.
+        """
+        with _peers_may_be_lost():
+            dist.init_process_group(
+                backend, init_method=meeting, rank=self.rank, world_size=self.size, timeout=JOIN_PATIENCE
+            )
+
+    def leave(self) -> None:
+        """Leave the group, if in one. Closed connections tell the others, who wait for this worker, that it is gone."""
+        self._posted.clear()
+        if dist.is_initialized():
+            if dist.get_backend() == "nccl":
+                dist.distributed_c10d._abort_process_group()
+            else:
+                dist.destroy_process_group()
+
     def send(self, tensor: Tensor, dest: int) -> None:
         """Post a message; the tensor is kept until :meth:`flush`."""
         self.bytes_sent += tensor.nbytes
-        self._posted.append((dist.isend(tensor, dest), tensor))
+        with _peers_may_be_lost():
+            self._posted.append((dist.isend(tensor, dest), tensor))
 
     def recv(self, tensor_out: Tensor, source: int) -> None:
         """Wait for the next message of ``source``."""
-        dist.recv(tensor_out, source)
+        with _peers_may_be_lost():
+            work = dist.irecv(tensor_out, source)
+            assert work is not None
+            work.wait(PATIENCE)
 
     def flush(self) -> None:
         """Wait until all posted messages have left."""
-        for work, _ in self._posted:
-            if work is not None:
-                work.wait()
+        with _peers_may_be_lost():
+            for work, _ in self._posted:
+                if work is not None:
+                    work.wait(PATIENCE)
         self._posted.clear()
 
 
-def join_group(rank: int, size: int, backend: Literal["gloo", "nccl"], meeting: str) -> DistTransport:
-    """Join the process group of a run's workers; blocks until all have.
-
-    Args:
-        rank: of this worker.
-        size: number of workers.
-        backend: ``gloo`` or ``nccl``.
-        meeting: ``file://`` path when all workers are on one machine (nothing listens), else ``tcp://host:port``.
-    """
-    dist.init_process_group(
-        backend, init_method=meeting, rank=rank, world_size=size, timeout=timedelta(seconds=PATIENCE_S)
-    )
-    return DistTransport(rank, size)
+@contextmanager
+def _peers_may_be_lost() -> Iterator[None]:
+    """Both libraries tell a connection that broke as a RuntimeError."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise PeerLost(str(error).splitlines()[0]) from None

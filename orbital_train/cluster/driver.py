@@ -1,32 +1,42 @@
-"""Drives one run on a group of workers: starts it, watches it, takes checkpoints, and ends it.
+"""Drives one run on a group of workers: starts it, watches it, copies its state, and replaces workers that are lost.
 
-The workers execute their parts of the trace without asking the driver; it only polls them. A checkpoint is a consistent
-cut: all workers are held, the cut is the first operation that none has started, each runs up to it, writes its part,
-and goes on.
+The workers execute their parts of the trace without asking the driver; it only polls them. A copy of the state is a
+consistent cut: all workers are held, the cut is the first operation that none has started, each runs up to it, copies
+its part, and goes on; what is done with the copies does not keep them waiting (``cuts.py``).
+
+When a worker is lost, the others leave what they are doing. The lost one is replaced, all are put back to the last cut,
+and what came after it is done again. The result does not change by one bit.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import ObjectRef
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import GetTimeoutError, ObjectLostError, RayActorError, RayError, RayTaskError
 
-from orbital_train.cluster.failures import told
-from orbital_train.cluster.group import Workers
+from orbital_train.cluster.cuts import CheckpointRule, Cuts
+from orbital_train.cluster.failure_policy import Failure, FailurePolicy, GiveUp, Phase
+from orbital_train.cluster.failures import WorkerLost, cause_of
+from orbital_train.cluster.group import Group
 from orbital_train.cluster.metrics_log import MetricsLog
+from orbital_train.cluster.patience import Patience
 from orbital_train.cluster.worker import Job, Outcome, Poll
+from orbital_train.errors import InputError
 from orbital_train.train import checkpoint
+from orbital_train.train.transport import PeerLost
 
 Ref = ObjectRef[Any]
 
 POLL_S = 0.25
-BLAME_S = 3.0  # after one worker fails, how long to wait for the news that another one had died
+ANSWER_S = 10.0  # a worker that is silent for longer, and for 20 times its longest silence so far, is given up
+LEAVE_S = 20.0  # the same for leaving the trace when another one is lost
+STUCK_S = 600.0  # no worker gets on for longer, and for 20 times the longest time so far: one of them hangs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,19 +44,18 @@ class Progress:
     """Where the run stands, for display."""
 
     position: int  # operations done by every worker
-    steps_done: int  # inner steps of all nodes in this process
     loss: float | None  # last validation loss
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckpointRule:
-    """When to take checkpoints, and what they belong to."""
+class Recovery:
+    """How the run went on after a failure."""
 
-    folder: Path
-    every_s: float
-    keep: int
-    recipe_sha256: str
-    trace_sha256: str
+    problem: str
+    replaced: tuple[int, ...]  # ranks
+    position: int  # the furthest that all workers had come
+    cut: int  # where they went on from
+    seconds: float  # from the news of the failure to all workers at work again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,146 +68,277 @@ class RunResult:
     device: str
     wall_s: float
     loss: float | None
+    recoveries: tuple[Recovery, ...]
 
 
-def drive(
-    workers: Workers,
-    job: Job,
-    *,
-    metrics: MetricsLog,
-    rule: CheckpointRule,
-    stop_asked: Callable[[], bool],
-    show: Callable[[Progress], None],
-) -> RunResult:
-    """Run a job to its end, or to a last checkpoint when ``stop_asked`` says so.
+class _Broken(RuntimeError):
+    """The group cannot go on as it is."""
+
+
+@dataclass(kw_only=True)
+class Driver:
+    """One run.
+
+    Args:
+        group: of workers; some may be dead from an earlier run.
+        job: what they are to do.
+        metrics: takes the rows.
+        rule: when to take checkpoints.
+        stop_asked: whether to end the run now, in a checkpoint.
+        show: takes the progress.
+        tell: takes one line for people about what happened.
+    """
+
+    group: Group
+    job: Job
+    metrics: MetricsLog
+    rule: CheckpointRule
+    stop_asked: Callable[[], bool]
+    show: Callable[[Progress], None]
+    tell: Callable[[str], None]
+    answer: Patience = field(default_factory=lambda: Patience(floor_s=ANSWER_S))
+    stuck: Patience = field(default_factory=lambda: Patience(floor_s=STUCK_S))
+    policy: FailurePolicy = field(default_factory=FailurePolicy)
+    phase: Phase = Phase.STARTING
+
+    def __post_init__(self) -> None:
+        self._running: list[Ref] = []
+        self._cuts = Cuts(rule=self.rule, metrics=self.metrics, group=self.group, tell=self.tell)
+        self._sent: dict[tuple[int, int], int] = {}  # bytes by rank and process
+        self._position = self._furthest = 0
+        self._advanced_s = time.monotonic()
+        self._recoveries: list[Recovery] = []
+        self._failure: tuple[str, float] = ("", 0.0)  # problem, when it was noticed
+        self._outcomes: list[Outcome] = []
+
+    def run(self) -> RunResult:
+        """Run the job to its end, or to a last checkpoint when ``stop_asked`` says so.
+
+        Raises:
+            InputError: a worker found that the job's input will not do.
+            WorkerLost: the run cannot go on.
+        """
+        begin_s = time.monotonic()
+        do = {
+            Phase.STARTING: self._start,
+            Phase.TRAINING: self._train,
+            Phase.RECOVERING: self._recover,
+            Phase.FINISHING: self._finish,
+        }
+        while self.phase is not Phase.DONE:
+            try:
+                self.phase = do[self.phase]()
+            except (RayError, _Broken) as error:
+                self._note_failure(error)
+                self.phase = Phase.RECOVERING
+        return RunResult(
+            finished=all(outcome.finished for outcome in self._outcomes),
+            digest=self._outcomes[0].digest,
+            real_bytes=sum(self._sent.values()),
+            device=self._outcomes[0].device,
+            wall_s=time.monotonic() - begin_s,
+            loss=self.metrics.last_loss,
+            recoveries=tuple(self._recoveries),
+        )
+
+    # -- phases ------------------------------------------------------------------------------------------------------
+
+    def _start(self) -> Phase:
+        if not self.group.connected:
+            self.group.connect()
+        self._ask([worker.prepare.remote(self.job) for worker in self.group.workers])
+        self._cuts.take(0 if self.job.checkpoint is None else self.job.checkpoint.manifest.cut, self._ask)
+        self._cuts.complete(self._ask)
+        return self._go()
+
+    def _go(self) -> Phase:
+        self._running = [worker.run.remote() for worker in self.group.workers]
+        self._advanced_s = time.monotonic()
+        return Phase.TRAINING
+
+    def _train(self) -> Phase:
+        while True:
+            done, waiting = ray.wait(self._running, num_returns=len(self._running), timeout=POLL_S)
+            for ref in done:
+                _check_outcome(ray.get(ref))
+            self._poll()
+            if not waiting:
+                return Phase.FINISHING
+            self._cuts.look(self._ask)
+            if self.stop_asked():
+                self._cut(leave=True)
+                return Phase.FINISHING
+            if self._cuts.due():
+                self._cut(leave=False)
+
+    def _finish(self) -> Phase:
+        self._outcomes = self._ask(self._running)
+        for outcome in self._outcomes:
+            _check_outcome(outcome)
+        self._poll()
+        self._cuts.end(self._ask)
+        self.metrics.sync()
+        digests = {outcome.digest for outcome in self._outcomes}
+        assert len(digests) == 1, f"workers end with different models: {digests}"
+        return Phase.DONE
+
+    def _recover(self) -> Phase:
+        problem, since_s = self._failure
+        self._cuts.drop_unfinished()
+        lost = self._call_off()
+        names = ", ".join(self.group.name(rank) for rank in lost) or "the connection of the workers"
+        for rank in lost:
+            self.group.kill(rank)
+        self.group.start(lost)
+        self.group.connect()
+        self.metrics.forget_waiting()
+        cut = self._cuts.cut
+        if cut is None:
+            self.tell(f"{names} was lost; starting again")
+            return Phase.STARTING
+        self._ask([self.group.workers[rank].prepare.remote(self.job) for rank in lost])
+        try:
+            self._ask(self._cuts.restore())
+        except ObjectLostError:
+            self._fall_back()
+            return Phase.STARTING
+        phase = self._go()
+        recovery = Recovery(
+            problem=problem,
+            replaced=tuple(lost),
+            position=self._furthest,
+            cut=cut,
+            seconds=time.monotonic() - since_s,
+        )
+        self._recoveries.append(recovery)
+        self._position = cut
+        self.tell(f"{names} was lost at operation {self._furthest}; went on from {cut} after {recovery.seconds:.1f} s")
+        return phase
+
+    # -- helpers -----------------------------------------------------------------------------------------------------
+
+    def _cut(self, *, leave: bool) -> None:
+        """Copy the state at a consistent cut, and let the workers go on, or leave."""
+        begin_s = time.monotonic()
+        workers = self.group.workers
+        cut = max(self._ask([worker.hold.remote() for worker in workers]))
+        self._ask([worker.open_until.remote(cut, False) for worker in workers])
+        while not all(self._ask([worker.wait_done.remote(cut, POLL_S) for worker in workers])):
+            for ref in ray.wait(self._running, num_returns=len(workers), timeout=0)[0]:
+                _check_outcome(ray.get(ref))
+        self._poll()
+        self._cuts.take(cut, self._ask, to_disk=leave or self._cuts.disk_due())
+        self._ask([worker.open_until.remote(cut if leave else None, leave) for worker in workers])
+        self._cuts.took(time.monotonic() - begin_s)
+
+    def _poll(self) -> None:
+        polls: list[Poll] = self._ask([worker.poll.remote() for worker in self.group.workers])
+        for rank, poll in enumerate(polls):
+            self.metrics.add(poll.rows)
+            self._sent[rank, self.group.pid(rank)] = poll.bytes_sent
+        position = min(poll.position for poll in polls)
+        self.metrics.write_below(position)
+        now_s = time.monotonic()
+        if position > self._position:
+            self.stuck.answered(now_s - self._advanced_s)
+            self._position, self._advanced_s = position, now_s
+            self._furthest = max(self._furthest, position)
+        elif now_s - self._advanced_s > self.stuck.limit_s:
+            slowest = min(range(len(polls)), key=lambda rank: polls[rank].position)
+            self.group.kill(slowest)
+            raise _Broken(f"no worker got on for {self.stuck.limit_s:.0f} s, and the one that was furthest behind hung")
+        self.show(Progress(position=position, loss=self.metrics.last_loss))
+
+    def _ask(self, refs: list[Ref]) -> list[Any]:
+        """Answers of workers; while they do not come, whether all are still there.
+
+        Raises:
+            RayError: a worker died or failed.
+            _Broken: a worker does not answer any more.
+        """
+        while True:
+            done, waiting = ray.wait(refs, num_returns=len(refs), timeout=POLL_S)
+            for ref in done:
+                ray.get(ref)
+            if not waiting:
+                return list(ray.get(refs))
+            self._check_alive()
+
+    def _check_alive(self) -> None:
+        begin_s = time.monotonic()
+        pings = [worker.host.remote() for worker in self.group.workers]
+        silent = ray.wait(pings, num_returns=len(pings), timeout=self.answer.limit_s)[1]
+        if silent:
+            raise _Broken(f"a worker has been silent for {self.answer.limit_s:.0f} s")
+        self.answer.answered(time.monotonic() - begin_s)
+        ray.get(pings)
+
+    def _call_off(self) -> list[int]:
+        """Let all who live leave the trace; returns the ranks of those who are dead, silent, or do not leave."""
+        workers = self.group.workers
+        asked = [worker.abort.remote() for worker in workers]
+        ray.wait(asked, num_returns=len(asked), timeout=self.answer.limit_s)
+        lost = {rank for rank, ref in enumerate(asked) if not _answered(ref)}
+        for rank in lost:
+            self.group.kill(rank)  # at once: those who wait for it learn of it by its closed connections
+        left = [ref for rank, ref in enumerate(self._running) if rank not in lost]
+        if left:
+            ray.wait(left, num_returns=len(left), timeout=max(LEAVE_S, self.answer.limit_s))
+        lost |= {rank for rank, ref in enumerate(self._running) if rank not in lost and not _answered(ref)}
+        self._running = []
+        return sorted(lost)
+
+    def _fall_back(self) -> None:
+        """The copies in memory went with their machines: go on from the disk."""
+        saved, _ = checkpoint.newest_whole(self.rule.folder)
+        self.job = Job(trace=self.job.trace, spec=self.job.spec, checkpoint=saved)
+        where = "the beginning" if saved is None else f"the checkpoint at operation {saved.manifest.cut}"
+        self.tell(f"the copies in memory are lost too; going on from {where}")
+
+    def _note_failure(self, error: Exception) -> None:
+        """Take note of what went wrong, and end the run if that is all that can be done.
+
+        Raises:
+            InputError: a worker found the user's input wrong.
+            WorkerLost: the run cannot go on.
+        """
+        if isinstance(error, RayTaskError) and isinstance(error.cause, InputError):
+            raise error.cause from None
+        known_s = self._failure[1] if self.phase is Phase.RECOVERING else time.monotonic()
+        problem = cause_of(error)
+        self._failure = (problem, known_s)
+        wrong = isinstance(error, RayTaskError) and not isinstance(error.cause, RayError | PeerLost)
+        decision = self.policy.on(Failure(problem=problem, position=self._furthest, is_input=wrong))
+        if isinstance(decision, GiveUp):
+            raise WorkerLost(f"{decision.why}; {self._cuts.way_on()}") from None
+
+
+def write_model(group: Group, folder: Path) -> None:
+    """Let a worker write the final global model of the job that they have done into a folder; all have the same.
 
     Raises:
-        InputError: a worker found that the job's input will not do.
-        WorkerLost: a worker died or failed.
+        WorkerLost: all are dead.
     """
-    begin_s = time.monotonic()
-    with told(lambda: _way_on(rule)):
-        ray.get([worker.prepare.remote(job) for worker in workers])
-        running = [worker.run.remote() for worker in workers]
-        outcomes = _watch(workers, running, metrics, rule, stop_asked, show)
-    digests = {outcome.digest for outcome in outcomes}
-    assert len(digests) == 1, f"workers end with different models: {digests}"
-    return RunResult(
-        finished=all(outcome.finished for outcome in outcomes),
-        digest=digests.pop(),
-        real_bytes=sum(outcome.bytes_sent for outcome in outcomes),
-        device=outcomes[0].device,
-        wall_s=time.monotonic() - begin_s,
-        loss=metrics.last_loss,
-    )
-
-
-def write_model(workers: Workers, path: Path) -> None:
-    """Let worker 0 write the final global model of the job that it has done."""
-    with told(lambda: "--resume writes the model"):
-        ray.get(workers[0].write_model.remote(path.resolve()))
-
-
-def _watch(
-    workers: Workers,
-    running: list[Ref],
-    metrics: MetricsLog,
-    rule: CheckpointRule,
-    stop_asked: Callable[[], bool],
-    show: Callable[[Progress], None],
-) -> list[Outcome]:
-    due_s = time.monotonic() + rule.every_s
-    while True:
-        done, waiting = ray.wait(running, num_returns=len(running), timeout=POLL_S)
-        _raise_failures(done, running)
-        show(_collect(workers, metrics))
-        if not waiting:
-            break
-        if stop_asked():
-            _checkpoint(workers, running, metrics, rule, leave=True)
-            break
-        if time.monotonic() >= due_s:
-            _checkpoint(workers, running, metrics, rule, leave=False)
-            due_s = time.monotonic() + rule.every_s
-    outcomes: list[Outcome] = ray.get(running)
-    show(_collect(workers, metrics))
-    metrics.sync()
-    return outcomes
-
-
-def _collect(workers: Workers, metrics: MetricsLog) -> Progress:
-    polls: list[Poll] = ray.get([worker.poll.remote() for worker in workers])
-    for poll in polls:
-        metrics.add(poll.rows)
-    position = min(poll.position for poll in polls)
-    metrics.write_below(position)
-    return Progress(position=position, steps_done=sum(poll.steps_done for poll in polls), loss=metrics.last_loss)
-
-
-def _checkpoint(
-    workers: Workers, running: list[Ref], metrics: MetricsLog, rule: CheckpointRule, *, leave: bool
-) -> None:
-    cut = max(ray.get([worker.hold.remote() for worker in workers]))
-    ray.get([worker.open_until.remote(cut, False) for worker in workers])
-    _wait_done(workers, running, cut)
-    _collect(workers, metrics)
-    temporary = checkpoint.begin(rule.folder, cut)
-    files: dict[str, str] = {}
-    for part in ray.get([worker.save.remote(temporary) for worker in workers]):
-        files |= part
-    manifest = checkpoint.Manifest(
-        cut=cut,
-        recipe_sha256=rule.recipe_sha256,
-        trace_sha256=rule.trace_sha256,
-        metrics_bytes=metrics.sync(),
-        versions=checkpoint.library_versions(),
-        files=files,
-    )
-    checkpoint.commit(temporary, manifest)
-    checkpoint.prune(rule.folder, rule.keep)
-    limit = cut if leave else None
-    ray.get([worker.open_until.remote(limit, leave) for worker in workers])
-
-
-def _wait_done(workers: Workers, running: list[Ref], cut: int) -> None:
-    """Wait until all workers stand at the cut; one that failed on the way never will, and is noticed."""
-    waits = [worker.wait_done.remote(cut) for worker in workers]
-    while True:
-        _, waiting = ray.wait(waits, num_returns=len(waits), timeout=POLL_S)
-        _raise_failures(ray.wait(running, num_returns=len(running), timeout=0)[0], running)
-        if not waiting:
-            ray.get(waits)
+    for worker in group.workers:
+        try:
+            ray.get(worker.write_model.remote(folder.resolve()))
             return
+        except RayActorError:
+            continue
+    raise WorkerLost("all workers died before the model was written; --resume writes it")
 
 
-def _raise_failures(done: list[Ref], running: list[Ref]) -> None:
-    """Raise the failure of a worker that is done, whoever else is still running."""
-    for ref in done:
-        _get(ref, running)
+def _check_outcome(outcome: Outcome) -> None:
+    if outcome.problem is not None:
+        raise _Broken(f"a worker lost the connection to another one ({outcome.problem})")
 
 
-def _get(ref: Ref, running: list[Ref]) -> None:
-    """Result of one worker; when it failed because another one died, the failure of that one."""
+def _answered(ref: Ref) -> bool:
+    """Whether a worker has answered, and is there."""
     try:
-        ray.get(ref)
-    except RayActorError:
-        raise
-    except RayError:
-        deadline_s = time.monotonic() + BLAME_S
-        for other in running:
-            ray.wait([other], timeout=max(0.0, deadline_s - time.monotonic()))
-        for other in ray.wait(running, num_returns=len(running), timeout=0)[0]:
-            try:
-                ray.get(other)
-            except RayActorError:
-                raise
-            except RayError:
-                continue
-        raise
-
-
-def _way_on(rule: CheckpointRule) -> str:
-    saved, _ = checkpoint.newest_whole(rule.folder)
-    if saved is None:
-        return "no checkpoint had been taken yet, --resume starts anew"
-    return f"--resume continues from operation {saved.manifest.cut}"
+        ray.get(ref, timeout=0)
+    except (GetTimeoutError, RayActorError):
+        return False
+    except RayTaskError:
+        return True
+    return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 
 from orbital_train.errors import InputError
 
@@ -24,14 +24,24 @@ def told(rest: Callable[[], str]) -> Iterator[None]:
     """
     try:
         yield
-    except RayTaskError as error:
-        if isinstance(error.cause, InputError):
-            raise error.cause from None
-        raise WorkerLost(f"a worker failed: {_lines(error)[-1]}; {rest()}") from None
-    except RayActorError as error:
-        raise WorkerLost(f"a worker died{_which(error)}; {rest()}") from None
     except RayError as error:
-        raise WorkerLost(f"Ray failed: {_lines(error)[0]}; {rest()}") from None
+        if isinstance(error, RayTaskError) and isinstance(error.cause, InputError):
+            raise error.cause from None
+        raise WorkerLost(f"{cause_of(error)}; {rest()}") from None
+
+
+def cause_of(error: Exception) -> str:
+    """What went wrong, in one line."""
+    match error:
+        case OutOfMemoryError():
+            return "a worker was killed: its machine ran out of memory; take fewer nodes a worker, or a smaller model"
+        case RayActorError():
+            return f"a worker died{_which(error)}"
+        case RayTaskError():
+            return f"a worker failed: {_lines(error)[-1]}"
+        case RayError():
+            return f"Ray failed: {_lines(error)[0]}"
+    return str(error)
 
 
 def _which(error: RayActorError) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import socket
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import ray
 from ray.exceptions import GetTimeoutError
 from ray.util.placement_group import placement_group, remove_placement_group
@@ -23,11 +24,86 @@ from orbital_train.train.device import choose_device
 PLACEMENT_PATIENCE_S = 60.0
 JOIN_PATIENCE_S = 120.0
 
-Workers = list[Any]  # Ray actor handles of Worker
+
+class Group:
+    """The workers of a run by rank, and the process group that connects them.
+
+    A worker that is lost can be replaced. All then meet anew, at a place of which who was lost does not know.
+    """
+
+    def __init__(self, cluster: Cluster, bundle: dict[str, float], placement: Any, folder: Path) -> None:
+        self.workers: list[Any] = [None] * cluster.workers  # Ray actor handles of Worker
+        self._cluster, self._bundle, self._placement, self._folder = cluster, bundle, placement, folder
+        self._processes: dict[int, tuple[str, int, psutil.Process | None]] = {}
+        self._meetings = 0
+        self.connected = False
+
+    def __len__(self) -> int:
+        return len(self.workers)
+
+    def name(self, rank: int) -> str:
+        """A worker's process and machine, for people."""
+        host, pid, _ = self._processes[rank]
+        return f"worker {rank} (process {pid} on {host})"
+
+    def pid(self, rank: int) -> int:
+        """Id of a worker's process on its machine."""
+        return self._processes[rank][1]
+
+    def start(self, ranks: Sequence[int]) -> None:
+        """Start workers at these ranks, in place of any that were there.
+
+        Raises:
+            GetTimeoutError: no place or no process for one within a while.
+            RayActorError: one died at once.
+        """
+        self.connected = False
+        for rank in ranks:
+            self.workers[rank] = _start(rank, self._cluster, self._bundle, self._placement)
+        hosts = ray.get([self.workers[rank].host.remote() for rank in ranks], timeout=JOIN_PATIENCE_S)
+        for rank, (host, pid) in zip(ranks, hosts, strict=True):
+            self._processes[rank] = (host, pid, _process(pid) if host == socket.gethostname() else None)
+
+    def connect(self) -> None:
+        """Let all meet.
+
+        Raises:
+            RayError: one of them is dead, did not come, or does not answer.
+        """
+        hosts = [host for host, _, _ in self._processes.values()]
+        one_machine = set(hosts) == {socket.gethostname()}  # this one, where the folder is
+        self._meetings += 1
+        if one_machine:
+            meeting = f"file://{self._folder / f'meeting-{self._meetings}'}"
+        else:
+            port = ray.get(self.workers[0].free_port.remote())
+            meeting = f"tcp://{self._processes[0][0]}:{port}"
+        joins = [worker.join.remote(meeting, self._cluster.device, one_machine) for worker in self.workers]
+        # All of them, also where one fails: who still waits at this meeting would come too late to the next one.
+        ray.wait(joins, num_returns=len(joins), timeout=JOIN_PATIENCE_S)
+        ray.get(joins, timeout=0)
+        self.connected = True
+
+    def kill(self, rank: int) -> None:
+        """End a worker's process, also one that is stopped or does not answer."""
+        self.connected = False
+        ray.kill(self.workers[rank])
+        process = self._processes[rank][2]
+        if process is not None:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+def _process(pid: int) -> psutil.Process | None:
+    """A process that is remembered by its start too: another one that gets its number is not taken for it."""
+    try:
+        return psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return None
 
 
 @contextmanager
-def worker_group(cluster: Cluster) -> Iterator[Workers]:
+def worker_group(cluster: Cluster) -> Iterator[Group]:
     """Workers, connected to each other; they and their placement group are gone afterwards.
 
     Raises:
@@ -36,22 +112,23 @@ def worker_group(cluster: Cluster) -> Iterator[Workers]:
     """
     bundle = _bundle(cluster)
     _check_resources(cluster, bundle)
-    group = placement_group([bundle] * cluster.workers, strategy="PACK")
+    placement = placement_group([bundle] * cluster.workers, strategy="PACK")
     try:
         try:
-            ray.get(group.ready(), timeout=PLACEMENT_PATIENCE_S)
+            ray.get(placement.ready(), timeout=PLACEMENT_PATIENCE_S)
         except GetTimeoutError:
             wait = f"Ray found no place for {bundle} each within {PLACEMENT_PATIENCE_S:.0f} s: others use the cluster"
             raise InputError("cluster.workers", cluster.workers, wait) from None
-        workers = [_start(rank, cluster, bundle, group) for rank in range(cluster.workers)]
         with tempfile.TemporaryDirectory(prefix="orbital_train-") as folder:
+            group = Group(cluster, bundle, placement, Path(folder))
             with told(lambda: "the workers could not be started"):
-                _introduce(workers, cluster, Path(folder))
-            yield workers
-        for worker in workers:
-            ray.kill(worker)
+                group.start(range(cluster.workers))
+                group.connect()
+            yield group
+            for worker in group.workers:
+                ray.kill(worker)
     finally:
-        remove_placement_group(group)
+        remove_placement_group(placement)
 
 
 def _bundle(cluster: Cluster) -> dict[str, float]:
@@ -82,22 +159,10 @@ def _check_resources(cluster: Cluster, bundle: dict[str, float]) -> None:
 
 
 def _start(rank: int, cluster: Cluster, bundle: dict[str, float], group: Any) -> Any:
-    remote: Any = ray.remote(concurrency_groups={"control": 4})(Worker)  # type: ignore[call-overload]
+    remote: Any = ray.remote(concurrency_groups={"control": 4, "background": 1})(Worker)  # type: ignore[call-overload]
     return remote.options(
         num_cpus=bundle["CPU"],
         num_gpus=bundle.get("GPU", 0.0),
         max_restarts=0,
         scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=rank),
     ).remote(rank, cluster.workers)
-
-
-def _introduce(workers: Workers, cluster: Cluster, folder: Path) -> None:
-    hosts = ray.get([worker.host.remote() for worker in workers], timeout=JOIN_PATIENCE_S)
-    one_machine = {name for name, _ in hosts} == {socket.gethostname()}  # this one, where the folder is
-    if one_machine:
-        meeting = f"file://{folder / 'meeting'}"
-    else:
-        port = ray.get(workers[0].free_port.remote())
-        meeting = f"tcp://{hosts[0][0]}:{port}"
-    joins = [worker.join.remote(meeting, cluster.device, one_machine) for worker in workers]
-    ray.get(joins, timeout=JOIN_PATIENCE_S)

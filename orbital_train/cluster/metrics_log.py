@@ -20,22 +20,29 @@ class MetricsLog:
         self._file.seek(0, os.SEEK_END)
         self._waiting: list[tuple[int, int, dict[str, Any]]] = []
         self._tie = itertools.count()
+        self._below = 0  # rows of operations below are written
         self.last_loss: float | None = None
         with path.open(encoding="utf-8") as kept:
             for line in kept:
                 self._note_loss(json.loads(line))
 
     def add(self, rows: list[dict[str, Any]]) -> None:
-        """Take rows in any order."""
+        """Take rows in any order; those of operations that were done before, and had to be done again, are known."""
         for row in rows:
-            heapq.heappush(self._waiting, (row["op"], next(self._tie), row))
+            if row["op"] >= self._below:
+                heapq.heappush(self._waiting, (row["op"], next(self._tie), row))
 
     def write_below(self, op_id: int) -> None:
         """Write the rows of operations below ``op_id``, all of which have been taken."""
+        self._below = max(self._below, op_id)
         while self._waiting and self._waiting[0][0] < op_id:
             row = heapq.heappop(self._waiting)[2]
             self._note_loss(row)
             self._file.write(json.dumps(row, separators=(",", ":")).encode() + b"\n")
+
+    def forget_waiting(self) -> None:
+        """Forget rows that were taken and not written: their operations will be done again."""
+        self._waiting.clear()
 
     def sync(self) -> int:
         """Put everything on the disk; returns the length of the file."""

@@ -10,19 +10,18 @@ from pathlib import Path
 
 import psutil
 import ray
-import safetensors.torch
 
-from orbital_train.cluster.dist_transport import join_group
-from orbital_train.schedule.trace import Op, Step, SyncStep, Trace
+from orbital_train.cluster.dist_transport import DistTransport
+from orbital_train.schedule.trace import Trace
 from orbital_train.train import checkpoint
-from orbital_train.train.data import load_corpus
 from orbital_train.train.device import choose_device, configure
 from orbital_train.train.executor import Executor, Row
+from orbital_train.train.export import write_model
 from orbital_train.train.gate import Gate
 from orbital_train.train.placement import place
-from orbital_train.train.problem import text_problem
+from orbital_train.train.problem import build_problem
 from orbital_train.train.spec import TrainSpec
-from orbital_train.train.transport import LocalTransport, Transport
+from orbital_train.train.transport import LocalTransport, PeerLost
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +38,7 @@ class Poll:
     """News from a worker since the last poll."""
 
     position: int  # all operations with a lower id are done
-    steps_done: int  # inner steps of this worker's nodes, in this process
+    bytes_sent: int  # by this process, for this job
     rows: list[Row]
 
 
@@ -49,39 +48,31 @@ class Outcome:
 
     finished: bool
     digest: str | None  # of the final global model
-    bytes_sent: int
     device: str
+    problem: str | None = None  # why it could not go on: another worker is gone
 
 
 class Worker:
-    """Methods of the ``control`` concurrency group may be called while :meth:`run` is executing."""
+    """Methods of the ``control`` and ``background`` concurrency groups may be called while :meth:`run` is executing."""
 
     def __init__(self, rank: int, size: int) -> None:
         self.rank, self.size = rank, size
-        self._transport: Transport = LocalTransport()
+        self._transport = DistTransport(rank, size) if size > 1 else LocalTransport()
         self._executor: Executor | None = None
         self._gate = Gate()
         self._rows: list[Row] = []
-        self._steps_done = 0
         self._lock = threading.Lock()
-
-    def host(self) -> tuple[str, int]:
-        """Host name and id of this worker's process."""
-        return socket.gethostname(), os.getpid()
-
-    def free_port(self) -> int:
-        """A TCP port that is free here."""
-        with socket.socket() as listener:
-            listener.bind(("", 0))
-            return int(listener.getsockname()[1])
+        self._packed: checkpoint.Files = {}
+        self._neighbours: checkpoint.Files = {}
 
     def join(self, meeting: str, device: str, one_machine: bool) -> None:
-        """Connect to the other workers. On one machine they talk over the loopback interface only."""
+        """Connect to the others, leaving an earlier group; on one machine over the loopback interface only."""
+        if not isinstance(self._transport, DistTransport):
+            return
         if one_machine:
             os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = _loopback()
-        if self.size > 1:
-            backend = choose_device(device).backend  # type: ignore[arg-type]
-            self._transport = join_group(self.rank, self.size, backend, meeting)
+        self._transport.leave()
+        self._transport.join(choose_device(device).backend, meeting)  # type: ignore[arg-type]
 
     def prepare(self, job: Job) -> int:
         """Read the trace, build models and data, restore a checkpoint; returns the position to start from."""
@@ -89,45 +80,67 @@ class Worker:
         trace = Trace.read(job.trace)
         owners = place(trace.fleet_nodes, self.size)
         device = choose_device(job.spec.device)
-        corpus = load_corpus(job.spec.data.corpus, job.spec.data.sha256)
-        self._rows, self._steps_done = [], 0
         self._transport.bytes_sent = 0
         self._device, self._operations = device.name, len(trace.ops)
         self._executor = Executor(
             trace=trace,
             spec=job.spec,
-            problem=text_problem(job.spec, corpus, trace.fleet_nodes, device.kind),
+            problem=build_problem(job.spec, trace.fleet_nodes, device.kind),
             transport=self._transport,
             owners=owners,
             emit=self._emit,
-            progress=self._count,
         )
         self._mine = {node for node, rank in owners.items() if rank == self.rank}
         if job.checkpoint is not None:
             saved = job.checkpoint
             self._executor.load(saved.manifest.cut, saved.read_nodes(self._mine), saved.read_shared())
-        self._gate = Gate(start=self._executor.position)
+        self._stand_at(self._executor.position)
         return self._executor.position
 
-    def run(self) -> Outcome:
-        """Execute until the trace is done or the gate says to leave."""
+    def restore(self, cut: int, files: checkpoint.Files, shared: checkpoint.Files) -> None:
+        """Go back, or forward, to a cut of which this worker's files are given, and those of worker 0."""
         assert self._executor is not None
-        # Told to leave behind the last operation, there is nothing left to do either.
-        finished = self._executor.run(self._gate) or self._executor.position == self._operations
-        return Outcome(
-            finished=finished,
-            digest=self._executor.digest() if finished else None,
-            bytes_sent=self._transport.bytes_sent,
-            device=self._device,
-        )
+        nodes = checkpoint.unpack_nodes(files, self._mine)
+        self._executor.load(cut, nodes, checkpoint.unpack_shared(shared))
+        self._stand_at(cut)
 
-    def write_model(self, path: Path) -> None:
-        """Write the final global model as safetensors."""
+    def run(self) -> Outcome:
+        """Execute until the trace is done, the gate says to leave, or another worker is gone.
+
+        Leaving in the middle it leaves the group too: workers that wait for this one must not wait for ever.
+        """
         assert self._executor is not None
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self._executor.parameters().items()}
-        safetensors.torch.save_file(tensors, path)
+        lost: str | None = None
+        finished = False
+        try:
+            # Told to leave behind the last operation, there is nothing left to do either.
+            finished = self._executor.run(self._gate) or self._executor.position == self._operations
+        except PeerLost as error:
+            lost = str(error)
+        if lost is not None or (self._gate.aborted and not finished):
+            # Not in the clause above: the exception holds frames, and they the connections that are to be closed.
+            return self._leave(lost or "called off")
+        digest = self._executor.digest() if finished else None
+        return Outcome(finished=finished, digest=digest, device=self._device)
+
+    def write_model(self, folder: Path) -> None:
+        """Write the final global model into a folder, as :func:`~orbital_train.train.export.write_model` does."""
+        assert self._executor is not None
+        write_model(self._executor.final_module(), folder)
 
     # -- control: may be called while run() is executing ---
+
+    @ray.method(concurrency_group="control")
+    def host(self) -> tuple[str, int]:
+        """Host name and id of this worker's process."""
+        return socket.gethostname(), os.getpid()
+
+    @ray.method(concurrency_group="control")
+    def free_port(self) -> int:
+        """A TCP port that is free here."""
+        with socket.socket() as listener:
+            listener.bind(("", 0))
+            return int(listener.getsockname()[1])
 
     @ray.method(concurrency_group="control")
     def poll(self) -> Poll:
@@ -135,7 +148,7 @@ class Worker:
         position = self._gate.position  # before the rows, so that all rows below it are among them
         with self._lock:
             rows, self._rows = self._rows, []
-        return Poll(position=position, steps_done=self._steps_done, rows=rows)
+        return Poll(position=position, bytes_sent=self._transport.bytes_sent, rows=rows)
 
     @ray.method(concurrency_group="control")
     def hold(self) -> int:
@@ -148,26 +161,53 @@ class Worker:
         self._gate.open_until(limit, leave=leave)
 
     @ray.method(concurrency_group="control")
-    def wait_done(self, op_id: int) -> None:
-        """Wait until all operations below ``op_id`` are done."""
-        self._gate.wait_done(op_id)
+    def abort(self) -> None:
+        """Leave the trace before the next operation, whatever it is."""
+        self._gate.abort()
 
     @ray.method(concurrency_group="control")
-    def save(self, temporary: Path) -> dict[str, str]:
-        """Write this worker's part of a checkpoint, standing at the gate; returns SHA-256 by file."""
+    def wait_done(self, op_id: int, timeout_s: float) -> bool:
+        """Wait until all operations below ``op_id`` are done; False if that takes longer."""
+        return self._gate.wait_done(op_id, timeout_s)
+
+    @ray.method(concurrency_group="control")
+    def take(self) -> None:
+        """Copy this worker's part of the state, standing at the gate."""
         assert self._executor is not None
-        files = checkpoint.write_nodes(temporary, self._executor.save_nodes())
-        return files | (checkpoint.write_shared(temporary, self._executor.save_shared()) if self.rank == 0 else {})
+        shared = checkpoint.pack_shared(self._executor.save_shared()) if self.rank == 0 else {}
+        self._packed = {**checkpoint.pack_nodes(self._executor.save_nodes()), **shared}
+
+    # -- background: long, and while run() is executing ---
+
+    @ray.method(concurrency_group="background")
+    def packed(self) -> checkpoint.Files:
+        """Hand over what :meth:`take` copied."""
+        files, self._packed = self._packed, {}
+        return files
+
+    @ray.method(concurrency_group="background")
+    def keep(self, files: checkpoint.Files) -> None:
+        """Keep a neighbour's part, so that it does not go with the neighbour's machine; what was kept before goes."""
+        self._neighbours = files
+
+    @ray.method(concurrency_group="background")
+    def write(self, temporary: Path, files: checkpoint.Files) -> dict[str, str]:
+        """Put files into a checkpoint's folder; returns SHA-256 by file."""
+        return checkpoint.write(temporary, files)
+
+    def _leave(self, problem: str) -> Outcome:
+        if isinstance(self._transport, DistTransport):
+            self._transport.leave()
+        return Outcome(finished=False, digest=None, device=self._device, problem=problem)
+
+    def _stand_at(self, position: int) -> None:
+        with self._lock:
+            self._rows = []
+        self._gate = Gate(start=position)
 
     def _emit(self, row: Row) -> None:
         with self._lock:
             self._rows.append(row)
-
-    def _count(self, op: Op) -> None:
-        if isinstance(op, Step) and op.node in self._mine:
-            self._steps_done += op.n
-        elif isinstance(op, SyncStep):
-            self._steps_done += op.n * len(self._mine)
 
 
 def _loopback() -> str:

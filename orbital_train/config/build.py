@@ -20,6 +20,9 @@ from orbital_train.config.recipe import (
     SunSynchronous,
     Walker,
 )
+from orbital_train.config.tables.base import Table
+from orbital_train.config.tables.data import Tokens
+from orbital_train.config.tables.named import Other
 from orbital_train.errors import InputError
 from orbital_train.orbit.cluster import ClusterSpec
 from orbital_train.orbit.download import is_url
@@ -31,7 +34,7 @@ from orbital_train.schedule.power import PowerSpec
 from orbital_train.schedule.radiator import RadiatorSpec, training_limit_w
 from orbital_train.schedule.throttle import refuse_low_cap, step_time_factor
 from orbital_train.schedule.workload import CODECS, Workload
-from orbital_train.train.spec import DataSpec, InnerSpec, ModelSpec, OuterSpec, TrainSpec
+from orbital_train.train.spec import InnerSpec, Named, OuterSpec, TrainSpec
 from orbital_train.windows.field_of_regard import FieldOfRegard
 from orbital_train.windows.incidence import ArrayMount
 from orbital_train.windows.light import LightSpec
@@ -40,6 +43,7 @@ from orbital_train.windows.rates import PhotonBudget, RateLaw, RateTable
 from orbital_train.windows.sites import GROUND_MASK_DEG, SiteLinkSpec
 
 ZERO_CELSIUS_K = 273.15
+USUAL_CONTEXT = 64
 
 
 def fleet_spec(recipe: SkyRecipe) -> FleetSpec:
@@ -293,20 +297,25 @@ def _holding_sites(recipe: Recipe, node_names: tuple[str, ...]) -> tuple[int, ..
     return tuple(i for i, name in enumerate(node_names) if name in ground)
 
 
-def train_spec(recipe: Recipe) -> TrainSpec:
-    """What is trained.
+def train_spec(recipe: Recipe, imports: tuple[str, ...] = ()) -> TrainSpec:
+    """What is trained; ``imports`` are the modules whose functions the recipe may name.
 
     Raises:
-        InputError: the width is not a multiple of the heads.
+        InputError: the batch is not one of the micro-batches, or the policy does not bring contributions apart, as they
+            are to be merged.
     """
-    if recipe.model.width % recipe.model.heads:
-        raise InputError("model.width", recipe.model.width, f"must be a multiple of the {recipe.model.heads} heads")
+    if recipe.inner.batch_size % recipe.inner.micro_batches:
+        problem = f"must divide the batch of {recipe.inner.batch_size} evenly"
+        raise InputError("inner.micro_batches", recipe.inner.micro_batches, problem)
+    if recipe.outer.merging != "mean" and POLICIES[recipe.schedule.policy].sums:
+        problem = f"needs every contribution by itself, and {recipe.schedule.policy} adds them up on their way"
+        raise InputError("outer.merging", recipe.outer.merging, f"{problem}; accepted: mean, or another policy")
     inner = recipe.inner.model_dump(exclude={"batch_size", "dtype"})
     return TrainSpec(
-        model=ModelSpec(**recipe.model.model_dump()),
-        data=DataSpec(**recipe.data.model_dump()),
+        model=model_named(recipe),
+        data=data_named(recipe),
         inner=InnerSpec(**inner),
-        outer=OuterSpec(**recipe.outer.model_dump()),
+        outer=OuterSpec(**{**recipe.outer.model_dump(), "delay_merges": _delay_merges(recipe)}),
         batch_size=recipe.inner.batch_size,
         init_seed=recipe.seeds.init,
         data_seed=recipe.seeds.data,
@@ -314,4 +323,29 @@ def train_spec(recipe: Recipe) -> TrainSpec:
         deterministic=recipe.cluster.deterministic,
         threads_per_worker=recipe.cluster.threads_per_worker,
         device=recipe.cluster.device,
+        imports=imports,
     )
+
+
+def _delay_merges(recipe: Recipe) -> int | None:
+    if recipe.outer.delay_merges is None and POLICIES[recipe.schedule.policy].one_by_one:
+        return None
+    return recipe.outer.delay_merges or 1
+
+
+def model_named(recipe: Recipe) -> Named:
+    """The model's name and arguments."""
+    return _named(recipe.model)
+
+
+def data_named(recipe: Recipe) -> Named:
+    """The data's name and arguments; sequences are as long as the model's context if nothing else is said."""
+    data = recipe.data
+    if isinstance(data, Tokens) and data.context is None:
+        data = data.model_copy(update={"context": getattr(recipe.model, "context", USUAL_CONTEXT)})
+    return _named(data)
+
+
+def _named(table: Table) -> Named:
+    arguments = table.arguments if isinstance(table, Other) else table.model_dump(exclude={"kind"}, exclude_none=True)
+    return Named(kind=table.kind, arguments=arguments)  # type: ignore[attr-defined]

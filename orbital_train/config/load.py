@@ -15,9 +15,11 @@ from pydantic import BaseModel, ValidationError
 from orbital_train.config.problems import problem_of
 from orbital_train.config.recipe import Recipe, SkyRecipe
 from orbital_train.config.sites import read_sites
+from orbital_train.config.tables.named import OTHER
 from orbital_train.errors import InputError
 from orbital_train.orbit.download import is_url
 from orbital_train.train.corpora import KNOWN_CORPORA
+from orbital_train.train.registry import BUILT_IN, accepted
 
 _Kind = TypeVar("_Kind", bound=SkyRecipe)
 
@@ -142,7 +144,11 @@ _PATHS = (
     (None, "ground_site_file"),
     ("fleet", "path"),
     ("links", "plan"),
+    ("model", "folder"),
     ("data", "corpus"),
+    ("data", "folder"),
+    ("data", "path"),
+    ("data", "tokenizer"),
     ("compare", "tuning"),
 )
 
@@ -168,13 +174,18 @@ def _explain(error: ValidationError) -> InputError:
     if first["type"] == "missing":
         return InputError(key, None, "is required and missing")
     if first["type"] == "union_tag_not_found":
-        return InputError(f"{key}.kind", None, f"is required: one of {', '.join(_FLEET_KINDS)}")
+        return InputError(f"{key}.kind", None, f"is required: {_kinds(key)}")
     if first["type"] == "union_tag_invalid":
-        return InputError(f"{key}.kind", first["ctx"]["tag"], f"must be one of {', '.join(_FLEET_KINDS)}")
+        return InputError(f"{key}.kind", first["ctx"]["tag"], f"must be {_kinds(key)}")
     return InputError(key, _shown(value), problem_of(first))
 
 
 _FLEET_KINDS = ("walker_delta", "walker_star", "sun_synchronous", "layered", "cluster", "tle", "omm")
+_TAGS: dict[str, tuple[str, ...]] = {"fleet": _FLEET_KINDS} | {what: (*n, OTHER) for what, n in BUILT_IN.items()}
+
+
+def _kinds(table: str) -> str:
+    return accepted(table) if table in BUILT_IN else f"one of {', '.join(_FLEET_KINDS)}"
 
 
 def _shown(value: Any) -> Any:
@@ -185,9 +196,9 @@ def _shown(value: Any) -> Any:
 
 
 def _dotted(loc: tuple[int | str, ...]) -> str:
-    """The key as the user writes it; the location also names the kind of fleet, and the check of a table's key."""
+    """The key as the user writes it; the location also names the kind of a table, and the check of a table's key."""
     parts = [str(part) for part in loc]
-    if len(parts) > 1 and parts[0] == "fleet" and parts[1] in _FLEET_KINDS:
+    if len(parts) > 1 and parts[1] in _TAGS.get(parts[0], ()):
         del parts[1]
     return ".".join(parts[: parts.index("[key]")] if "[key]" in parts else parts)
 
@@ -199,8 +210,8 @@ def _near(loc: tuple[int | str, ...]) -> str:
         name = str(part)
         if inner := [t.model_fields[name].annotation for t in tables if name in t.model_fields]:
             tables = [table for annotation in inner for table in _tables(annotation)]
-        elif name in _FLEET_KINDS:
-            tables = [t for t in tables if name in get_args(t.model_fields["kind"].annotation)]
+        elif name in _TAGS.get(str(loc[0]), ()):
+            tables = [t for t in tables if name in (get_args(t.model_fields["kind"].annotation) or (OTHER,))]
     fields = list(dict.fromkeys(name for table in tables for name in table.model_fields))
     near = difflib.get_close_matches(str(loc[-1]), fields, n=1)
     return f"; did you mean {near[0]}?" if near else f"; accepted: {', '.join(fields)}"

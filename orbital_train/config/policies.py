@@ -48,6 +48,8 @@ class Entry(NamedTuple):
     build: Callable[[Setting], Policy[Any]] | None  # None: not event-driven, :mod:`orbital_train.schedule.synchronous`
     fragments: int | None = None  # of the model if the recipe says nothing; None: it is always synchronised whole
     forms: tuple[str, ...] = ()
+    sums: bool = False  # contributions are added up on their way
+    one_by_one: bool = False  # a merge holds one contribution
 
 
 def _link_aware(setting: Setting) -> LinkAware:
@@ -131,10 +133,10 @@ def _local_then_average(setting: Setting) -> FixedPeriod:
 
 
 POLICIES = {
-    "link_aware": Entry(_link_aware, fragments=1),
+    "link_aware": Entry(_link_aware, fragments=1, sums=True),
     "fixed_period": Entry(_fixed_period, forms=("blocking", "skipping")),
     "streaming": Entry(_streaming, fragments=4),
-    "asynchronous": Entry(_asynchronous),
+    "asynchronous": Entry(_asynchronous, one_by_one=True),
     "quorum": Entry(_quorum),
     "gossip": Entry(_gossip, fragments=1),
     "hierarchical": Entry(_hierarchical),

@@ -10,11 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     PlainValidator,
-    Strict,
     StringConstraints,
     ValidationInfo,
     field_validator,
@@ -22,6 +19,9 @@ from pydantic import (
 )
 
 from orbital_train.config.policies import POLICIES
+from orbital_train.config.tables.base import LIST, Small, Table
+from orbital_train.config.tables.data import Data
+from orbital_train.config.tables.models import GPTTable, Model
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveFraction = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 else:
     PolicyName = Literal[tuple(POLICIES)]
     ArmName = Literal[PolicyName, BaselineName]
-
-_LIST = Strict(False)  # TOML's arrays are lists; what stands in them is as strict as all else
 
 INSTANT = "must be an instant in UTC without quotes, as 2026-03-20T00:00:00Z"
 
@@ -72,19 +70,12 @@ Inclination = Annotated[float | Literal["sun_synchronous"], PlainValidator(_incl
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 Steps = Annotated[int, Field(ge=1, le=10**12)]
-Small = Annotated[int, Field(ge=1, le=10_000)]
 Separation = Annotated[float, Field(ge=0.0, le=100_000.0)]
 Distance = Annotated[float, Field(gt=0.0, le=1_000_000.0)]
 Gbps = Annotated[float, Field(gt=0.0, le=1_000_000.0)]
 Watts = Annotated[float, Field(ge=0.0, le=1e12)]
 UpToADay = Annotated[float, Field(ge=0.0, le=86_400.0)]
 LearningRate = Annotated[float, Field(gt=0.0, le=1_000.0)]
-
-
-class Table(BaseModel):
-    """A table of the recipe. A value of another type is refused, not converted; a whole number may be a float."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
 
 class Time(Table):
@@ -98,9 +89,9 @@ class Time(Table):
 class Choice(Table):
     """Which satellites of a fleet fly: by name, then by plane, then by count."""
 
-    names: Annotated[tuple[str, ...], _LIST] = ()
+    names: Annotated[tuple[str, ...], LIST] = ()
     """Only satellites whose name matches one of these patterns (``*`` and ``?``)."""
-    only_planes: Annotated[tuple[Annotated[int, Field(ge=0)], ...], _LIST] = ()
+    only_planes: Annotated[tuple[Annotated[int, Field(ge=0)], ...], LIST] = ()
     """Only satellites in these planes; those of a file are found from its elements and numbered eastwards from 0."""
     limit: Count | None = None
     """At most so many: the first ones."""
@@ -172,7 +163,7 @@ class Layered(Choice):
     """Shells of planes at slightly different altitudes; their planes are numbered on from one shell to the next."""
 
     kind: Literal["layered"]
-    shells: Annotated[tuple[Shell, ...], _LIST, Field(min_length=1)]
+    shells: Annotated[tuple[Shell, ...], LIST, Field(min_length=1)]
     minimum_separation_km: Separation = 1.0
 
 
@@ -274,7 +265,7 @@ class Links(Table):
     topology: Literal["ring", "grid", "nearest", "all_visible", "explicit", "ground_relay"] = "all_visible"
     """Pairs that may link: neighbours in their plane; also in adjacent planes (in a cluster, those beside each other);
     the nearest ones at the time; any; those in ``pairs``; none, so that satellites meet through ground sites only."""
-    pairs: Annotated[tuple[Annotated[tuple[str, str], _LIST], ...], _LIST] = ()
+    pairs: Annotated[tuple[Annotated[tuple[str, str], LIST], ...], LIST] = ()
     """Names of the satellites that may link; with ``explicit``."""
     neighbours: Annotated[int, Field(ge=1, le=64)] = 4
     """Links that each satellite keeps, as far as its terminals go; with ``nearest``."""
@@ -282,7 +273,7 @@ class Links(Table):
     """Data must flow for so long, else a link is not made."""
     rate_gbps: Gbps = 100.0
     """What the modem carries in each direction; less where ``rate_table`` or ``photons`` says so."""
-    rate_table: Annotated[tuple[Annotated[tuple[Distance, Gbps], _LIST], ...], _LIST] = ()
+    rate_table: Annotated[tuple[Annotated[tuple[Distance, Gbps], LIST], ...], LIST] = ()
     """Rows of [range in km, Gbit/s]: the rate up to that range, in steps."""
     photons: Photons | None = None
     """The rate by range from a laser's link budget."""
@@ -290,7 +281,7 @@ class Links(Table):
     grazing_altitude_km: Annotated[float, Field(ge=0.0, le=200.0)] = 80.0
     terminals: Annotated[int, Field(ge=1, le=64)] = 4
     """Laser terminals per satellite; a terminal for ground sites comes on top."""
-    fields_of_regard: Annotated[tuple[FieldOfRegard, ...], _LIST] = ()
+    fields_of_regard: Annotated[tuple[FieldOfRegard, ...], LIST] = ()
     """Where each of these terminals can point, one for each; without, they point anywhere."""
     acquisition_s: UpToADay = 30.0
     maximum_rate_deg_s: Annotated[float, Field(gt=0.0, le=360.0)] = 0.1
@@ -514,61 +505,79 @@ class Faults(Table):
     """An inner step then takes so many times as long."""
     lengths: Literal["fixed", "exponential"] = "fixed"
     """All three lengths are always the same, or exponentially distributed with this mean."""
-    outage: Annotated[tuple[ListedOutage, ...], _LIST] = ()
-    link_outage: Annotated[tuple[ListedLinkOutage, ...], _LIST] = ()
-    slow_down: Annotated[tuple[ListedSlowDown, ...], _LIST] = ()
+    outage: Annotated[tuple[ListedOutage, ...], LIST] = ()
+    link_outage: Annotated[tuple[ListedLinkOutage, ...], LIST] = ()
+    slow_down: Annotated[tuple[ListedSlowDown, ...], LIST] = ()
 
 
-class Model(Table):
-    """The model that is *trained*: a small GPT. It stands for the flown one."""
-
-    layers: Small = 2
-    heads: Small = 4
-    width: Annotated[int, Field(ge=1, le=1_000_000)] = 64
-    context: Annotated[int, Field(ge=1, le=10_000_000)] = 64
-
-
-class Data(Table):
-    """One corpus; nothing else is taken in its place."""
-
-    corpus: str
-    """``shakespeare-plays``, or the path of a UTF-8 text file, relative to the recipe's folder."""
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    """Of the corpus's text."""
-    validation_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
-    validation_batches: Annotated[int, Field(ge=1, le=1_000_000)] = 100
-    shards: Literal["interleaved", "contiguous"] = "interleaved"
-    """How the training text is divided among the nodes."""
+Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
+Number = int | float
+Argument = bool | Number | str | Annotated[tuple[Number, ...], LIST]
 
 
 class Inner(Table):
-    """Inner AdamW; the learning rate warms up, then follows a cosine over the budget."""
+    """The inner optimizer; its learning rate warms up, then follows a schedule over the tokens of the budget."""
 
+    optimizer: str = "AdamW"
+    """A class of ``torch.optim`` by its name. ``Muon`` is for matrices but embeddings; AdamW takes the rest."""
+    arguments: dict[str, Argument] = Field(default_factory=dict)
+    """Of that class, beside those that are keys here. ``weight_decay`` is applied to matrices only, here too."""
     lr: LearningRate = 4e-3
+    schedule: Literal["cosine", "linear", "wsd", "constant"] = "cosine"
+    """How the rate falls after the warm-up; ``wsd``: not before the last ``decay_fraction`` of the budget."""
     min_lr_fraction: Fraction = 0.1
+    """What is left of ``lr`` at the end."""
     warmup_fraction: Fraction = 0.05
+    decay_fraction: PositiveFraction = 0.2
+    """``wsd``."""
     rewarm_steps: Annotated[int, Field(ge=0, le=1_000_000)] = 5
     """Over these first steps the learning rate of a node rises again that lost its state and began anew."""
-    beta1: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
-    beta2: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
+    beta1: Beta = 0.9
+    """``AdamW``, as ``beta2``; those of other optimizers stand in ``arguments``."""
+    beta2: Beta = 0.99
     weight_decay: Annotated[float, Field(ge=0.0, le=1_000.0)] = 0.1
+    """``AdamW`` and ``Muon``; that of other optimizers stands in ``arguments``."""
     clip_norm: Annotated[float, Field(ge=0.0, le=1e12)] = 1.0
     """0 turns clipping off."""
     batch_size: Annotated[int, Field(ge=1, le=10_000_000)] = 8
-    """Sequences per node and inner step."""
+    """Examples, as sequences of tokens, per node and inner step."""
+    micro_batches: Annotated[int, Field(ge=1, le=10_000_000)] = 1
+    """A batch goes through the model in so many parts, one after the other, to save memory."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the forward and backward pass; parameters stay float32."""
 
 
 class Outer(Table):
-    """Outer SGD with Nesterov momentum, without ``nesterov`` in gossip; ``lr = 1, momentum = 0`` is plain averaging."""
+    """The outer optimizer, and how contributions are averaged; ``lr = 1, momentum = 0`` is plain averaging."""
 
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: LearningRate = 0.7
-    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
+    momentum: Beta = 0.9
+    """``sgd``."""
     nesterov: bool = True
+    """``sgd``, but not in gossip."""
     pull: Annotated[float, Field(gt=0.0, lt=2.0)] | None = None
-    """``gossip``: how far a node is pulled to the mean of the two that mix, in a step of its momentum. Below
-    2 (1 - momentum^2), or nodes drive each other apart; half of that if not given."""
+    """``gossip``, which takes ``sgd``: how far a node is pulled to the mean of the two that mix, in a step of its
+    momentum. Below 2 (1 - momentum^2), or nodes drive each other apart; half of that if not given."""
+
+    delay_merges: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """``sgd``: so many merges make one outer step, and momentum comes with the last: Delayed Nesterov. If not given 1;
+    for ``asynchronous``, whose merges hold one contribution each, the number of satellites."""
+    beta1: Beta = 0.9
+    """``adamw``."""
+    beta2: Beta = 0.95
+    """``adamw``."""
+    eps: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
+    """``adamw``; as large as DiLoCo's, so that the small elements of an outer gradient are not blown up."""
+    weight_decay: Annotated[float, Field(ge=0.0, le=1_000.0)] = 0.0
+    """``adamw``."""
+    merging: Literal["mean", "trimmed_mean", "median"] = "mean"
+    """Of contributions: their weighted mean; or, element by element and without weights, the mean without the largest
+    and smallest ones, or the median. Not with ``link_aware``, which adds contributions up on their way."""
+    trim_fraction: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.2
+    """``trimmed_mean``: part of the contributions that is left out at either end."""
+    clip_norm: Annotated[float, Field(ge=0.0, le=1e12)] = 0.0
+    """Largest norm of a contribution; what is above is scaled down to it. 0 turns it off."""
 
     @field_validator("pull")
     @classmethod
@@ -602,7 +611,11 @@ class Cluster(Table):
     deterministic: bool = True
     address: str | None = None
     """Of a running Ray cluster, as host:port, or ``auto``; none: one is started on this machine for the run."""
+    copy_every_s: Annotated[float, Field(gt=0.0, le=31_557_600.0)] = 10.0
+    """Time between copies of the run's state in memory, from which it goes on when a worker is lost. It may be longer:
+    copying takes a hundredth of the time at most."""
     checkpoint_every_s: Annotated[float, Field(gt=0.0, le=31_557_600.0)] = 60.0
+    """Time between checkpoints on the disk, from which ``--resume`` goes on."""
     keep_checkpoints: Small = 2
 
 
@@ -616,7 +629,7 @@ class Arm(Table):
 class Compare(Table):
     """What ``compare`` runs beside the recipe."""
 
-    baselines: Annotated[tuple[BaselineName, ...], _LIST] = (
+    baselines: Annotated[tuple[BaselineName, ...], LIST] = (
         "fully_connected",
         "ideal_diloco",
         "fixed_period_blocking",
@@ -624,7 +637,7 @@ class Compare(Table):
     )
     seeds: Small = 1
     """Paired repetitions: seed k adds k to ``seeds.init`` and ``seeds.data``, in all arms."""
-    arms: dict[ArmName, Arm] = {}
+    arms: dict[ArmName, Arm] = Field(default_factory=dict)
     """Tuned learning rates by arm; the recipe's own arm goes by the name of its policy."""
     tuning: str | None = None
     """JSON file, relative to the recipe's folder, with the grid that the rates were chosen from, for the report."""
@@ -633,11 +646,11 @@ class Compare(Table):
 class StagingTable(Table):
     """What is brought up to the satellites before they train, and down afterwards, over the links of the plan."""
 
-    sources: Annotated[tuple[str, ...], _LIST, Field(min_length=1)]
+    sources: Annotated[tuple[str, ...], LIST, Field(min_length=1)]
     """Ground sites or satellites that have the first model and all data at the start."""
     data_gb: Annotated[float, Field(ge=0.0, le=1e9)] = 0.0
     """Training data of each satellite."""
-    deliver_to: Annotated[tuple[str, ...], _LIST] = ()
+    deliver_to: Annotated[tuple[str, ...], LIST] = ()
     """Ground sites of which one is to get the final model; if none is given it stays in orbit."""
 
 
@@ -647,11 +660,11 @@ class SkyRecipe(Table):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
     description: str
     """One line."""
-    assumptions: Annotated[tuple[str, ...], _LIST] = ()
+    assumptions: Annotated[tuple[str, ...], LIST] = ()
     """What is not public or not measured, in the report word for word."""
     time: Time
     fleet: Fleet
-    ground_sites: Annotated[tuple[Site, ...], _LIST] = ()
+    ground_sites: Annotated[tuple[Site, ...], LIST] = ()
     ground_site_file: str | None = None
     """More of them: a CSV file, relative to the recipe's folder, whose columns are the keys of ``ground_sites``.
     It is read with the recipe; a recipe that is written out has its rows among ``ground_sites``."""
@@ -668,7 +681,7 @@ class Recipe(SkyRecipe):
     schedule: Schedule
     faults: Faults = Faults()
     staging: StagingTable | None = None
-    model: Model = Model()
+    model: Model = GPTTable()
     data: Data
     inner: Inner = Inner()
     outer: Outer = Outer()

@@ -1,9 +1,12 @@
 """A formation-flying cluster, held together by SGP4 alone: the recipe of docs/physics.md.
 
-All satellites have the same mean motion, node, inclination and mean argument of latitude. They differ in their mean
-eccentricity vectors (e cos ω, e sin ω), which lie on a square lattice. An offset δe moves a satellite around the
-centre on an ellipse of a·δe radially by 2a·δe along track, once an orbit; so the lattice turns as a whole, and direct
-neighbours stay between one and two times the spacing apart (D'Amico and Montenbruck, JGCD 29(3), 2006).
+All satellites have the same node and inclination and go around equally fast. They differ in their mean eccentricity
+vectors (e cos ω, e sin ω), which lie on a square lattice. An offset δe moves a satellite around the centre on an
+ellipse of a·δe radially by 2a·δe along track, once an orbit; so the lattice turns as a whole, and direct neighbours
+stay between one and two times the spacing apart (D'Amico and Montenbruck, JGCD 29(3), 2006).
+
+Three terms of SGP4's oblate Earth move this by a thousandth (Spacetrack Report No. 3), and are taken back: J2 makes
+radii larger than the ellipse's, J3 shifts the argument of latitude with e cos ω, and J2's secular rates differ with e.
 """
 
 from __future__ import annotations
@@ -17,9 +20,14 @@ import numpy as np
 from sgp4.api import Satrec
 
 from orbital_train.errors import InputError
-from orbital_train.orbit.arrays import IntArray
+from orbital_train.orbit.arrays import FloatArray, IntArray
 from orbital_train.orbit.constants import EARTH_RADIUS_M
-from orbital_train.orbit.mean_elements import mean_motion_rad_min, mean_satrecs, sun_synchronous_inclination_rad
+from orbital_train.orbit.mean_elements import (
+    circular_satrec,
+    mean_motion_rad_min,
+    mean_satrecs,
+    sun_synchronous_inclination_rad,
+)
 from orbital_train.orbit.selection import Selection
 from orbital_train.orbit.shells import node_rad
 
@@ -60,16 +68,39 @@ def cluster_satrecs(spec: ClusterSpec, start: datetime, points: IntArray) -> tup
         InputError: there is no such orbit (keys ``fleet.altitude_m``, ``fleet.local_time_h``).
     """
     inclination_rad = sun_synchronous_inclination_rad(start, spec.altitude_m)
-    offset = points * (spec.spacing_m / (EARTH_RADIUS_M + spec.altitude_m))
+    motion_rad_min = mean_motion_rad_min(start, spec.altitude_m, inclination_rad)
+    centre = circular_satrec(start, motion_rad_min, inclination_rad, 0.0, 0.0)
+    growth, shift = _oblateness(centre)
+    offset = points * (spec.spacing_m / growth / (EARTH_RADIUS_M + spec.altitude_m))
     along, across = offset[:, 0], CENTRE_ECCENTRICITY + offset[:, 1]
     perigee_rad = np.arctan2(across, along)
-    n = len(points)
-    return mean_satrecs(
-        start,
-        mean_motion_rad_min=np.full(n, mean_motion_rad_min(start, spec.altitude_m, inclination_rad)),
-        inclination_rad=np.full(n, inclination_rad),
-        raan_rad=np.full(n, node_rad(start, spec.local_time_h)),
-        mean_anomaly_rad=-perigee_rad,
-        eccentricity=np.hypot(along, across),
-        perigee_rad=perigee_rad,
-    )
+
+    def flown(motion_rad_min: FloatArray) -> tuple[Satrec, ...]:
+        return mean_satrecs(
+            start,
+            mean_motion_rad_min=motion_rad_min,
+            inclination_rad=np.full(len(points), inclination_rad),
+            raan_rad=np.full(len(points), node_rad(start, spec.local_time_h)),
+            mean_anomaly_rad=-shift * along - perigee_rad,
+            eccentricity=np.hypot(along, across),
+            perigee_rad=perigee_rad,
+        )
+
+    # Rates differ by parts in a billion, over which they are proportional to the mean motion: once is enough.
+    motions_rad_min = np.full(len(points), motion_rad_min)
+    rates_rad_min = np.array([_turn_rad_min(satrec) for satrec in flown(motions_rad_min)])
+    return flown(motions_rad_min * (_turn_rad_min(centre) / rates_rad_min))
+
+
+def _oblateness(centre: Satrec) -> tuple[float, float]:
+    """How much larger radii are in SGP4 than on the mean ellipse, and how far the argument of latitude is ahead of its
+    mean for each unit of e cos ω: its J2 short-period and J3 long-period terms of a nearly circular orbit.
+    """
+    sin, cos = float(np.sin(centre.inclo)), float(np.cos(centre.inclo))
+    growth = 1.0 - 0.75 * centre.j2 / centre.a**2 * (3.0 * cos**2 - 1.0)
+    return growth, -0.25 * centre.j3oj2 / centre.a * sin * (3.0 + 5.0 * cos) / (1.0 + cos)
+
+
+def _turn_rad_min(satrec: Satrec) -> float:
+    """How fast a satellite goes around, along its track: the secular rates of SGP4."""
+    return float(satrec.mdot + satrec.argpdot + satrec.nodedot * np.cos(satrec.inclo))

@@ -3,12 +3,14 @@
 Everything is interpolated from positions alone, by the polynomial through eight points. SGP4's velocities are not used:
 they are not the derivative of its positions (off by 0.03 m/s in low circular orbit, by 2 m/s at e = 0.7), so a Hermite
 polynomial through both is off by up to 14 m between points 60 s apart, and never gives the same link windows twice.
-The polynomial is good to 0.1 mm over 60 s in low orbit and to 5 mm at perigee of e = 0.7, over 120 s to 4 cm and 1 m.
-Edges are therefore refined on it instead of by propagating again.
+The polynomial is good to 0.1 mm over 60 s in low orbit and to 5 mm at perigee of e = 0.7. Over 120 s it would be 4 mm
+and 1 m, but grids on which it is off by more than about a centimetre are made finer. Edges are therefore refined on it
+instead of by propagating again.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +23,9 @@ _POINTS = 8
 # Powers of the place among eight points, counted in steps from their middle, to the weights of the points.
 _MIDDLE = (_POINTS - 1) / 2
 _WEIGHTS: FloatArray = np.linalg.inv(np.vander(np.arange(_POINTS) - _MIDDLE, increasing=True))
+# Part of the eighth difference by which the polynomial is off amid its points: (1/2 · 3/2 · 5/2 · 7/2)² / 8!
+_ERROR_PART = np.prod(np.arange(1.0, _POINTS, 2.0) / 2.0) ** 2 / math.factorial(_POINTS)
+_LARGEST_ERROR_M = 0.01
 
 
 @dataclass(frozen=True)
@@ -55,11 +60,31 @@ class StateGrid:
 def sample(ephemeris: Ephemeris, horizon_s: float, step_s: float) -> StateGrid:
     """States from 0 to the horizon, both included, at even times no further apart than the step.
 
-    Velocities are the derivative of the positions (see above).
+    The times are closer where a node would pass its perigee too fast for what lies between them to be known to about a
+    centimetre. Velocities are the derivative of the positions (see above).
     """
-    t_s = np.linspace(0.0, horizon_s, max(_POINTS, int(np.ceil(horizon_s / step_s)) + 1))
-    r_m, _ = ephemeris.states(t_s)
+    steps = max(_POINTS, int(np.ceil(horizon_s / step_s)))
+    r_m, _ = ephemeris.states(np.linspace(0.0, horizon_s, steps + 1))
+    while (error_m := _largest_error_m(r_m)) > _LARGEST_ERROR_M:
+        # The error goes with the eighth power of the step.
+        steps = math.ceil(steps * (error_m / _LARGEST_ERROR_M) ** (1.0 / _POINTS))
+        r_m, _ = ephemeris.states(np.linspace(0.0, horizon_s, steps + 1))
+    t_s = np.linspace(0.0, horizon_s, steps + 1)
     return StateGrid(t_s, r_m, _slopes(r_m) / (t_s[1] - t_s[0]))
+
+
+def _largest_error_m(r_m: FloatArray) -> float:
+    """How far the polynomials are off between points of a grid, shape (N, T, 3), T of nine or more.
+
+    Each node is looked at where it comes lowest, since there it turns fastest.
+    """
+    nodes, points, _ = r_m.shape
+    lowest = np.einsum("ntk,ntk->nt", r_m, r_m).argmin(axis=1)
+    width = min(points, 2 * _POINTS - 1)
+    first = np.clip(lowest - width // 2, 0, points - width)
+    around_m = r_m[np.arange(nodes)[:, None], first[:, None] + np.arange(width)]
+    eighth_m = np.linalg.norm(np.diff(around_m, n=_POINTS, axis=1), axis=-1)
+    return float(_ERROR_PART * eighth_m.max(initial=0.0))
 
 
 def _first_point(place: FloatArray, points: int) -> IntArray:

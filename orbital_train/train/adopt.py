@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from orbital_train.schedule.trace import Adopt, Restore, Snapshot, Trace
-from orbital_train.train.codec import decode, encode
+from orbital_train.train.contributions import as_sent
 
 
 def base_codecs(trace: Trace) -> dict[int, str]:
@@ -31,9 +31,12 @@ def base_codecs(trace: Trace) -> dict[int, str]:
     return {op_id: codec for op_id, codec in found.items() if codec is not None}
 
 
-def received(version_F: Tensor, codec: str | None) -> Tensor:
-    """A version as a node has it that was sent it by this codec; None: exactly. It may share memory."""
-    return version_F if codec is None else decode(encode(version_F, codec))
+def received(version_F: Tensor, codec: str | None, trained: int) -> Tensor:
+    """A version as a node has it that was sent it by this codec; None: exactly. It may share memory.
+
+    ``trained`` of its elements are parameters, and buffers are behind them.
+    """
+    return version_F if codec is None else as_sent(version_F, codec, trained)
 
 
 def adopted(op: Adopt, local_F: Tensor, version_F: Tensor, since_F: Tensor | None) -> Tensor:

@@ -11,12 +11,14 @@ import hashlib
 import json
 import os
 import platform
+import secrets
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy
+import numpy.typing
 import safetensors
 import safetensors.torch
 import torch
@@ -26,6 +28,9 @@ from orbital_train.train.state import Saved
 MANIFEST = "manifest.json"
 SHARED = "shared.safetensors"
 PREFIX = "op-"
+
+Content = numpy.typing.NDArray[numpy.uint8]  # of a file
+Files = Mapping[str, Content]  # by name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,21 +82,41 @@ def library_versions() -> dict[str, str]:
 
 
 def begin(folder: Path, cut: int) -> Path:
-    """An empty temporary folder for the checkpoint at this cut."""
-    temporary = folder / f".{PREFIX}{cut:09d}"
+    """An empty temporary folder for the checkpoint at this cut. No other attempt at it has the same name."""
+    temporary = folder / f".{PREFIX}{cut:09d}-{secrets.token_hex(4)}"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     return temporary
 
 
-def write_nodes(temporary: Path, nodes: Mapping[int, Saved]) -> dict[str, str]:
-    """Write the files of some nodes; returns their SHA-256 by name."""
-    return {_node_file(node): _write(temporary / _node_file(node), saved) for node, saved in nodes.items()}
+def pack_nodes(nodes: Mapping[int, Saved]) -> Files:
+    """The files of some nodes, by name."""
+    return {_node_file(node): _packed(saved) for node, saved in nodes.items()}
 
 
-def write_shared(temporary: Path, shared: Saved) -> dict[str, str]:
-    """Write the file of shared state; returns its SHA-256 by name."""
-    return {SHARED: _write(temporary / SHARED, shared)}
+def pack_shared(shared: Saved) -> Files:
+    """The file of shared state, by name."""
+    return {SHARED: _packed(shared)}
+
+
+def unpack_nodes(files: Files, nodes: Iterable[int]) -> dict[int, Saved]:
+    """State of those of ``nodes`` whose files are there."""
+    names = {node: _node_file(node) for node in nodes}
+    return {node: _unpacked(files[name]) for node, name in names.items() if name in files}
+
+
+def unpack_shared(files: Files) -> Saved:
+    """State that all workers have in common."""
+    return _unpacked(files[SHARED])
+
+
+def write(temporary: Path, files: Files) -> dict[str, str]:
+    """Put files on the disk; returns their SHA-256 by name.
+
+    Raises:
+        OSError: the disk is full, or may not be written.
+    """
+    return {name: _write(temporary / name, content) for name, content in files.items()}
 
 
 def commit(temporary: Path, manifest: Manifest) -> Path:
@@ -100,7 +125,7 @@ def commit(temporary: Path, manifest: Manifest) -> Path:
     (temporary / MANIFEST).write_text(json.dumps({**content, "sha256": _digest(content)}, indent=1), encoding="utf-8")
     _flush(temporary / MANIFEST)
     _flush(temporary)
-    final = temporary.with_name(temporary.name.removeprefix("."))
+    final = temporary.with_name(temporary.name.removeprefix(".").rpartition("-")[0])
     if final.exists():
         shutil.rmtree(final)
     temporary.rename(final)
@@ -158,17 +183,29 @@ def _node_file(node: int) -> str:
     return f"node-{node:04d}.safetensors"
 
 
-def _write(path: Path, saved: Saved) -> str:
+def _packed(saved: Saved) -> Content:
     metadata = {name: str(value) for name, value in saved.meta.items()}
-    safetensors.torch.save_file(saved.tensors, path, metadata=metadata)
-    _flush(path)
-    return _sha256(path)
+    return numpy.frombuffer(safetensors.torch.save(saved.tensors, metadata=metadata), numpy.uint8)
+
+
+def _unpacked(content: Content) -> Saved:
+    """Tensors of a safetensors file in memory, and the integers among its metadata."""
+    data = content.tobytes()
+    length = int.from_bytes(data[:8], "little")
+    metadata = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+    return Saved(tensors=safetensors.torch.load(data), meta={name: int(value) for name, value in metadata.items()})
+
+
+def _write(path: Path, content: Content) -> str:
+    with path.open("xb") as file:
+        file.write(content.data)
+        file.flush()
+        os.fsync(file.fileno())
+    return hashlib.sha256(content.data).hexdigest()
 
 
 def _read(path: Path) -> Saved:
-    with safetensors.safe_open(path, framework="pt") as file:
-        meta = {name: int(value) for name, value in (file.metadata() or {}).items()}
-        return Saved(tensors={name: file.get_tensor(name) for name in file.keys()}, meta=meta)  # noqa: SIM118
+    return _unpacked(numpy.fromfile(path, numpy.uint8))
 
 
 def _sha256(path: Path) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from orbital_train.schedule.trace import (
     GLOBAL,
@@ -31,12 +33,16 @@ from orbital_train.schedule.trace import (
 )
 from orbital_train.train.adopt import adopted, base_codecs, moved_mark, received
 from orbital_train.train.bench import Bench
-from orbital_train.train.codec import decode, encode
+from orbital_train.train.contributions import (
+    as_sent,
+    check_merging,
+    is_finite,
+)
 from orbital_train.train.flat import Layout, flatten
 from orbital_train.train.gate import Gate
 from orbital_train.train.inner import Replica, clip, lr_at
-from orbital_train.train.liveness import drops, goes_back, holders, is_mark, kept_states, mark_value, weighed
-from orbital_train.train.outer import GlobalState, average, outer_step, rebased
+from orbital_train.train.liveness import drops, goes_back, holders, is_mark, kept_states, mark_value
+from orbital_train.train.outer import average, outer_step, rebased
 from orbital_train.train.own_weights import OwnWeights
 from orbital_train.train.placement import Owners
 from orbital_train.train.problem import Problem
@@ -48,6 +54,8 @@ from orbital_train.train.versions import Versions
 
 Row = dict[str, Any]  # one line of metrics.jsonl
 
+_NOT_FINITE = "it is not finite"
+
 
 class Executor:
     """One worker's part of a run. The same trace gives the same bits on any number of workers.
@@ -56,7 +64,8 @@ class Executor:
     weights of nodes' own are held by the worker that hosts their node.
 
     Args:
-        trace: what to do; InputError where it has more fragments than the model has tensors.
+        trace: what to do; InputError where it has more fragments than the model has tensors, or sums where each
+            contribution is needed by itself.
         spec: how to train.
         problem: what to train; all workers give equal ones.
         transport: to the other workers.
@@ -76,20 +85,30 @@ class Executor:
         emit: Callable[[Row], None],
         progress: Callable[[Op], None] | None = None,
     ) -> None:
+        spec = replace(spec, outer=spec.outer.of_fleet(len(trace.fleet_nodes)))
         self._trace, self._spec, self._problem = trace, spec, problem
         self._transport = transport
         self._emit, self._progress = emit, progress
+        check_merging(spec.outer, sums=any(trace.of_kind(Combine)), gossips=bool(trace.own))
         self.layout = Layout.of(problem.module, trace.fragments)
         initial_P = flatten(problem.module, self.layout)
-        self._bench = Bench(problem.module, self.layout, getattr(torch, spec.dtype))
-        self._versions = Versions(self.layout, initial_P)
-        self._sums = Sums(owners, transport, initial_P.device)
-        self._nodes = {n: NodeState(replica=self._replica(initial_P)) for n in sorted(self._own_replicas())}
-        self._own_weights = OwnWeights(trace, self.layout, self._nodes, self._sums)
+        self._bench = Bench(problem.module, self.layout, getattr(torch, spec.dtype), spec.inner.micro_batches)
+        self._versions = Versions(self.layout, initial_P, spec.outer)
+        self._nodes = {n: NodeState(replica=self._replica(initial_P)) for n in sorted(self._own_replicas(owners))}
         self._final_P: Tensor | None = None  # in gossip, once the trace is done
         self._sync = self._replica(initial_P) if any(trace.of_kind(SyncStep)) else None
         self._drops, self._holders = drops(trace), holders(trace)
         self._kept_states, self._base_codecs = kept_states(trace), base_codecs(trace)
+        self._sums = Sums(
+            nodes=self._nodes,
+            holders=self._holders,
+            owners=owners,
+            transport=transport,
+            layout=self.layout,
+            spec=spec.outer,
+            device=initial_P.device,
+        )
+        self._own_weights = OwnWeights(trace, self.layout, self._nodes, self._sums)
         for node in self._nodes:
             self._keep(node, 0)
         if trace.own:
@@ -133,14 +152,21 @@ class Executor:
         return gate.enter(len(self._trace.ops))
 
     def parameters(self) -> dict[str, Tensor]:
-        """The named tensors of the final model, once the trace is done: the global one, in gossip the nodes' mean."""
-        final_P = self._versions.whole_P(self._trace.versions) if self._final_P is None else self._final_P
-        return self.layout.views(final_P)
+        """The named parameters and buffers of the final model: the global one, in gossip the nodes' mean."""
+        return self.layout.tensors(self._final_model_P())
+
+    def final_module(self) -> nn.Module:
+        """The module with the final model, once the trace is done."""
+        self._bench.bind(self._final_model_P())
+        return self._problem.module
+
+    def _final_model_P(self) -> Tensor:
+        return self._versions.whole_P(self._trace.versions) if self._final_P is None else self._final_P
 
     def digest(self) -> str:
         """SHA-256 of the final model: the raw little-endian float32 of its tensors in the layout's order."""
         content = hashlib.sha256()
-        for tensor in self.parameters().values():
+        for tensor in self.layout.views(self._final_model_P()).values():
             content.update(tensor.cpu().numpy().astype("<f4", copy=False).tobytes())
         return content.hexdigest()
 
@@ -169,11 +195,13 @@ class Executor:
     def _replica(self, initial_P: Tensor) -> Replica:
         return Replica(initial_P.clone(), self._bench.gradient_P, self.layout, self._spec.inner)
 
-    def _own_replicas(self) -> set[int]:
+    def _own_replicas(self, owners: Owners) -> set[int]:
         """Nodes of this worker that have a replica of their own (those of synchronous steps share one)."""
         kinds = Step | Snapshot | GroupSnapshot | Adopt | Restore
         nodes = {op.node for op in self._trace.ops if isinstance(op, kinds)}
-        return {node for node in (self._trace.fleet_nodes if self._trace.own else nodes) if self._sums.hosts(node)}
+        if self._trace.own:
+            nodes = set(self._trace.fleet_nodes)
+        return {node for node in nodes if owners[node] == self._transport.rank}
 
     def _keep(self, node: int, state: int) -> None:
         """Keep a copy of a replica that its node will go back to."""
@@ -193,81 +221,103 @@ class Executor:
         return [lr_at(self._spec.inner, op.lr_progress + k * op.lr_progress_per_step) for k in range(op.n)]
 
     def _step(self, op: Step) -> None:
-        if op.node not in self._nodes:
+        node = self._nodes.get(op.node)
+        if node is None or node.replica.stopped:
             return
-        replica, gradient_P = self._nodes[op.node].replica, self._bench.gradient_P
+        replica, gradient_P = node.replica, self._bench.gradient_P
         self._bench.bind(replica.parameters_P)
-        loss_sum = torch.zeros((), device=gradient_P.device)  # read once, so that no step waits for the device
+        losses, loss_sum = [], torch.zeros((), device=gradient_P.device)
         for step, lr in enumerate(self._lrs(op), start=op.first):
-            loss_sum += self._bench.gradient(self._problem.batch(op.node, step))
+            losses.append(self._bench.gradient(self._problem.batch(op.node, step)))
+            loss_sum += losses[-1]
             clip(gradient_P, self._spec.inner.clip_norm)
             replica.step(lr)
-        self._emit({**_row("step", op), "node": op.node, "first": op.first, "n": op.n, "loss": loss_sum.item() / op.n})
+        total = loss_sum.item()  # read once, so that no step waits for the device
+        if not math.isfinite(total):
+            replica.stopped = True
+            first = next((k for k, loss in enumerate(losses) if not math.isfinite(loss.item())), op.n - 1)
+            row = {"node": op.node, "step": op.first + first, "problem": "the loss is not finite"}
+            self._emit({**_row("stop", op), **row})
+            return
+        self._emit({**_row("step", op), "node": op.node, "first": op.first, "n": op.n, "loss": total / op.n})
 
     def _sync_step(self, op: SyncStep) -> None:
-        replica, gradient_P = self._sync, self._bench.gradient_P
+        replica, layout = self._sync, self.layout
         assert replica is not None
         before = self._versions.get(0, op.from_version)  # the trace has one fragment: the whole model
         replica.parameters_P.copy_(before.parameters_F)
         self._bench.bind(replica.parameters_P)
-        loss_sum = torch.zeros((), device=gradient_P.device)
+        loss_sum, refused = torch.zeros((), device=self._bench.gradient_P.device), []
         for step, lr in enumerate(self._lrs(op), start=op.first):
-            mean = self._mean_gradient_and_loss(op.group, step)
-            gradient_P.copy_(mean[:-1])
+            mean, refused_G = self._mean_of_group(replica, op.group, step)
+            self._bench.gradient_P.copy_(mean[: layout.trained])
+            replica.parameters_P.detach()[layout.trained :] = mean[layout.trained : layout.size]
+            replica.parameters_P.detach()[layout.averaged :].round_()
             loss_sum += mean[-1]
-            clip(gradient_P, self._spec.inner.clip_norm)
+            refused.append(refused_G)
+            clip(self._bench.gradient_P, self._spec.inner.clip_norm)
             replica.step(lr)
-        after = GlobalState(parameters_F=replica.parameters_P.clone(), momentum_F=before.momentum_F)
-        self._versions.put(0, op.to_version, after)
+        self._versions.put(0, op.to_version, replace(before, parameters_F=replica.parameters_P.clone()))
         if self._transport.rank == 0:
+            for k, g in torch.stack(refused).nonzero().tolist():
+                self._emit({**_row("refuse", op), "node": op.group[g], "step": op.first + k, "problem": _NOT_FINITE})
             self._emit({**_row("sync_step", op), "n": op.n, "loss": loss_sum.item() / op.n})
 
-    def _mean_gradient_and_loss(self, group: tuple[int, ...], step: int) -> Tensor:
-        """Mean gradient over the group and, as a last element, its mean loss; the same bits on all workers."""
-        contributions = {}
-        for node in group:
-            if self._sums.hosts(node):
-                loss = self._bench.gradient(self._problem.batch(node, step))
-                contributions[node] = torch.cat([self._bench.gradient_P, loss.view(1)])
-        return self._sums.everywhere(contributions, tuple(sorted(group)), self.layout.size + 1) / len(group)
+    def _mean_of_group(self, replica: Replica, group: tuple[int, ...], step: int) -> tuple[Tensor, Tensor]:
+        """Means over the group, and who is not in them, since they are not finite; the same bits on all workers.
 
-    def _inputs(self, inputs: tuple[str, ...], weights: tuple[float, ...]) -> tuple[dict[int, Tensor], tuple[int, ...]]:
-        """What enters a sum, by the node that holds it: the weighted vectors of this worker's nodes, and all nodes.
-
-        A node holds several if it has failed since it took the first; they are added up in the order of their names.
+        The means are those of the gradients, of the buffers after the batch and, as a last element, of the losses.
         """
-        counted = [(self._holders[value], value, weight) for value, weight in weighed(inputs, weights).items()]
-        mine: dict[int, Tensor] = {}
-        for node, value, weight in sorted(counted):
-            if node in self._nodes:
-                vector_F = decode(self._nodes[node].held[value]) * weight
-                mine[node] = mine[node] + vector_F if node in mine else vector_F
-        return mine, tuple(sorted({node for node, _, _ in counted}))
+        contributions = {}
+        buffers = replica.parameters_P.detach()[self.layout.trained :]
+        before = buffers.clone()
+        for k, node in enumerate(group):
+            if self._sums.hosts(node):
+                buffers.copy_(before)
+                loss = self._bench.gradient(self._problem.batch(node, step))
+                vector = torch.cat([self._bench.gradient_P, buffers, loss.view(1)])
+                finite = torch.isfinite(vector).all()
+                refused_G = loss.new_zeros(len(group))
+                refused_G[k] = ~finite
+                contributions[node] = torch.cat([torch.where(finite, vector, 0.0), refused_G])
+        nodes, size = tuple(sorted(group)), self.layout.size + 1
+        total = self._sums.everywhere(contributions, nodes, size + len(group))
+        return total[:size] / (len(group) - total[size:].sum()).clamp(min=1.0), total[size:]
 
     def _snapshot(self, op: Snapshot) -> None:
         node = self._nodes.get(op.node)
         if node is None:
             return
+        trained = self.layout.fragment_trained(op.fragment)
         local_F = self.layout.take(node.replica.parameters_P.detach(), op.fragment)
-        base_F = self._base(op)
-        node.held[op.value] = encode(base_F - local_F, op.codec)
+        delta_F = self._base(op) - local_F
+        if node.replica.stopped or not is_finite(delta_F):
+            delta_F, node.refused[op.value] = torch.zeros_like(delta_F), 1.0
+            row = {"node": op.node, "fragment": op.fragment, "problem": _NOT_FINITE}
+            self._emit({**_row("refuse", op), **row})
+        clip(delta_F[:trained], self._spec.outer.clip_norm)
+        node.hold(op.value, delta_F, op.codec, trained)
         node.held[mark_value(op.value)] = local_F.clone()
 
     def _combine(self, op: Combine) -> None:
-        total_F = self._sums.at_lowest(*self._inputs(op.inputs, op.weights))
+        total_F = self._sums.total(op)
         node = self._nodes.get(self._holders[op.value])
         if node is None:
             return
         if total_F is None:  # nothing that it adds has a weight
-            total_F = torch.zeros(self.layout.fragment_size(op.fragment), device=self._bench.gradient_P.device)
-        node.held[op.value] = encode(total_F, op.codec)
+            total_F = torch.zeros(self.layout.fragment_size(op.fragment) + 1, device=self._bench.gradient_P.device)
+        if refused := total_F[-1].item():
+            node.refused[op.value] = refused
+        node.hold(op.value, total_F[:-1], op.codec, self.layout.fragment_trained(op.fragment))
 
     def _merge(self, op: Merge) -> None:
-        before, size = self._versions.get(op.fragment, op.from_version), self.layout.fragment_size(op.fragment)
-        average_F = self._sums.everywhere(*self._inputs(op.inputs, op.input_weights), size)
-        outer_gradient_F = decode(encode(average_F, op.codec))  # as it is sent back to the nodes
-        within = op.scope != GLOBAL
-        after = average(before, outer_gradient_F) if within else outer_step(before, outer_gradient_F, self._spec.outer)
+        before, trained = self._versions.get(op.fragment, op.from_version), self.layout.fragment_trained(op.fragment)
+        average_F, refused = self._sums.average(op)
+        outer_gradient_F = as_sent(average_F, op.codec, trained)  # as it is sent back to the nodes
+        if op.scope == GLOBAL:
+            after = outer_step(before, outer_gradient_F, self._spec.outer, trained)
+        else:
+            after = average(before, outer_gradient_F)
         self._versions.put(op.fragment, op.to_version, after)
         if self._transport.rank == 0:
             row = {
@@ -275,15 +325,17 @@ class Executor:
                 "fragment": op.fragment,
                 "to_version": op.to_version,
                 "contributors": sum(1 for c in op.contributions if c.weight),
-                "outer_gradient_norm": torch.linalg.vector_norm(outer_gradient_F).item(),
+                "outer_gradient_norm": torch.linalg.vector_norm(outer_gradient_F[:trained]).item(),
             }
-            self._emit({**_row("merge", op), **row})
+            self._emit({**_row("merge", op), **row, **({"refused_weight": refused} if refused else {})})
 
     def _group_snapshot(self, op: GroupSnapshot) -> None:
         """Where it is taken is of no consequence: all workers have both versions."""
         if op.node in self._nodes:
             base, own = (self._versions.get(op.fragment, v).parameters_F for v in (op.base_version, op.version))
-            self._nodes[op.node].held[op.value] = encode(base - own, op.codec)
+            delta_F, trained = base - own, self.layout.fragment_trained(op.fragment)
+            clip(delta_F[:trained], self._spec.outer.clip_norm)
+            self._nodes[op.node].hold(op.value, delta_F, op.codec, trained)
 
     def _rebase(self, op: Rebase) -> None:
         versions = (op.from_version, op.since_version, op.global_version)
@@ -291,10 +343,10 @@ class Executor:
         self._versions.put(op.fragment, op.to_version, rebased(own, since, taken))
 
     def _mix(self, op: Mix) -> None:
-        norm = self._own_weights.mix(op, self._spec.outer)
-        if norm is not None:
-            row = {"node": op.node, "fragment": op.fragment, "to_version": op.to_version, "step_norm": norm}
-            self._emit({**_row("mix", op), **row})
+        row = self._own_weights.mix(op, self._spec.outer)
+        if row is not None:
+            what = {"node": op.node, "fragment": op.fragment, "to_version": op.to_version}
+            self._emit({**_row("mix", op), **what, **row})
 
     def _adopt(self, op: Adopt) -> None:
         node = self._nodes.get(op.node)
@@ -302,8 +354,8 @@ class Executor:
             return
         local_P = node.replica.parameters_P.detach()
         local_F = self.layout.take(local_P, op.fragment)
-        version_F = received(self._version_F(op, op.version), op.codec)
-        after_F = adopted(op, local_F, version_F, self._since(node, op))
+        after_F = adopted(op, local_F, self._received(op, op.version, op.codec), self._since(node, op))
+        after_F[self.layout.fragment_averaged(op.fragment) :].round_()  # a blend of integers is one
         for name, held in node.held.items():
             if is_mark(name, op.node, op.fragment):
                 node.held[name] = moved_mark(op, held, local_F, after_F)
@@ -319,13 +371,15 @@ class Executor:
 
     def _base(self, op: Snapshot | Adopt) -> Tensor:
         """The version that a node adopted last, as the node has it."""
-        return received(self._version_F(op, op.base_version), self._base_codecs.get(op.id))
+        return self._received(op, op.base_version, self._base_codecs.get(op.id))
 
-    def _version_F(self, op: Snapshot | Adopt, version: int) -> Tensor:
-        """Parameters of a version of the global model, or of the node's own."""
+    def _received(self, op: Snapshot | Adopt, version: int, codec: str | None) -> Tensor:
+        """A version of the global model, or of the node's own, as a node has it that was sent it by this codec."""
         if op.scope == GLOBAL:
-            return self._versions.get(op.fragment, version).parameters_F
-        return self._own_weights.get_F(op.node, op.fragment, version)
+            version_F = self._versions.get(op.fragment, version).parameters_F
+        else:
+            version_F = self._own_weights.get_F(op.node, op.fragment, version)
+        return received(version_F, codec, self.layout.fragment_trained(op.fragment))
 
     def _lose(self, op: Lose) -> None:
         """What a node loses it does not read again: nothing is to be done."""
@@ -347,7 +401,8 @@ class Executor:
         elif op.source != op.node:
             for fragment, version in enumerate(() if op.own_versions else op.versions):
                 version_F = self._versions.get(fragment, version).parameters_F
-                self.layout.put(node.replica.parameters_P.detach(), fragment, received(version_F, op.codec))
+                received_F = received(version_F, op.codec, self.layout.fragment_trained(fragment))
+                self.layout.put(node.replica.parameters_P.detach(), fragment, received_F)
             node.replica.start_anew()
         self._emit({**_row("restore", op), "node": op.node, "source": op.source, "versions": list(op.versions)})
 

@@ -1,7 +1,8 @@
-"""All parameters of a replica as one flat float32 vector, of which every tensor is a view.
+"""All parameters and buffers of a replica as one flat float32 vector, of which every tensor is a view.
 
-Snapshots, merges and adoptions then are single vector operations. Suffix P: all parameters of the model; F: those of
-one fragment. Matrices come first, so that weight decay, which is for matrices only, covers one stretch.
+Snapshots, merges and adoptions then are single vector operations. Suffix P: all of the model; F: one fragment.
+Matrices come first, so that weight decay, which is for matrices only, covers one stretch; then other parameters, then
+floating buffers (as BatchNorm's statistics), then integer ones (as its count of batches; exact up to 2^24).
 
 A fragment is a set of whole tensors: a few stretches of the vector, which one after the other are its own vector.
 """
@@ -20,42 +21,63 @@ from orbital_train.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """Where every named parameter lies in the vector; the same for all replicas of a model."""
+    """Where every named tensor lies in the vector; the same for all replicas of a model."""
 
     names: tuple[str, ...]
     shapes: tuple[torch.Size, ...]
-    matrix_size: int  # parameters of tensors with two or more dimensions, which come first
+    dtypes: tuple[torch.dtype, ...]  # in the module
+    matrix_size: int  # elements of parameters with two or more dimensions, which come first
+    trained: int  # elements of all parameters; behind them are the buffers
+    averaged: int  # elements of all that is floating; behind them are the integer buffers
+    embeddings: frozenset[str]  # matrices of which a batch uses single rows
     fragments: tuple[tuple[slice, ...], ...]  # the stretches of each fragment
 
     @classmethod
     def of(cls, module: nn.Module, fragments: int = 1) -> Layout:
-        """Layout of a module: its matrices, then its vectors, each in the module's own order.
+        """Layout of a module: matrices, vectors and buffers that it saves, each in the module's own order.
 
         Fragments have about equal sizes: the largest tensor left goes to the fragment that is the smallest so far.
 
         Raises:
-            InputError: there are more fragments than tensors (``schedule.fragments``).
+            InputError: there are more fragments than parameters (``schedule.fragments``).
         """
         named = sorted(module.named_parameters(), key=lambda item: item[1].dim() < 2)
         if fragments > len(named):
             problem = f"a fragment is made of whole tensors, and the model has {len(named)}; take at most that many"
             raise InputError("schedule.fragments", fragments, problem)
-        sizes = [p.numel() for _, p in named]
+        buffers = sorted(saved_buffers(module).items(), key=lambda item: not item[1].is_floating_point())
+        tensors = [*named, *buffers]
+        sizes = [tensor.numel() for _, tensor in tensors]
+        trained = sum(p.numel() for _, p in named)
         return cls(
-            names=tuple(name for name, _ in named),
-            shapes=tuple(p.shape for _, p in named),
+            names=tuple(name for name, _ in tensors),
+            shapes=tuple(tensor.shape for _, tensor in tensors),
+            dtypes=tuple(tensor.dtype for _, tensor in tensors),
             matrix_size=sum(p.numel() for _, p in named if p.dim() >= 2),
+            trained=trained,
+            averaged=trained + sum(b.numel() for _, b in buffers if b.is_floating_point()),
+            embeddings=frozenset(
+                f"{n}.weight".lstrip(".") for n, m in module.named_modules() if isinstance(m, nn.Embedding)
+            ),
             fragments=tuple(_stretches(sizes, tensors) for tensors in _packed(sizes, fragments)),
         )
 
     @property
     def size(self) -> int:
-        """Number of parameters."""
+        """Length of the vector."""
         return sum(shape.numel() for shape in self.shapes)
 
     def fragment_size(self, fragment: int) -> int:
-        """Number of parameters of a fragment."""
-        return sum(where.stop - where.start for where in self.fragments[fragment])
+        """Length of the vector of a fragment."""
+        return _length_below(self.fragments[fragment], self.size)
+
+    def fragment_trained(self, fragment: int) -> int:
+        """Elements of a fragment's parameters; behind them are its buffers."""
+        return _length_below(self.fragments[fragment], self.trained)
+
+    def fragment_averaged(self, fragment: int) -> int:
+        """Elements of all that is floating of a fragment; behind them are its integer buffers."""
+        return _length_below(self.fragments[fragment], self.averaged)
 
     def take(self, flat_P: Tensor, fragment: int) -> Tensor:
         """The vector of a fragment: a view where it is one stretch, a copy where it is several."""
@@ -70,17 +92,32 @@ class Layout:
             flat_P[where].copy_(part)
 
     def views(self, flat_P: Tensor) -> dict[str, Tensor]:
-        """The named tensors of a vector, sharing its memory."""
+        """The named tensors of a vector, sharing its memory; a vector may end behind the parameters."""
         ends = list(accumulate(shape.numel() for shape in self.shapes))
         starts = [0, *ends[:-1]]
         parts = zip(self.names, starts, ends, self.shapes, strict=True)
-        return {name: flat_P[start:end].view(shape) for name, start, end, shape in parts}
+        return {name: flat_P[start:end].view(shape) for name, start, end, shape in parts if end <= flat_P.numel()}
+
+    def tensors(self, flat_P: Tensor) -> dict[str, Tensor]:
+        """The same as the module has them: integers as such."""
+        kinds = zip(self.views(flat_P).items(), self.dtypes, strict=True)
+        return {name: view if dtype.is_floating_point else view.round().to(dtype) for (name, view), dtype in kinds}
+
+
+def saved_buffers(module: nn.Module) -> dict[str, Tensor]:
+    """The buffers of a module that are part of its state; others are constants, as tables of positions."""
+    state = module.state_dict(keep_vars=True)
+    return {name: buffer for name, buffer in module.named_buffers() if name in state}
 
 
 def flatten(module: nn.Module, layout: Layout) -> Tensor:
-    """A new vector with the module's parameters, on their device."""
-    named = dict(module.named_parameters())
+    """A new vector with the module's parameters and buffers, on their device."""
+    named = {**dict(module.named_parameters()), **saved_buffers(module)}
     return torch.cat([named[name].detach().float().flatten() for name in layout.names])
+
+
+def _length_below(stretches: Sequence[slice], end: int) -> int:
+    return sum(max(0, min(where.stop, end) - where.start) for where in stretches)
 
 
 def _packed(sizes: Sequence[int], bins: int) -> list[list[int]]:

@@ -17,6 +17,7 @@ class Gate:
         self._leave = leave  # return to the caller at the limit, where otherwise the executor waits there
         self._started = self._done = start  # of the executor, which is not 0 after a restart
         self._changed = threading.Condition()
+        self.aborted = False
 
     def enter(self, op_id: int) -> bool:
         """Called by the executor when all operations before ``op_id`` are done.
@@ -27,8 +28,8 @@ class Gate:
             self._done = op_id
             self._started = max(self._started, op_id)
             self._changed.notify_all()
-            while self._limit is not None and op_id >= self._limit:
-                if self._leave:
+            while self.aborted or (self._limit is not None and op_id >= self._limit):
+                if self.aborted or self._leave:
                     return False
                 self._changed.wait()
             self._started = op_id + 1
@@ -50,6 +51,12 @@ class Gate:
         """Let operations below ``limit`` start (None: all), and then wait or, with ``leave``, return."""
         with self._changed:
             self._limit, self._leave = limit, leave
+            self._changed.notify_all()
+
+    def abort(self) -> None:
+        """Let the executor leave before its next operation, at whatever limit."""
+        with self._changed:
+            self.aborted = True
             self._changed.notify_all()
 
     def wait_done(self, op_id: int, timeout_s: float | None = None) -> bool:

@@ -11,14 +11,13 @@ from torch import Tensor
 
 from orbital_train.schedule.trace import Trace
 from orbital_train.train.bench import Bench
-from orbital_train.train.data import load_corpus
 from orbital_train.train.device import choose_device, configure
 from orbital_train.train.executor import Executor, Row
 from orbital_train.train.flat import Layout, flatten
 from orbital_train.train.gate import Gate
 from orbital_train.train.inner import Replica, clip
 from orbital_train.train.placement import place
-from orbital_train.train.problem import Problem, text_problem
+from orbital_train.train.problem import Problem, build_problem
 from orbital_train.train.spec import TrainSpec
 from orbital_train.train.transport import LocalTransport
 
@@ -35,20 +34,19 @@ class Result:
 
     @property
     def losses(self) -> tuple[float, ...]:
-        """Validation losses, in nats per token."""
+        """Validation losses; of language models in nats per token."""
         return tuple(row["loss"] for row in self.rows if row["event"] == "evaluate")
 
 
 def run_local(trace: Trace, spec: TrainSpec, problem: Problem | None = None) -> Result:
-    """Execute a trace on one worker; the problem is the spec's own model and corpus unless another one is given.
+    """Execute a trace on one worker; the problem is the spec's own model and data unless another one is given.
 
     Raises:
-        InputError: the corpus or the device is not there.
+        InputError: the model, the data or the device is not there.
     """
     configure(spec)
     if problem is None:
-        corpus = load_corpus(spec.data.corpus, spec.data.sha256)
-        problem = text_problem(spec, corpus, trace.fleet_nodes, choose_device(spec.device).kind)
+        problem = build_problem(spec, trace.fleet_nodes, choose_device(spec.device).kind)
     rows: list[Row] = []
     executor = Executor(
         trace=trace,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from orbital_train.train.codec import decode, encode
 from orbital_train.train.inner import Replica
 
 
@@ -52,6 +53,19 @@ class NodeState:
     replica: Replica
     held: dict[str, Tensor] = field(default_factory=dict)
     kept: dict[str, Saved] = field(default_factory=dict)
+    refused: dict[str, float] = field(default_factory=dict)  # weight in a value held of what was refused, if any
+
+    def hold(self, name: str, vector_F: Tensor, codec: str, trained: int) -> None:
+        """Hold an outer gradient or a sum as it travels: parameters encoded, buffers behind them exactly."""
+        self.held[name] = encode(vector_F[:trained], codec)
+        if trained < len(vector_F):
+            self.held[f"{name}/{BUFFERS}"] = vector_F[trained:].clone()
+
+    def read(self, name: str) -> Tensor:
+        """An outer gradient or a sum as its receiver has it; it may share memory."""
+        buffers = self.held.get(f"{name}/{BUFFERS}")
+        parameters_F = decode(self.held[name])
+        return parameters_F if buffers is None else torch.cat([parameters_F, buffers])
 
     def keep(self, name: str) -> None:
         """Keep the replica as it is now under the name of its state."""
@@ -64,10 +78,13 @@ class NodeState:
     def drop(self, name: str) -> None:
         """Forget a value that it holds."""
         del (self.kept if name in self.kept else self.held)[name]
+        self.held.pop(f"{name}/{BUFFERS}", None)
+        self.refused.pop(name, None)
 
     def save(self) -> Saved:
         """Everything that :meth:`load` needs."""
-        saved = replica_state(self.replica) | Saved(tensors=self.held, meta={})
+        weights = {_REFUSED + n: torch.tensor(weight, dtype=torch.float64) for n, weight in self.refused.items()}
+        saved = replica_state(self.replica) | Saved(tensors=self.held | weights, meta={})
         for name, kept in self.kept.items():
             saved |= kept.named(f"{name}/")
         return saved.on("cpu")
@@ -75,38 +92,40 @@ class NodeState:
     def load(self, saved: Saved) -> None:
         """Become exactly what was saved."""
         load_replica(self.replica, saved)
-        own, here = replica_state(self.replica).tensors, saved.on(self._device)
-        others = {name: tensor for name, tensor in here.tensors.items() if name not in own}
-        self.kept = {name: here.part(f"{name}/") for name in _kept_names(others)}
-        self.held = {name: tensor for name, tensor in others.items() if not name.startswith(_LOCAL)}
+        here = saved.on(self._device)
+        self.refused = {name: weight.item() for name, weight in here.part(_REFUSED).tensors.items()}
+        self.kept = {name: here.part(f"{name}/") for name in _kept_names(here.tensors)}
+        own = (PARAMETERS, _INNER, _REFUSED, _LOCAL)
+        self.held = {name: tensor for name, tensor in here.tensors.items() if not name.startswith(own)}
 
     @property
     def _device(self) -> torch.device:
         return self.replica.parameters_P.device
 
 
+BUFFERS = "buffers"
+PARAMETERS = "parameters"
+_INNER = "inner/"
 _LOCAL = "local/"
+_REFUSED = "refused/"
 
 
 def _kept_names(names: Mapping[str, Tensor]) -> set[str]:
-    return {name.rpartition("/")[0] for name in names if name.startswith(_LOCAL)}
+    return {
+        name.removesuffix(f"/{PARAMETERS}") for name in names if name.startswith(_LOCAL) and name.endswith(PARAMETERS)
+    }
 
 
 def replica_state(replica: Replica) -> Saved:
     """The vectors of a replica, which share its memory, and its counters."""
-    return Saved(
-        tensors={
-            "parameters": replica.parameters_P,
-            "exp_avg": replica.exp_avg_P,
-            "exp_avg_sq": replica.exp_avg_sq_P,
-        },
-        meta={"inner_steps": replica.steps, "rewarm_left": replica.rewarm_left},
-    )
+    optimizer = Saved(tensors=replica.optimizer_state(), meta={}).named(_INNER)
+    meta = {"rewarm_left": replica.rewarm_left, "stopped": int(replica.stopped)}
+    return Saved(tensors={PARAMETERS: replica.parameters_P}, meta=meta) | optimizer
 
 
 @torch.no_grad()
 def load_replica(replica: Replica, saved: Saved) -> None:
     """Overwrite the vectors and counters of a replica."""
-    for name, tensor in replica_state(replica).tensors.items():
-        tensor.copy_(saved.tensors[name])
-    replica.steps, replica.rewarm_left = saved.meta["inner_steps"], saved.meta["rewarm_left"]
+    replica.parameters_P.copy_(saved.tensors[PARAMETERS])
+    replica.load_optimizer_state(saved.part(_INNER).tensors)
+    replica.rewarm_left, replica.stopped = saved.meta["rewarm_left"], bool(saved.meta["stopped"])

@@ -10,6 +10,10 @@ from torch import Tensor
 THREAD_PATIENCE_S = 60.0  # a thread that hears nothing for this long takes its peer for dead
 
 
+class PeerLost(RuntimeError):
+    """Another worker cannot be reached any more; the state of this one is between two operations."""
+
+
 class Transport(Protocol):
     """Ordered point-to-point messages between ranks 0 to ``size - 1``.
 

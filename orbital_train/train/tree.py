@@ -52,7 +52,7 @@ def sum_on_tree(
     is_root = transport.rank == root_of(nodes, owners)
     total = torch.empty_like(next(iter(contributions.values()))) if is_root else None
     tree = _Tree(contributions, nodes, owners, transport)
-    for piece in _pieces(size, bucket_bytes):
+    for piece in pieces(size, bucket_bytes):
         part, _ = tree.sum(piece, 0, 1 << max(nodes).bit_length())
         if total is not None and part is not None:
             total[piece] = part
@@ -72,7 +72,7 @@ def broadcast(
         bucket_bytes: largest message.
     """
     out = torch.empty_like(like) if tensor is None else tensor
-    for piece in _pieces(out.numel(), bucket_bytes):
+    for piece in pieces(out.numel(), bucket_bytes):
         if tensor is None:
             transport.recv(out[piece], root)
             continue
@@ -121,7 +121,7 @@ class _Tree:
         return None
 
 
-def _pieces(size: int, bucket_bytes: int) -> Iterator[slice]:
+def pieces(size: int, bucket_bytes: int) -> Iterator[slice]:
     """Consecutive stretches of a float32 vector, none larger than a bucket."""
     length = max(1, bucket_bytes // 4)
     return (slice(start, min(start + length, size)) for start in range(0, size, length))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 
 import torch
@@ -10,15 +11,20 @@ from torch import Tensor
 from orbital_train.schedule.trace import global_value
 from orbital_train.train.flat import Layout
 from orbital_train.train.outer import GlobalState, initial_state
+from orbital_train.train.spec import OuterSpec
+
+_PARAMETERS = "parameters"
 
 
 class Versions:
-    """States of fragments by fragment and version, from version 0 of all on. Suffix P: all parameters."""
+    """States of fragments by fragment and version, from version 0 of all on. Suffix P: all of the model."""
 
-    def __init__(self, layout: Layout, initial_P: Tensor) -> None:
+    def __init__(self, layout: Layout, initial_P: Tensor, spec: OuterSpec) -> None:
         self._layout, self._device = layout, initial_P.device
         self._states = {
-            global_value(fragment, 0): initial_state(layout.take(initial_P, fragment).clone())
+            global_value(fragment, 0): initial_state(
+                layout.take(initial_P, fragment).clone(), spec, layout.fragment_trained(fragment)
+            )
             for fragment in range(len(layout.fragments))
         }
 
@@ -35,7 +41,7 @@ class Versions:
         del self._states[name]
 
     def whole_P(self, versions: tuple[int, ...]) -> Tensor:
-        """Parameters of the model that these versions of its fragments make up; of one fragment, its own vector."""
+        """Vector of the model that these versions of its fragments make up; of one fragment, its own vector."""
         if len(versions) == 1:
             return self.get(0, versions[0]).parameters_F
         whole_P = torch.empty(self._layout.size, device=self._device)
@@ -45,16 +51,19 @@ class Versions:
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that :meth:`load` needs, by name; it shares memory with the run."""
-        parameters = {f"{name}/parameters": state.parameters_F for name, state in self._states.items()}
-        return parameters | {f"{name}/momentum": state.momentum_F for name, state in self._states.items()}
+        return {
+            f"{name}/{part}": tensor
+            for name, state in self._states.items()
+            for part, tensor in {_PARAMETERS: state.parameters_F, **state.outer}.items()
+        }
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Become exactly what was saved; other tensors are left alone."""
-        names = {name.rpartition("/")[0] for name in tensors if name.startswith("global/")}
+        states: dict[str, dict[str, Tensor]] = defaultdict(dict)
+        for key, tensor in tensors.items():
+            name, _, part = key.rpartition("/")
+            if name.startswith("global/"):  # counters are on the CPU, where they are read
+                states[name][part] = tensor.to(self._device if tensor.dim() else "cpu", copy=True)
         self._states = {
-            name: GlobalState(
-                parameters_F=tensors[f"{name}/parameters"].to(self._device, copy=True),
-                momentum_F=tensors[f"{name}/momentum"].to(self._device, copy=True),
-            )
-            for name in names
+            name: GlobalState(parameters_F=parts.pop(_PARAMETERS), outer=parts) for name, parts in states.items()
         }

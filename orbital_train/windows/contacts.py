@@ -12,7 +12,7 @@ from orbital_train.orbit.fleet import Fleet
 from orbital_train.orbit.grid import StateGrid
 from orbital_train.orbit.sun import SunPositions
 from orbital_train.windows.contact_rows import plan_of_links
-from orbital_train.windows.field_checks import refuse_useless_fields, warn_of_idle_terminals
+from orbital_train.windows.field_checks import judge_useless_fields, warn_of_idle_terminals
 from orbital_train.windows.field_of_regard import windows_by_terminal
 from orbital_train.windows.link_checks import refuse_bad_links
 from orbital_train.windows.links import LinkSpec, Opportunities, opportunities_on_grid
@@ -75,7 +75,7 @@ def plan_links(
     contacts = plan_of_links(names, grid, found, links, spec)
     if spec.fields_of_regard and not (contacts.kind == LinkKind.ISL).any():
         free = plan_links(fleet, grid, sites, replace(spec, fields_of_regard=()), sun).contacts
-        refuse_useless_fields(spec.fields_of_regard, fleet, grid, free)
+        judge_useless_fields(spec.fields_of_regard, fleet, grid, contacts, free)
     if spec.terrestrial_bps is not None:
         contacts = with_terrestrial(contacts, sites, spec.terrestrial_bps)
     return PlannedLinks(opportunities=kept, contacts=contacts)

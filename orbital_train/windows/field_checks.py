@@ -28,18 +28,24 @@ def warn_of_idle_terminals(fields: Sequence[FieldOfRegard], terminals: IntArray)
             warnings.warn(f"{_KEY}.{k} = {shown!r}: {problem}", InputWarning, stacklevel=4)
 
 
-def refuse_useless_fields(fields: Sequence[FieldOfRegard], fleet: Fleet, grid: StateGrid, free: ContactPlan) -> None:
-    """Refuse fields of regard that left no link between satellites, where there would be some without.
+def judge_useless_fields(
+    fields: Sequence[FieldOfRegard], fleet: Fleet, grid: StateGrid, left: ContactPlan, free: ContactPlan
+) -> None:
+    """Warn of fields of regard that left no link between satellites, where there would be some without; refuse them if
+    they left no contact at all.
+
+    Links to the ground have a terminal of their own, and satellites can meet through sites alone.
 
     Args:
         fields: of the terminals.
         fleet: the satellites.
         grid: their states.
+        left: the contacts with these fields, none of them between satellites.
         free: the contacts without any fields.
 
     Raises:
-        InputError: there is a link between satellites in ``free``; where its ends see each other is named (key
-            ``links.fields_of_regard``).
+        InputError: there is a link between satellites in ``free``, and ``left`` is empty; where the ends of the first
+            one see each other is named (key ``links.fields_of_regard``).
     """
     rows = np.flatnonzero(free.kind == LinkKind.ISL)
     if not rows.size:
@@ -51,5 +57,8 @@ def refuse_useless_fields(fields: Sequence[FieldOfRegard], fleet: Fleet, grid: S
         for azimuth, elevation in [direction_deg(*grid.at(np.array([here]), t_s), grid.at(np.array([there]), t_s)[0])]
     ]
     first = f"without them the first is at {t_s[0]:.0f} s, when {', and '.join(seen)}"
+    what = f"{len(fields)} field{'s' if len(fields) > 1 else ''}"
     told = f"hold no link between satellites; {first}: some terminal of each must point there"
-    raise InputError(_KEY, f"{len(fields)} field{'s' if len(fields) > 1 else ''}", told)
+    if not len(left):
+        raise InputError(_KEY, what, told)
+    warnings.warn(f"{_KEY} = {what!r}: {told}. Ground sites are all that links them", InputWarning, stacklevel=3)

@@ -169,7 +169,9 @@ def _of_pairs(fleet: Fleet, grid: StateGrid, spec: LinkSpec, pairs: IntArray) ->
     rows, found = np.arange(len(pairs)), None
     for key, function in link_conditions(spec).items():
         good = renamed(pair_windows(grid, pairs[rows], function), rows)
-        if spec.topology in ("ring", "grid") and fleet.pattern != "cluster":
+        # Fields that hold no link in a plane may hold those across, or those to the ground matter more.
+        ringed = spec.topology in ("ring", "grid") and fleet.pattern != "cluster"
+        if ringed and key != "links.fields_of_regard":
             _refuse_dead_rings(fleet, grid, spec, pairs, key, good)
         found = good if found is None else intersect(found, good)
         rows = np.unique(found.track)
@@ -201,9 +203,6 @@ def _refuse_dead_rings(
         slowest_deg_s = np.degrees(np.linalg.norm(np.cross(d_m, w_mps), axis=-1) / apart_m**2).min()
         problem = f"the line of sight of neighbours in a plane ({name}) never turns slower than"
         raise InputError(key, spec.max_rate_deg_s, f"{problem} {np.ceil(slowest_deg_s * 1e4) / 1e4:g}; allow that")
-    if key == "links.fields_of_regard":
-        problem = f"neighbours in a plane ({name}) are never in each other's field; they are seen fore and aft"
-        raise InputError(key, f"{spec.terminals} fields", problem)
     raise InputError(key, spec.topology, f"{_altitude_advice(fleet, spec)} ({name})")
 
 

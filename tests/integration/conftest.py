@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from orbital_train.cluster.group import Workers, worker_group
+from orbital_train.cluster.group import Group, worker_group
 from orbital_train.cluster.session import ray_session
 from orbital_train.config.recipe import Cluster
 from tests.integration.runs import Reference, reference
 
 LOGICAL_CPUS = 12
 
-Groups = Callable[[int], Workers]
+Groups = Callable[[int], Group]
 
 
 @pytest.fixture(scope="session")
@@ -27,10 +27,10 @@ def ray_cluster() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def groups(ray_cluster: None) -> Iterator[Groups]:
     """Workers, as many as asked for: the same ones every time."""
-    made: dict[int, Workers] = {}
+    made: dict[int, Group] = {}
     with ExitStack() as stack:
 
-        def group(count: int) -> Workers:
+        def group(count: int) -> Group:
             if count not in made:
                 made[count] = stack.enter_context(worker_group(Cluster(workers=count, device="cpu")))
             return made[count]

@@ -14,7 +14,7 @@ from rich.console import Console
 from orbital_train.cli.planning import Flight, fly
 from orbital_train.cli.run_directory import RunDirectory, open_run
 from orbital_train.cli.training import StopFlag, train_on
-from orbital_train.cluster.group import Workers
+from orbital_train.cluster.group import Group
 from orbital_train.config import build
 from orbital_train.config.load import load_recipe, with_values
 from orbital_train.config.recipe import Recipe
@@ -74,7 +74,7 @@ def plan_run(undisturbed: Reference, path: Path) -> RunDirectory:
     return run
 
 
-def train(workers: Workers, undisturbed: Reference, run: RunDirectory, flag: StopFlag | None = None, **cluster: Any):
+def train(workers: Group, undisturbed: Reference, run: RunDirectory, flag: StopFlag | None = None, **cluster: Any):
     recipe = with_values(undisturbed.recipe, {f"cluster.{key}": value for key, value in cluster.items()})
     recipe = with_values(recipe, {"cluster.workers": len(workers)})
     console = Console(file=io.StringIO())

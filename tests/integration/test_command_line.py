@@ -6,14 +6,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
+from safetensors.torch import load_file
 
 from orbital_train.cli.run_directory import RunDirectory
+from tests import small
 from tests.integration.conftest import Groups
 from tests.integration.runs import BUDGET, Reference, assert_undisturbed, checkpoints, train
 from tests.unit.cli import command
@@ -77,21 +80,22 @@ def test_a_signal_ends_a_run_with_a_checkpoint(
     assert_undisturbed(undisturbed, run)
 
 
-def test_a_killed_worker_ends_a_run_which_can_be_resumed(undisturbed: Reference, run_path: Path):
+def test_a_killed_worker_is_replaced_and_a_killed_driver_resumed(undisturbed: Reference, run_path: Path):
     run = RunDirectory(run_path)
     often = ("--set", BUDGET, "--set", "cluster.checkpoint_every_s=0.2", "--out", run_path)
     with program("train", undisturbed.path, *often, "--set", "cluster.workers=2") as process:
         started = wait_for_training(process)
         workers = [p for p in started if any("ray::Worker" in part for part in p.cmdline())]
         assert len(workers) == 2
+        slow = {p.pid for p in started if p.name() in ("ray::DashboardAgent", "ray::RuntimeEnvAgent")}
         workers[0].kill()
-        output, errors = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 1
-    (line,) = errors.splitlines()
-    assert line.startswith(f"orbital-train: a worker died (process {workers[0].pid} on ")
-    assert "resume" in line
-    assert "Traceback" not in output
-    assert_gone(started)
+        while not run.log.exists():
+            time.sleep(0.05)
+        process.kill()
+        process.communicate(timeout=PATIENCE_S)
+    assert f"(process {workers[0].pid} on " in run.log.read_text()
+    # Two helpers of Ray look for the dead cluster for a minute before they end; scripts/chaos waits for them.
+    assert_gone([process for process in started if process.pid not in slow])
     with program("train", undisturbed.path, *often, "--set", "cluster.workers=1", "--resume") as process:
         started = wait_for_training(process)
         output, errors = process.communicate(timeout=PATIENCE_S)
@@ -125,3 +129,35 @@ def test_what_cannot_be_run_here(undisturbed: Reference, run_path: Path, overrid
     assert line.startswith(f"orbital-train: {undisturbed.path}: {told}")
     assert process.returncode == 2
     assert not run_path.exists()
+
+
+MINE = """
+import torch
+from torch import nn
+from tests.unit.train.own import Points
+
+
+class Curve(nn.Module):
+    def __init__(self, *, inputs, width):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(inputs, width), nn.BatchNorm1d(width), nn.Tanh(), nn.Linear(width, 1))
+
+    def forward(self, x, y):
+        return (self.layers(x) - y).square().mean()
+"""
+
+
+def test_ones_own_model_in_the_working_directory_is_trained_by_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Ray's workers find the module too, and the model's buffers come out with it."""
+    (tmp_path / "mine.py").write_text(MINE)
+    recipe = small.write_recipe(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.chdir(tmp_path)
+    model, data = 'model={kind="mine:Curve", arguments={width=4}}', 'data={kind="mine:Points", arguments={inputs=3}}'
+    settings = ("--set", model, "--set", data, "--set", "cluster.workers=2", "--set", "inner.batch_size=8")
+    with program("train", recipe, *settings, "--import", "mine", "--out", tmp_path / "run") as process:
+        _, errors = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, errors) == (0, "")
+    tensors = load_file(tmp_path / "run" / "model.safetensors")
+    assert tensors["layers.0.weight"].shape == (4, 3)
+    assert "layers.1.running_mean" in tensors

@@ -1,8 +1,6 @@
 """Runs on real workers: the same bits on any number of them, and after any interruption."""
 
 import json
-import os
-import signal
 import time
 from contextlib import closing
 from pathlib import Path
@@ -13,13 +11,11 @@ import ray
 import safetensors.torch
 from ray.util.placement_group import placement_group_table
 
-from orbital_train.cli.folder_cache import file_sha256
-from orbital_train.cli.run_directory import recipe_sha256
 from orbital_train.cli.training import Stopped
 from orbital_train.cluster import driver
-from orbital_train.cluster.driver import CheckpointRule, drive
-from orbital_train.cluster.failures import WorkerLost
-from orbital_train.cluster.group import Workers, worker_group
+from orbital_train.cluster.cuts import CheckpointRule
+from orbital_train.cluster.driver import Driver
+from orbital_train.cluster.group import Group, worker_group
 from orbital_train.cluster.metrics_log import MetricsLog
 from orbital_train.cluster.session import ray_session
 from orbital_train.cluster.worker import Job
@@ -147,55 +143,27 @@ def test_a_checkpoint_of_another_recipe_is_refused(groups: Groups, undisturbed: 
 # -- workers that die, and workers that cannot be ---
 
 
-def _pids(workers: Workers) -> list[int]:
-    return [pid for _, pid in ray.get([worker.host.remote() for worker in workers])]
-
-
-def test_a_dead_worker_is_noticed_and_the_run_goes_on_after_it(groups: Groups, undisturbed: Reference, run_path: Path):
-    run = plan_run(undisturbed, run_path)
-    recipe = undisturbed.recipe
-    rule = CheckpointRule(
-        folder=run.checkpoints,
-        every_s=0.1,
-        keep=2,
-        recipe_sha256=recipe_sha256(recipe),
-        trace_sha256=file_sha256(run.trace),
-    )
-    job = Job(trace=run.trace, spec=build.train_spec(recipe))
-    killed_s: list[float] = []
-    with worker_group(Cluster(workers=2, device="cpu")) as workers:
-        victim = _pids(workers)[1]
-
-        def kill(progress):
-            if progress.position and len(checkpoints(run) if run.checkpoints.exists() else []) and not killed_s:
-                killed_s.append(time.monotonic())
-                os.kill(victim, signal.SIGKILL)
-
-        with closing(MetricsLog(run.metrics)) as metrics, pytest.raises(WorkerLost) as caught:
-            drive(workers, job, metrics=metrics, rule=rule, stop_asked=lambda: False, show=kill)
-    assert time.monotonic() - killed_s[0] < 10.0
-    told = str(caught.value)
-    assert told.startswith(f"a worker died (process {victim} on ")
-    assert "; --resume continues from operation " in told
-    assert "\n" not in told
-    train(groups(2), undisturbed, run)
-    assert_undisturbed(undisturbed, run)
+def _pids(group: Group) -> list[int]:
+    return [group.pid(rank) for rank in range(len(group))]
 
 
 def test_what_a_worker_finds_wrong_is_told_as_such(groups: Groups, undisturbed: Reference, run_path: Path):
     run = plan_run(undisturbed, run_path)
-    rule = CheckpointRule(folder=run.checkpoints, every_s=60.0, keep=2, recipe_sha256="", trace_sha256="")
+    rule = CheckpointRule(
+        folder=run.checkpoints, every_s=60.0, copy_every_s=60.0, keep=2, recipe_sha256="", trace_sha256=""
+    )
     corpus = undisturbed.recipe.data.model_copy(update={"corpus": "/nowhere/corpus.txt"})
     spec = build.train_spec(undisturbed.recipe.model_copy(update={"data": corpus}))
     with closing(MetricsLog(run.metrics)) as metrics, pytest.raises(InputError) as caught:
-        drive(
-            groups(1),
-            Job(trace=run.trace, spec=spec),
+        Driver(
+            group=groups(1),
+            job=Job(trace=run.trace, spec=spec),
             metrics=metrics,
             rule=rule,
             stop_asked=lambda: False,
             show=lambda progress: None,
-        )
+            tell=print,
+        ).run()
     assert str(caught.value).startswith("data.corpus = '/nowhere/corpus.txt': cannot be read (No such file")
 
 

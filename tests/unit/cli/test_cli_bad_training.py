@@ -22,7 +22,7 @@ from tests.unit.cli.command import unchanged
         (["data.validation_fraction=0.0001"], "data.validation_fraction = 0.0001: holds out "),
         (
             ["model.width=16384", "model.layers=100"],
-            "model = {'layers': 100, 'heads': 2, 'width': 16384, 'context': 16}: needs about ",
+            "model = {'kind': 'gpt', 'layers': 100, 'heads': 2, 'width': 16384, 'context': 16}: needs about ",
         ),
     ],
     ids=["corpus", "sha256", "workers", "batch", "validation", "memory"],

@@ -2,21 +2,16 @@ import os
 import signal
 from pathlib import Path
 
-import psutil
 import pytest
-import torch
 
 from orbital_train.cli import training
 from orbital_train.cli.planning import fly
 from orbital_train.cli.run_directory import RunDirectory, open_run
-from orbital_train.cli.training import Stopped, Watch, _step_s, check_corpus, estimate_line, free_bytes, stop_flag
+from orbital_train.cli.training import Stopped, Watch, stop_flag
 from orbital_train.cluster.driver import CheckpointRule, Progress
-from orbital_train.errors import InputError, InputWarning
+from orbital_train.errors import InputWarning
 from orbital_train.schedule.trace import SyncStep, Trace
 from orbital_train.train.checkpoint import Manifest, begin, commit, library_versions
-from orbital_train.train.data import load_corpus
-from orbital_train.train.device import CPU, CUDA
-from orbital_train.train.model import build_gpt
 from tests import small
 
 
@@ -30,10 +25,10 @@ def watch(folder: Path, *overrides: str, position: int = 0) -> tuple[Watch, Trac
 
 def test_the_sky_that_is_shown_is_that_of_the_trace(tmp_path: Path):
     shown, trace = watch(tmp_path)
-    begin = shown.display(Progress(position=0, steps_done=0, loss=None))
+    begin = shown.display(Progress(position=0, loss=None))
     assert (begin.sim_s, begin.nodes, begin.done_steps, begin.total_steps) == (0.0, 6, 0, 600)
     assert (begin.sunlit, begin.open_links, begin.loss) == (6, 0, None)  # links are still being acquired
-    end = shown.display(Progress(position=len(trace.ops), steps_done=600, loss=2.5))
+    end = shown.display(Progress(position=len(trace.ops), loss=2.5))
     assert end.sim_s == pytest.approx(end.horizon_s, abs=60.0)
     assert end.horizon_s == trace.end_us / 1e6
     assert (end.done_steps, end.loss) == (600, 2.5)
@@ -46,28 +41,13 @@ def test_a_resumed_run_counts_what_was_done_before(tmp_path: Path):
     first = list(trace.of_kind(SyncStep))[:2]
     assert [op.id for op in first] == [1, 3]
     done = sum(op.n * 6 for op in first)
-    now = shown.display(Progress(position=4, steps_done=12, loss=None))
-    assert (now.done_steps, now.total_steps) == (done + 12, 600)
-
-
-def test_the_estimate_counts_the_parameters_that_are_built(tmp_path: Path):
-    recipe = small.recipe(tmp_path, "cluster.workers=2")
-    vocabulary = len(set(small.CORPUS))
-    parameters = sum(p.numel() for p in build_gpt(_spec(recipe), vocabulary, 0).parameters())
-    line = estimate_line(recipe, fly(recipe).trace)
-    assert line.startswith(f"small: 600 inner steps of {parameters:,} parameters on 2 workers; about ")
-    assert torch.get_num_threads() > 0
-
-
-def _spec(recipe):
-    from orbital_train.config.build import train_spec
-
-    return train_spec(recipe).model
+    now = shown.display(Progress(position=4, loss=None))
+    assert (now.done_steps, now.total_steps) == (done, 600)
 
 
 @pytest.mark.parametrize("changed", ["torch", "cpu"])
 def test_a_checkpoint_of_other_libraries_or_another_cpu_is_told(tmp_path: Path, changed: str):
-    rule = CheckpointRule(folder=tmp_path, every_s=1.0, keep=1, recipe_sha256="r", trace_sha256="t")
+    rule = CheckpointRule(folder=tmp_path, every_s=1.0, copy_every_s=1.0, keep=1, recipe_sha256="r", trace_sha256="t")
     run = RunDirectory(tmp_path)
     for cut, versions in enumerate((library_versions(), library_versions() | {changed: "another"})):
         manifest = Manifest(cut=cut, recipe_sha256="r", trace_sha256="t", metrics_bytes=0, versions=versions, files={})
@@ -78,38 +58,6 @@ def test_a_checkpoint_of_other_libraries_or_another_cpu_is_told(tmp_path: Path, 
         saved = training._last_checkpoint(run, rule)
     assert saved is not None
     assert saved.manifest.cut == 1
-
-
-def test_free_memory_is_that_of_the_device(monkeypatch: pytest.MonkeyPatch):
-    assert 0 < free_bytes(CPU) < psutil.virtual_memory().total
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (3_000_000, 8_000_000))
-    assert free_bytes(CUDA) == 3_000_000
-
-
-def test_workers_share_a_machine_and_have_a_gpu_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    recipe = small.recipe(tmp_path, "cluster.workers=2")
-    with pytest.raises(InputError, match=r"needs about \d+\.\d GB for 2 workers and"):
-        training._check_memory(recipe, psutil.virtual_memory().total)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (3_000_000_000, 8_000_000_000))
-    monkeypatch.setattr(training, "choose_device", lambda wanted: CUDA)
-    training._check_memory(recipe, 3_000_000_000)
-    with pytest.raises(InputError, match=r"about 3\.1 GB for each worker's GPU and 3\.0 GB is free") as caught:
-        training._check_memory(recipe, 3_100_000_000)
-    assert caught.value.key == "model"
-
-
-def test_the_corpus_is_read_once_and_a_step_timed_once_for_all_arms(tmp_path: Path):
-    recipe = small.recipe(tmp_path)
-    other = small.recipe(tmp_path, "inner.lr=0.01", "outer.lr=1.0", "seeds.init=9", "seeds.data=9")
-    trace = fly(recipe).trace
-    load_corpus.cache_clear()
-    _step_s.cache_clear()
-    lines = [estimate_line(r, trace) for r in (recipe, other)]
-    assert lines[0] == lines[1]
-    assert check_corpus(recipe) == len(set(small.CORPUS))
-    assert (load_corpus.cache_info().misses, _step_s.cache_info().misses, _step_s.cache_info().hits) == (1, 1, 1)
-    estimate_line(small.recipe(tmp_path, "inner.batch_size=3"), trace)
-    assert (load_corpus.cache_info().misses, _step_s.cache_info().misses) == (1, 2)
 
 
 def test_the_first_signal_asks_and_the_second_ends():

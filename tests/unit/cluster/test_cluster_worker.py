@@ -32,8 +32,8 @@ def operations(job: Job) -> int:
 def test_a_worker_alone_does_the_trace(worker: Worker, job: Job):
     outcome = worker.run()
     news = worker.poll()
-    assert (outcome.finished, outcome.bytes_sent, outcome.device) == (True, 0, "cpu")
-    assert (news.position, news.steps_done) == (operations(job), 60)
+    assert (outcome.finished, outcome.problem, outcome.device) == (True, None, "cpu")
+    assert (news.position, news.bytes_sent) == (operations(job), 0)
     trace, local = worker._executor._trace, run_local(worker._executor._trace, job.spec)
     assert sum(op.n for op in trace.of_kind(Step)) == 60
     assert outcome.digest == local.digest
@@ -46,8 +46,34 @@ def test_a_worker_that_is_done_can_still_take_part_in_a_checkpoint(worker: Worke
     cut = worker.hold()
     assert cut == operations(job)
     worker.open_until(cut, False)
-    worker.wait_done(cut)
-    assert len(worker.save(tmp_path)) == 7  # six nodes, and what they share
+    assert worker.wait_done(cut, 0.0)
+    worker.take()
+    files = worker.packed()
+    assert (
+        len(worker.write(tmp_path, files)) == len(list(tmp_path.glob("*.safetensors"))) == 7
+    )  # six nodes, what they share
+    assert worker.packed() == {}
+
+
+def test_a_worker_goes_back_to_a_cut_and_does_the_rest_again(worker: Worker, job: Job):
+    worker.open_until(7, True)
+    assert not worker.run().finished
+    worker.take()
+    files, before = worker.packed(), worker.poll()
+    assert before.position == 7
+    worker.open_until(None, False)
+    first, rows = worker.run(), worker.poll().rows
+    worker.restore(7, files, files)
+    again, rows_again = worker.run(), worker.poll().rows
+    assert again == first
+    assert rows_again == rows
+    assert min(row["op"] for row in rows) >= 7
+
+
+def test_a_worker_that_is_called_off_leaves_and_says_so(worker: Worker):
+    worker.abort()
+    outcome = worker.run()
+    assert (outcome.finished, outcome.problem, worker.poll().position) == (False, "called off", 0)
 
 
 def test_a_worker_told_to_leave_behind_the_last_operation_is_done(worker: Worker, job: Job):
@@ -66,5 +92,5 @@ def test_a_worker_told_to_leave_in_the_middle_is_not(worker: Worker):
 def test_a_second_job_starts_afresh(worker: Worker, job: Job):
     first = worker.run()
     worker.prepare(job)
-    assert worker.poll().steps_done == 0
+    assert worker.poll().position == 0
     assert worker.run().digest == first.digest

@@ -13,6 +13,7 @@ from orbital_train.schedule.policies.fixed_period import FixedPeriod
 from orbital_train.schedule.policies.gossip import Gossip
 from orbital_train.schedule.policies.hierarchical import Hierarchical
 from orbital_train.schedule.policies.link_aware import LinkAware
+from orbital_train.train.spec import Named
 from tests import small
 
 NODES = ("p0s0", "p1s0", "Oslo")
@@ -146,10 +147,51 @@ def test_an_unknown_home(tmp_path: Path):
 def test_what_is_trained(tmp_path: Path):
     spec = build.train_spec(small.recipe(tmp_path, "seeds.init=3", "seeds.data=4", "cluster.threads_per_worker=2"))
     assert (spec.init_seed, spec.data_seed, spec.threads_per_worker, spec.device) == (3, 4, 2, "cpu")
-    assert (spec.model.width, spec.batch_size, spec.data.sha256) == (16, 2, small.CORPUS_SHA256)
+    assert (spec.batch_size, spec.imports) == (2, ())
+    assert spec.model == Named(kind="gpt", arguments={"layers": 1, "heads": 2, "width": 16, "context": 16})
+    assert spec.data.kind == "text"
+    assert spec.data.arguments == {
+        "corpus": str(tmp_path / "corpus.txt"),
+        "sha256": small.CORPUS_SHA256,
+        "validation_fraction": 0.1,
+        "validation_batches": 2,
+        "shards": "interleaved",
+        "context": 16,
+    }
     with pytest.raises(InputError, match="must be a multiple of the 2 heads") as caught:
-        build.train_spec(small.recipe(tmp_path, "model.width=17"))
+        small.recipe(tmp_path, "model.width=17")
     assert (caught.value.key, caught.value.value) == ("model.width", 17)
+
+
+def test_sequences_are_as_long_as_the_context_unless_data_says_so(tmp_path: Path):
+    def context(*overrides: str) -> int:
+        return build.train_spec(small.recipe(tmp_path, *overrides)).data.arguments["context"]
+
+    assert context() == 16
+    assert context("data.context=8") == 8
+    assert context('model={kind="own.module:function"}') == 64
+
+
+def test_what_is_not_built_in_has_arguments_of_its_own(tmp_path: Path):
+    recipe = small.recipe(
+        tmp_path, 'data={kind="own.data:points", arguments={count=3}}', 'model={kind="own.models:line"}'
+    )
+    spec = build.train_spec(recipe, imports=("own.models",))
+    assert spec.model == Named(kind="own.models:line")
+    assert spec.data == Named(kind="own.data:points", arguments={"count": 3})
+    assert spec.imports == ("own.models",)
+
+
+def test_optimizers(tmp_path: Path):
+    spec = build.train_spec(small.recipe(tmp_path))
+    assert (spec.inner.optimizer, spec.inner.schedule, spec.inner.micro_batches) == ("AdamW", "cosine", 1)
+    assert (spec.outer.optimizer, spec.outer.delay_merges, spec.outer.merging, spec.outer.clip_norm) == (
+        "sgd", 1, "mean", 0.0,
+    )  # fmt: skip
+    arguments = "inner.arguments={momentum=0.9, nesterov=true, betas=[0.9, 1], kind='a'}"
+    spec = build.train_spec(small.recipe(tmp_path, "inner.optimizer=SGD", arguments, "inner.micro_batches=2"))
+    assert spec.inner.arguments == {"momentum": 0.9, "nesterov": True, "betas": (0.9, 1), "kind": "a"}
+    assert hash(spec) == hash(build.train_spec(small.recipe(tmp_path, "inner.optimizer=SGD", "inner.micro_batches=2")))
 
 
 def test_training_draws_what_cap_and_radiator_leave_and_its_steps_take_longer(tmp_path: Path):
@@ -171,3 +213,13 @@ def test_training_draws_what_cap_and_radiator_leave_and_its_steps_take_longer(tm
     assert drawn(one_face)[0] == pytest.approx(5.670374e-8 * 313.15**4 - 50.0 - 150.0, abs=0.01)
     device = "workload={parameters=1e9, tokens_per_step=1000, device_tflops=100.0, mfu=0.5}"
     assert drawn(device, f"power.train_cap_w={half_clock_w}")[1] == 240_000
+
+
+@pytest.mark.parametrize(
+    ("policy", "given", "merges"), [("asynchronous", None, None), ("asynchronous", 2, 2), ("quorum", None, 1)]
+)
+def test_merges_of_one_contribution_each_are_an_outer_step_together(tmp_path, policy, given, merges):
+    overrides = [f"schedule.policy={policy}", *([] if given is None else [f"outer.delay_merges={given}"])]
+    outer = build.train_spec(small.recipe(tmp_path, *overrides)).outer
+    assert outer.delay_merges == merges
+    assert outer.of_fleet(6).delay_merges == (merges or 6)

@@ -1,4 +1,5 @@
-"""Golden histories of a two-parameter model under every operation: whole, in parts, failing, in gossip and groups.
+"""Golden histories of a two-parameter model: every operation, whole, in two fragments, with failures, in gossip and in
+groups; and every kind of optimizer and of merging.
 
 Written anew by
 
@@ -10,6 +11,8 @@ and only where a change of numbers is meant; the difference then belongs in the 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -18,33 +21,61 @@ from orbital_train.schedule.trace import Trace
 from orbital_train.train.executor import Executor
 from orbital_train.train.gate import Gate
 from orbital_train.train.placement import place
+from orbital_train.train.spec import InnerSpec, OuterSpec
 from orbital_train.train.transport import LocalTransport
 from tests.unit.train.traces import (
+    contributions_trace,
     everything_trace,
     failures_trace,
     gossip_trace,
     groups_trace,
     line_problem,
+    one_by_one_trace,
     streaming_trace,
     tiny_spec,
 )
 
 FOLDER = Path(__file__).parents[2] / "golden"
-TRACES = {
-    FOLDER / "two_parameters.json": everything_trace,
-    FOLDER / "two_fragments.json": streaming_trace,
-    FOLDER / "failures.json": failures_trace,
-    FOLDER / "gossip.json": gossip_trace,
-    FOLDER / "groups.json": groups_trace,
+INNER, OUTER = InnerSpec(lr=1e-2), OuterSpec()
+
+
+@dataclass(frozen=True)
+class Case:
+    """A trace, and how it is trained where that is not as usual."""
+
+    trace: Callable[[], Trace]
+    inner: InnerSpec = INNER
+    outer: OuterSpec = OUTER
+
+
+CASES = {
+    FOLDER / f"{name}.json": case
+    for name, case in {
+        "two_parameters": Case(everything_trace),
+        "two_fragments": Case(streaming_trace),
+        "failures": Case(failures_trace),
+        "gossip": Case(gossip_trace),
+        "groups": Case(groups_trace),
+        "inner_sgd": Case(
+            everything_trace, InnerSpec(lr=5e-2, optimizer="SGD", arguments={"momentum": 0.9}, schedule="linear")
+        ),
+        "inner_muon": Case(everything_trace, InnerSpec(lr=1e-2, optimizer="Muon", schedule="wsd")),
+        "inner_nadam": Case(failures_trace, InnerSpec(lr=1e-2, optimizer="NAdam", schedule="constant")),
+        "outer_sgd": Case(everything_trace, outer=OuterSpec(nesterov=False)),
+        "outer_adamw": Case(failures_trace, outer=OuterSpec(optimizer="adamw", lr=0.1, eps=1e-3, weight_decay=0.1)),
+        "delayed_nesterov": Case(one_by_one_trace, outer=OuterSpec(delay_merges=3)),
+        "trimmed_mean": Case(contributions_trace, outer=OuterSpec(merging="trimmed_mean", trim_fraction=0.25)),
+        "median": Case(contributions_trace, outer=OuterSpec(merging="median", clip_norm=0.02)),
+    }.items()
 }
 
 
-def history(trace: Trace) -> list[dict[str, list[float]]]:
+def history(case: Case) -> list[dict[str, list[float]]]:
     """Parameters of every replica and every live version, of the global model or nodes' own, after each operation."""
-    spec = tiny_spec()
+    trace = case.trace()
     executor = Executor(
         trace=trace,
-        spec=spec,
+        spec=tiny_spec(inner=case.inner, outer=case.outer),
         problem=line_problem(),
         transport=LocalTransport(),
         owners=place(trace.fleet_nodes, 1),
@@ -65,8 +96,8 @@ def history(trace: Trace) -> list[dict[str, list[float]]]:
 def main() -> None:
     """Write the golden files."""
     torch.set_num_threads(1)
-    for path, trace in TRACES.items():
-        lines = (json.dumps(row) for row in history(trace()))
+    for path, case in CASES.items():
+        lines = (json.dumps(row) for row in history(case))
         path.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
 
 

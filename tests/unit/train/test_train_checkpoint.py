@@ -14,12 +14,21 @@ from orbital_train.train.checkpoint import (
     commit,
     library_versions,
     newest_whole,
+    pack_nodes,
+    pack_shared,
     prune,
-    write_nodes,
-    write_shared,
+    write,
 )
 from orbital_train.train.problem import Problem
-from tests.unit.train.traces import Group, everything_trace, failures_trace, streaming_trace, tiny_problem, tiny_spec
+from tests.unit.train.traces import (
+    REPLICA,
+    Group,
+    everything_trace,
+    failures_trace,
+    streaming_trace,
+    tiny_problem,
+    tiny_spec,
+)
 
 SPEC, TRACE = tiny_spec(), everything_trace()
 
@@ -28,13 +37,13 @@ def gpt() -> Problem:
     return tiny_problem(SPEC, TRACE.fleet_nodes)
 
 
-def write(group: Group, folder: Path, cut: int) -> Path:
+def write_all(group: Group, folder: Path, cut: int) -> Path:
     """As a cluster does: every worker its nodes, worker 0 the shared state, one commit."""
     temporary = begin(folder, cut)
     files: dict[str, str] = {}
     for executor in group.executors:
-        files |= write_nodes(temporary, executor.save_nodes())
-    files |= write_shared(temporary, group.executors[0].save_shared())
+        files |= write(temporary, pack_nodes(executor.save_nodes()))
+    files |= write(temporary, pack_shared(group.executors[0].save_shared()))
     manifest = Manifest(
         cut=cut, recipe_sha256="r", trace_sha256="t", metrics_bytes=17, versions=library_versions(), files=files
     )
@@ -51,7 +60,7 @@ def group() -> Group:
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_resume_from_files_with_any_workers(tmp_path: Path, group: Group, workers: int) -> None:
-    path = write(group, tmp_path, 9)
+    path = write_all(group, tmp_path, 9)
     names = ["manifest.json", *(f"node-000{n}.safetensors" for n in (0, 2, 3, 7)), "shared.safetensors"]
     assert sorted(p.name for p in path.iterdir()) == names
     checkpoint, broken = newest_whole(tmp_path)
@@ -79,17 +88,17 @@ def test_resume_from_files_with_any_workers(tmp_path: Path, group: Group, worker
 
 
 def test_what_is_alive_is_in_it(tmp_path: Path, group: Group) -> None:
-    write(group, tmp_path, 9)
+    write_all(group, tmp_path, 9)
     checkpoint, _ = newest_whole(tmp_path)
     assert checkpoint is not None
     nodes = checkpoint.read_nodes((0, 7))
-    replica = {"parameters", "exp_avg", "exp_avg_sq"}
-    assert set(nodes[0].tensors) == {*replica, "mark/snap/0/0@1"}
-    assert set(nodes[7].tensors) == {*replica, "mark/snap/7/0@1"}
-    assert nodes[0].meta == {"inner_steps": 3, "rewarm_left": 0}
+    assert set(nodes[0].tensors) == {*REPLICA, "mark/snap/0/0@1"}
+    assert set(nodes[7].tensors) == {*REPLICA, "mark/snap/7/0@1"}
+    assert nodes[0].tensors["inner/0/step"] == nodes[0].tensors["inner/1/step"] == 3
+    assert nodes[0].meta == {"rewarm_left": 0, "stopped": 0}
     shared = checkpoint.read_shared()
     assert {n.rpartition("/")[0] for n in shared.tensors} == {"global/0@0", "global/0@1", "sync"}
-    assert shared.meta == {"sync/inner_steps": 0, "sync/rewarm_left": 0}
+    assert shared.meta == {"sync/rewarm_left": 0, "sync/stopped": 0}
 
 
 @pytest.mark.parametrize("workers", [1, 4])
@@ -98,12 +107,11 @@ def test_sums_and_fragments_are_in_it(tmp_path: Path, workers: int) -> None:
     trace, cut = streaming_trace(), 19
     group = Group.of(trace, SPEC, gpt, 2)
     group.run(SPEC, limit=cut)
-    write(group, tmp_path, cut)
+    write_all(group, tmp_path, cut)
     checkpoint, _ = newest_whole(tmp_path)
     assert checkpoint is not None
     nodes, shared = checkpoint.read_nodes(trace.fleet_nodes), checkpoint.read_shared()
-    replica = {"parameters", "exp_avg", "exp_avg_sq"}
-    assert {node: set(saved.tensors) - replica for node, saved in nodes.items()} == {
+    assert {node: set(saved.tensors) - REPLICA for node, saved in nodes.items()} == {
         0: set(),
         2: {"sum/2/1@0", "mark/snap/2/0@1", "mark/snap/2/1@2"},
         3: {"snap/3/1@2", "mark/snap/3/0@1"},
@@ -127,14 +135,14 @@ def test_states_that_a_node_goes_back_to_are_in_it(tmp_path: Path, workers: int)
     (cut,) = (op.id for op in trace.ops if op.kind == "lose" and op.node == 0)
     group, never_stopped = Group.of(trace, SPEC, gpt, 2), Group.of(trace, SPEC, gpt, 1)
     group.run(SPEC, limit=cut)
-    write(group, tmp_path, cut)
+    write_all(group, tmp_path, cut)
     checkpoint, _ = newest_whole(tmp_path)
     assert checkpoint is not None
     nodes = checkpoint.read_nodes(trace.fleet_nodes)
-    kept = {f"local/0@2/{name}" for name in ("parameters", "exp_avg", "exp_avg_sq")}
+    kept = {f"local/0@2/{name}" for name in REPLICA}
     assert {name for name in nodes[0].tensors if name.startswith("local/")} == kept
-    assert nodes[0].meta["inner_steps"] == 5
-    assert nodes[0].meta["local/0@2/inner_steps"] == 3
+    assert nodes[0].tensors["inner/0/step"] == 5
+    assert nodes[0].tensors["local/0@2/inner/0/step"] == 3
 
     resumed = Group.of(trace, SPEC, gpt, workers)
     for executor in resumed.executors:
@@ -166,7 +174,7 @@ def broken_after(damage: str, path: Path) -> None:
     ("bit of file", "node-0003.safetensors was changed"),
 ])  # fmt: skip
 def test_a_broken_checkpoint_gives_way_to_an_older_one(tmp_path: Path, group: Group, damage: str, problem: str) -> None:
-    older, newer = write(group, tmp_path, 9), write(group, tmp_path, 10)
+    older, newer = write_all(group, tmp_path, 9), write_all(group, tmp_path, 10)
     assert found_path(tmp_path) == newer
     broken_after(damage, newer)
     checkpoint, broken = newest_whole(tmp_path)
@@ -178,7 +186,7 @@ def test_a_broken_checkpoint_gives_way_to_an_older_one(tmp_path: Path, group: Gr
 @pytest.mark.parametrize("change", [{"epoch": 3}, {"metrics_bytes": None}])
 def test_a_manifest_of_another_version_is_broken(tmp_path: Path, group: Group, change: dict[str, int | None]) -> None:
     """One field more, or one less (None), and a digest that fits."""
-    path = write(group, tmp_path, 9)
+    path = write_all(group, tmp_path, 9)
     content = json.loads((path / "manifest.json").read_text()) | change
     content = {name: value for name, value in content.items() if value is not None and name != "sha256"}
     (path / "manifest.json").write_text(json.dumps({**content, "sha256": _digest(content)}))
@@ -196,9 +204,9 @@ def found_path(folder: Path) -> Path:
 
 def test_what_was_not_committed_is_ignored(tmp_path: Path, group: Group) -> None:
     assert newest_whole(tmp_path) == (None, ())
-    whole = write(group, tmp_path, 9)
+    whole = write_all(group, tmp_path, 9)
     unfinished = begin(tmp_path, 12)
-    write_shared(unfinished, group.executors[0].save_shared())
+    write(unfinished, pack_shared(group.executors[0].save_shared()))
     assert found_path(tmp_path) == whole
     assert list(begin(tmp_path, 12).iterdir()) == []  # a second try starts anew
     prune(tmp_path, keep=1)
@@ -207,14 +215,14 @@ def test_what_was_not_committed_is_ignored(tmp_path: Path, group: Group) -> None
 
 def test_the_last_ones_are_kept_by_number(tmp_path: Path, group: Group) -> None:
     for cut in (9, 100, 20, 11):
-        write(group, tmp_path, cut)
+        write_all(group, tmp_path, cut)
     prune(tmp_path, keep=2)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["op-000000020", "op-000000100"]
     assert found_path(tmp_path).name == "op-000000100"
 
 
 def test_the_same_cut_can_be_written_again(tmp_path: Path, group: Group) -> None:
-    path = write(group, tmp_path, 9)
+    path = write_all(group, tmp_path, 9)
     broken_after("cut file", path)
-    assert write(group, tmp_path, 9) == path
+    assert write_all(group, tmp_path, 9) == path
     assert found_path(tmp_path) == path

@@ -9,18 +9,14 @@ import torch
 from orbital_train.errors import InputError
 from orbital_train.train import corpora
 from orbital_train.train.corpora import KNOWN_CORPORA, read_corpus
-from orbital_train.train.data import Corpus, TextData, load_corpus
-from orbital_train.train.spec import DataSpec
+from orbital_train.train.data.text import Corpus, TextData, load_corpus
 
 COUNTING = Corpus(tokens_N=torch.arange(20_000, dtype=torch.int32), vocabulary="")  # a token is its own position
 
 
-def spec(**changes: object) -> DataSpec:
-    return DataSpec(**({"corpus": "", "sha256": "", "validation_batches": 3} | changes))  # type: ignore[arg-type]
-
-
 def data(nodes: tuple[int, ...] = (0, 1, 4), batch_size: int = 4, seed: int = 3, **changes: object) -> TextData:
-    return TextData(COUNTING, spec(**changes), nodes, batch_size, context=16, seed=seed)
+    split = {"context": 16, "validation_batches": 3} | changes
+    return TextData(COUNTING, nodes=nodes, batch_size=batch_size, seed=seed, **split)
 
 
 def write(path: Path, content: bytes) -> tuple[str, str]:
@@ -172,3 +168,11 @@ def test_too_little_held_out_is_refused() -> None:
     with pytest.raises(InputError, match="holds out 16 of 20000 tokens") as caught:
         data(validation_fraction=0.0008)
     assert caught.value.key == "data.validation_fraction"
+
+
+def test_text_becomes_tokens_and_back() -> None:
+    text = TextData(Corpus(tokens_N=torch.zeros(200), vocabulary="abc"), nodes=(0,), batch_size=1, seed=0, context=4)
+    assert text.vocabulary_size == 3
+    assert text.decode(text.encode("cabba")) == "cabba"
+    with pytest.raises(ValueError, match="the corpus has no character 'ö'"):
+        text.encode("böse")

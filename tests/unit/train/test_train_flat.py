@@ -6,7 +6,7 @@ from torch import nn
 
 from orbital_train.errors import InputError
 from orbital_train.train.flat import Layout, flatten
-from orbital_train.train.model import build_gpt
+from orbital_train.train.models.gpt import gpt
 from tests.unit.train.traces import Line, tiny_spec
 
 
@@ -30,7 +30,7 @@ def test_the_largest_tensor_left_goes_to_the_smallest_fragment() -> None:
 @pytest.mark.parametrize("fragments", [1, 2, 3, 9])
 def test_fragments_of_a_model_share_it_out(fragments: int) -> None:
     """Every parameter is in exactly one, and what is taken out can be put back."""
-    model = build_gpt(tiny_spec().model, 11, seed=1)
+    model = gpt(vocabulary_size=11, **tiny_spec().model.arguments)
     layout = Layout.of(model, fragments)
     flat_P = flatten(model, layout)
     copy_P, count_P = torch.zeros_like(flat_P), torch.zeros_like(flat_P)
@@ -44,7 +44,7 @@ def test_fragments_of_a_model_share_it_out(fragments: int) -> None:
     sizes = [p.numel() for p in model.parameters()]
     spread = [layout.fragment_size(k) for k in range(fragments)]
     assert max(spread) <= sum(sizes) / fragments + max(sizes)
-    assert layout == Layout.of(build_gpt(tiny_spec().model, 11, seed=2), fragments)
+    assert layout == Layout.of(gpt(vocabulary_size=11, **tiny_spec().model.arguments), fragments)
 
 
 def test_the_only_fragment_is_the_vector_itself() -> None:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.train.golden import TRACES, history
+from tests.unit.train.golden import CASES, history
 
 
-@pytest.mark.parametrize("path", TRACES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_history_of_two_parameters(path: Path) -> None:
     """To 1e-5 of a parameter of order one: the last bit may differ between instruction sets."""
-    found, golden = history(TRACES[path]()), json.loads(path.read_text(encoding="utf-8"))
+    found, golden = history(CASES[path]), json.loads(path.read_text(encoding="utf-8"))
     assert [sorted(row) for row in found] == [sorted(row) for row in golden]
     for op_id, (now, then) in enumerate(zip(found, golden, strict=True)):
         for name, parameters in then.items():

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from orbital_train.train.outer import GlobalState, outer_step
 from orbital_train.train.spec import OuterSpec
-from tests.unit.train.traces import Group, TraceBuilder, groups_trace, line_problem, tiny_spec
+from tests.unit.train.traces import REPLICA, Group, TraceBuilder, groups_trace, line_problem, tiny_spec
 
 SPEC = tiny_spec(outer=OuterSpec(lr=0.5, momentum=0.8))
 
@@ -35,10 +35,10 @@ def test_within_a_group_replicas_are_averaged_and_between_groups_an_outer_step_i
     averaged = 0.25 * replicas[0] + 0.75 * replicas[1]
     torch.testing.assert_close(adopted[0], averaged)
     start = torch.tensor([0.5, -0.25])
-    at_rest = GlobalState(parameters_F=start, momentum_F=torch.zeros(2))
+    at_rest = GlobalState(parameters_F=start, outer={"momentum": torch.zeros(2)})
     expected = outer_step(at_rest, start - (averaged + replicas[2]) / 2, SPEC.outer)
     torch.testing.assert_close(versions["global/0@3/parameters"], expected.parameters_F)
-    torch.testing.assert_close(versions["global/0@3/momentum"], expected.momentum_F)
+    torch.testing.assert_close(versions["global/0@3/momentum"], expected.outer["momentum"])
 
 
 @pytest.mark.parametrize("more", [False, True])
@@ -67,4 +67,4 @@ def test_only_live_versions_are_held() -> None:
     group.run(SPEC)
     nodes, shared = group.saved()
     assert set(shared.tensors) == {"global/0@7/parameters", "global/0@7/momentum"}
-    assert {name for saved in nodes.values() for name in saved.tensors} == {"parameters", "exp_avg", "exp_avg_sq"}
+    assert {name for saved in nodes.values() for name in saved.tensors} == REPLICA

@@ -13,7 +13,7 @@ from orbital_train.schedule.simulate import simulate
 from orbital_train.schedule.trace import Adopt, Lose, Restore, Trace
 from orbital_train.train.spec import InnerSpec, OuterSpec
 from tests.unit.schedule.scenarios import WORKLOAD, rolling_night, scenario
-from tests.unit.train.traces import Group, line_problem, tiny_spec
+from tests.unit.train.traces import REPLICA, Group, line_problem, tiny_spec
 
 SPEC = tiny_spec(inner=InnerSpec(lr=5e-2), outer=OuterSpec(momentum=0.5))
 S = 1_000_000
@@ -76,8 +76,7 @@ def test_failures_change_no_bit_with_the_number_of_workers_nor_with_a_resume(pol
     assert losses[-1] < 0.8 * losses[0]
     nodes, shared = alone.saved()
     own = {f"own/{node}/{f}@{version}" for node, *versions in trace.own for f, version in enumerate(versions)}
-    replicas = {"parameters", "exp_avg", "exp_avg_sq"}
-    assert {name for saved in nodes.values() for name in saved.tensors} == replicas | own
+    assert {name for saved in nodes.values() for name in saved.tensors} == REPLICA | own
     assert {name.rpartition("/")[0] for name in shared.tensors} == {
         f"global/{fragment}@{version}" for fragment, version in enumerate(trace.versions)
     }

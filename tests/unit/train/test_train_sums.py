@@ -114,13 +114,13 @@ def test_bits_of_sums_depend_neither_on_workers_nor_on_sites_nor_on_the_order_of
 
 
 def test_only_sums_across_workers_are_sent() -> None:
-    """Two workers with two nodes each, two float32 parameters: one partial sum, one result, whatever is combined."""
+    """Two workers with two nodes each: one partial sum, one result, of two parameters and the refused weight."""
     build, (a, b, c, d) = trained()
     left, right = build.combine(0, {a: 1.0, b: 1.0}, "bf16"), build.combine(0, {c: 1.0, d: 1.0}, "bf16")
     build.merge(0, {build.combine(0, {left: 1.0, right: 1.0}, "bf16"): 0.25})
     group = Group.of(build.trace(), SPEC, line_problem, 2)
     group.run(SPEC)
-    assert [t.bytes_sent for t in group.transports] == [8, 8]
+    assert [t.bytes_sent for t in group.transports] == [12, 12]
 
 
 @pytest.mark.parametrize("workers", [1, 4])

@@ -13,6 +13,7 @@ from orbital_train.train.problem import Problem
 from orbital_train.train.run import run_local
 from orbital_train.train.spec import TrainSpec
 from tests.unit.train.traces import (
+    REPLICA,
     Group,
     everything_trace,
     failures_trace,
@@ -126,7 +127,7 @@ def test_only_live_values_are_held() -> None:
         "global/0@5/momentum",
         "global/0@5/parameters",
     ]
-    assert all(set(saved.tensors) == {"parameters", "exp_avg", "exp_avg_sq"} for saved in nodes.values())
+    assert all(set(saved.tensors) == REPLICA for saved in nodes.values())
 
 
 def test_only_live_fragments_and_sums_are_held() -> None:
@@ -143,7 +144,7 @@ def test_only_live_fragments_and_sums_are_held() -> None:
     assert sums == {(3, "sum/3/0@0"), (2, "sum/0/0@0"), (2, "sum/2/1@0"), (0, "sum/0/0@1"), (0, "sum/2/1@1")}
     assert {name.rpartition("/")[0] for name in shared.tensors} == {"global/0@2", "global/1@3"}
     left = {name for saved in nodes.values() for name in saved.tensors}
-    assert left == {"parameters", "exp_avg", "exp_avg_sq"}
+    assert left == REPLICA
 
 
 def test_only_states_that_are_gone_back_to_are_kept() -> None:
@@ -153,7 +154,8 @@ def test_only_states_that_are_gone_back_to_are_kept() -> None:
     for cut in range(len(trace.ops) + 1):
         group.run(SPEC, limit=cut)
         nodes, _ = group.saved()
-        names = {name.rpartition("/")[0] for saved in nodes.values() for name in saved.tensors if "local/" in name}
+        names = {name.removesuffix("/parameters") for saved in nodes.values() for name in saved.tensors}
+        names = {name for name in names if name.startswith("local/") and "/inner/" not in name}
         kept |= {(cut, name) for name in names}
         peak = max(peak, len(names))
     assert peak == peak_states(trace) == 1
@@ -165,14 +167,15 @@ def test_only_states_that_are_gone_back_to_are_kept() -> None:
             expected |= {(cut, name): None for cut in range(written + 1, op.id + 1)}
     assert kept == expected.keys()
     assert {name for _, name in kept} == {"local/3@0", "local/0@2", "local/7@4"}
-    assert {name for saved in nodes.values() for name in saved.tensors} == {"parameters", "exp_avg", "exp_avg_sq"}
+    assert {name for saved in nodes.values() for name in saved.tensors} == REPLICA
 
 
 def test_bytes_sent_are_one_partial_sum_and_one_result_a_merge() -> None:
-    """Two workers with two nodes each, three merges of two float32 parameters; evaluations send nothing."""
+    """Two workers with two nodes each, three merges of two float32 parameters and the refused weight; evaluations send
+    nothing."""
     group = Group.of(rounds_trace((0, 1, 2, 3), rounds=3, steps=2), SPEC, line_problem, 2)
     group.run(SPEC)
-    assert [t.bytes_sent for t in group.transports] == [3 * 2 * 4, 3 * 2 * 4]
+    assert [t.bytes_sent for t in group.transports] == [3 * 3 * 4, 3 * 3 * 4]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

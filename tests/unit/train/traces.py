@@ -34,15 +34,19 @@ from orbital_train.schedule.trace import (
     snapshot_value,
     sum_value,
 )
-from orbital_train.train.data import Batch, Corpus
+from orbital_train.train.data.text import Corpus, TextData
 from orbital_train.train.device import configure
 from orbital_train.train.executor import Executor, Row
 from orbital_train.train.gate import Gate
 from orbital_train.train.placement import place
-from orbital_train.train.problem import Problem, text_problem
-from orbital_train.train.spec import DataSpec, InnerSpec, ModelSpec, OuterSpec, TrainSpec
+from orbital_train.train.problem import Problem, build_model, problem_of
+from orbital_train.train.protocol import Batch
+from orbital_train.train.spec import InnerSpec, Named, OuterSpec, TrainSpec
 from orbital_train.train.state import Saved
 from orbital_train.train.transport import ThreadTransport, thread_group
+
+# What is saved of a replica that has taken a step under AdamW: that of its matrices, and that of the rest.
+REPLICA = {"parameters", *(f"inner/{k}/{name}" for k in (0, 1) for name in ("step", "exp_avg", "exp_avg_sq"))}
 
 
 @dataclass
@@ -543,11 +547,59 @@ def gossip_trace() -> Trace:
     return build.trace()
 
 
+def one_by_one_trace() -> Trace:
+    """As asynchronous: every merge has one contribution, of a node that keeps what it trained meanwhile."""
+    build = TraceBuilder(nodes=(0, 2, 3, 7), budget_steps=40)
+    version = 0
+    for turn in range(3):
+        for node in (0, 7, 2, 0, 3)[turn:]:
+            build.step(node, 1 + (node + turn) % 3)
+            name = build.snapshot(node, build.adopted.get((node, 0), 0))
+            build.step(node, 1)
+            staleness = version - build.adopted.get((node, 0), 0)
+            build.merge(version, {name: 1.0}, staleness)
+            version += 1
+            build.adopt(node, version, "keep", name)
+        build.evaluate(version)
+    return build.trace()
+
+
+def contributions_trace() -> Trace:
+    """Rounds of which every contribution comes by itself: two of one node that failed, stale ones, one of no weight,
+    few, one alone and none, encoded and not, with every way to adopt."""
+    build = TraceBuilder(nodes=(0, 2, 3, 7), budget_steps=30)
+    for node in build.nodes:
+        build.step(node, 1 + node % 3)
+    first = [build.snapshot(node, 0, "bf16" if node == 3 else "fp32") for node in build.nodes]
+    build.merge(0, dict(zip(first, (0.1, 0.2, 0.3, 0.4), strict=True)), codec="bf16")
+    for node, name in zip(build.nodes[:3], first, strict=False):
+        build.adopt(node, 1, "keep" if node else "replace", name if node else None)
+    for node in build.nodes:
+        build.step(node, 2)
+    lost = build.snapshot(2, 1)
+    build.start_anew(2, 0, 1)
+    build.step(2, 1)
+    second = [build.snapshot(node, 0 if node == 7 else 1) for node in build.nodes]
+    build.merge(1, {lost: 0.2, **dict.fromkeys(second, 0.2)}, staleness=1)
+    build.adopt(0, 2, "blend", alpha=0.5)
+    build.adopt(7, 2, "replace")
+    build.step(0, 1)
+    build.step(7, 3)
+    third = [build.snapshot(node, 2) for node in (0, 7)]
+    build.merge(2, {third[0]: 0.5, third[1]: 0.5, build.snapshot(3, 1): 0.0})
+    build.adopt(0, 3)
+    build.step(0, 2)
+    build.merge(3, {build.snapshot(0, 3): 1.0})
+    build.merge(4, {})
+    build.evaluate(5, merged_steps=20)
+    return build.trace()
+
+
 def tiny_spec(**changes: object) -> TrainSpec:
     """A GPT of a few hundred parameters."""
     fields: dict[str, object] = {
-        "model": ModelSpec(layers=1, heads=2, width=8, context=8),
-        "data": DataSpec(corpus="", sha256="", validation_batches=2),
+        "model": Named(kind="gpt", arguments={"layers": 1, "heads": 2, "width": 8, "context": 8}),
+        "data": Named(kind="text"),
         "inner": InnerSpec(lr=1e-2),
         "outer": OuterSpec(),
         "batch_size": 2,
@@ -564,8 +616,11 @@ def tiny_corpus() -> Corpus:
     return Corpus(tokens_N=((k * k + 3 * k) % 11).to(torch.uint8), vocabulary="abcdefghijk")
 
 
-def tiny_problem(spec: TrainSpec, nodes: tuple[int, ...]) -> Problem:
-    return text_problem(spec, tiny_corpus(), nodes, "cpu")
+def tiny_problem(spec: TrainSpec, nodes: tuple[int, ...], device: str = "cpu") -> Problem:
+    data = TextData(
+        tiny_corpus(), nodes=nodes, batch_size=spec.batch_size, seed=spec.data_seed, context=8, validation_batches=2
+    )
+    return problem_of(build_model(spec, data), data, device)
 
 
 class Line(nn.Module):

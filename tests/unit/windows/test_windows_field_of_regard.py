@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Literal
 
 import numpy as np
 import pytest
 
-from orbital_train.errors import InputError
-from orbital_train.orbit.ephemeris import Sgp4Ephemeris
+from orbital_train.errors import InputError, InputWarning
+from orbital_train.orbit.ephemeris import GroundSite, Sgp4Ephemeris, SiteEphemeris, joined
 from orbital_train.orbit.fleet import Fleet, WalkerSpec, build_fleet
 from orbital_train.orbit.grid import sample
 from orbital_train.windows.field_of_regard import FieldOfRegard, boresight, field_function, windows_by_terminal
@@ -134,15 +136,46 @@ def test_windows_by_terminal_are_parts_of_the_windows() -> None:
     assert (found.start_s[own].tolist(), found.end_s[own].tolist()) == ([100.0], [7000.0])
 
 
-def test_a_ring_whose_terminals_all_look_up_is_refused() -> None:
+UP = FieldOfRegard(azimuth_deg=0.0, elevation_deg=90.0, half_angle_deg=60.0)
+USELESS = (
+    "links.fields_of_regard = '2 fields': hold no link between satellites; without them the first is at 30 s, when "
+    "p0s0 sees p0s1 at azimuth 0 and elevation -15 deg, and p0s1 sees p0s0 at azimuth 180 and elevation -15 deg: some "
+    "terminal of each must point there"
+)
+
+
+def useless(topology: Literal["ring", "grid", "ground_relay"], *sites: GroundSite) -> ContactPlan:
+    """Contacts of satellites whose two terminals look up."""
     fleet = grid_fleet()
-    up = FieldOfRegard(azimuth_deg=0.0, elevation_deg=90.0, half_angle_deg=60.0)
+    satellites = Sgp4Ephemeris(fleet.names, fleet.satrecs, START)
     spec = LinkSpec(
-        topology="ring", max_range_m=9e6, rate_bps=1e11, ground_rate_bps=1e9, terminals=2, fields_of_regard=(up, up)
+        topology=topology, max_range_m=9e6, rate_bps=1e11, ground_rate_bps=1e9, terminals=2, fields_of_regard=(UP, UP)
     )
+    return contact_plan(fleet, joined(satellites, SiteEphemeris(sites, START)), sites, spec, 8000.0)
+
+
+def test_a_ring_whose_terminals_all_look_up_is_refused() -> None:
     with pytest.raises(InputError) as caught:
-        contact_plan(fleet, Sgp4Ephemeris(fleet.names, fleet.satrecs, START), (), spec, 8000.0)
-    assert str(caught.value) == (
-        "links.fields_of_regard = '2 fields': neighbours in a plane (p0s0 and p0s1) are never in each other's field; "
-        "they are seen fore and aft"
-    )
+        useless("ring")
+    assert str(caught.value) == USELESS
+
+
+def test_terminals_that_all_look_up_are_no_matter_where_sites_link_the_satellites() -> None:
+    """Links to the ground have a terminal of their own."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        relayed = useless("ground_relay", GroundSite("g", 50.0, 10.0))
+    with pytest.warns(InputWarning) as told:
+        ringed = useless("ring", GroundSite("g", 50.0, 10.0))
+    assert [str(w.message) for w in told] == [f"{USELESS}. Ground sites are all that links them"]
+    assert len(ringed) == len(relayed) > 0
+    assert (ringed.start_s == relayed.start_s).all()
+
+
+def test_a_grid_whose_terminals_look_across_alone_has_links_across_alone() -> None:
+    """Neighbours in a plane are 15 degrees below the horizontal, and those across up to 90 degrees off to a side."""
+    fleet = grid_fleet()
+    down = FieldOfRegard(azimuth_deg=90.0, elevation_deg=-90.0, half_angle_deg=74.0)
+    found = plan(*[down] * 4)
+    assert len(found) > 0
+    assert (fleet.plane[found.source] != fleet.plane[found.dest]).all()

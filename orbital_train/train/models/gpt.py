@@ -12,8 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from orbital_train.train.spec import ModelSpec
-
 INIT_STD = 0.02  # GPT-2; projections back into the residual stream get INIT_STD / sqrt(2 * layers)
 RESIDUAL_PROJECTIONS = ("attention.project.weight", "contract.weight")
 
@@ -21,11 +19,11 @@ RESIDUAL_PROJECTIONS = ("attention.project.weight", "contract.weight")
 class Attention(nn.Module):
     """Causal self-attention, (B, T, C) to (B, T, C)."""
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, heads: int, width: int) -> None:
         super().__init__()
-        self.heads = spec.heads
-        self.qkv = nn.Linear(spec.width, 3 * spec.width, bias=False)
-        self.project = nn.Linear(spec.width, spec.width, bias=False)
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.project = nn.Linear(width, width, bias=False)
 
     def forward(self, x_BTC: Tensor) -> Tensor:
         """Mix every token with those before it."""
@@ -41,13 +39,13 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """Attention and a feed-forward layer of four times the width, each added to the residual stream."""
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, heads: int, width: int) -> None:
         super().__init__()
-        self.norm_1 = nn.LayerNorm(spec.width, bias=False)
-        self.attention = Attention(spec)
-        self.norm_2 = nn.LayerNorm(spec.width, bias=False)
-        self.expand = nn.Linear(spec.width, 4 * spec.width, bias=False)
-        self.contract = nn.Linear(4 * spec.width, spec.width, bias=False)
+        self.norm_1 = nn.LayerNorm(width, bias=False)
+        self.attention = Attention(heads, width)
+        self.norm_2 = nn.LayerNorm(width, bias=False)
+        self.expand = nn.Linear(width, 4 * width, bias=False)
+        self.contract = nn.Linear(4 * width, width, bias=False)
 
     def forward(self, x_BTC: Tensor) -> Tensor:
         """(B, T, C) to (B, T, C)."""
@@ -58,12 +56,12 @@ class Block(nn.Module):
 class GPT(nn.Module):
     """The language model; calling it gives the mean cross-entropy in nats per token."""
 
-    def __init__(self, spec: ModelSpec, vocabulary: int) -> None:
+    def __init__(self, *, vocabulary_size: int, layers: int, heads: int, width: int, context: int) -> None:
         super().__init__()
-        self.tokens = nn.Embedding(vocabulary, spec.width)  # also the output layer
-        self.positions = nn.Embedding(spec.context, spec.width)
-        self.blocks = nn.ModuleList(Block(spec) for _ in range(spec.layers))
-        self.norm = nn.LayerNorm(spec.width, bias=False)
+        self.tokens = nn.Embedding(vocabulary_size, width)  # also the output layer
+        self.positions = nn.Embedding(context, width)
+        self.blocks = nn.ModuleList(Block(heads, width) for _ in range(layers))
+        self.norm = nn.LayerNorm(width, bias=False)
 
     def logits_BTV(self, x_BT: Tensor) -> Tensor:
         """Scores of every next token, for token indices of at most the context's length."""
@@ -77,18 +75,17 @@ class GPT(nn.Module):
         return F.cross_entropy(self.logits_BTV(x_BT).flatten(0, 1), y_BT.flatten())
 
 
-def build_gpt(spec: ModelSpec, vocabulary: int, seed: int) -> GPT:
-    """A GPT on the CPU, initialised as GPT-2 from this seed alone; torch's global generator is not touched."""
-    with torch.device("meta"):
-        model = GPT(spec, vocabulary)
-    model.to_empty(device="cpu")
-    generator = torch.Generator().manual_seed(seed)
+def gpt(*, vocabulary_size: int, layers: int, heads: int, width: int, context: int) -> GPT:
+    """A GPT, initialised as GPT-2."""
+    device = torch.get_default_device()
+    with torch.device("meta"):  # torch's own initial values are not drawn
+        model = GPT(vocabulary_size=vocabulary_size, layers=layers, heads=heads, width=width, context=context)
+    model.to_empty(device=device)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.dim() == 1:
                 parameter.fill_(1.0)  # the gains of layer norms
             else:
                 residual = name.endswith(RESIDUAL_PROJECTIONS)
-                std = INIT_STD / math.sqrt(2 * spec.layers) if residual else INIT_STD
-                parameter.normal_(0.0, std, generator=generator)
+                parameter.normal_(0.0, INIT_STD / math.sqrt(2 * layers) if residual else INIT_STD)
     return model

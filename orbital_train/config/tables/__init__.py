@@ -1,0 +1,1 @@
+"""Tables of the recipe, where they are several to choose from."""

@@ -1,0 +1,1 @@
+"""Data sets: batches for every node, and for validation."""

@@ -1,0 +1,29 @@
+"""The final model as files that others read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from orbital_train.train.protocol import Stored
+
+WEIGHTS = "model.safetensors"
+
+
+def write_model(module: nn.Module, folder: Path) -> None:
+    """Write ``model.safetensors`` with the tensors of the module's ``state_dict``, unless it has a form of its own."""
+    if isinstance(module, Stored):
+        module.save(folder)
+        return
+    tensors = {name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()}
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+
+
+def read_model(module: nn.Module, folder: Path) -> None:
+    """Give a module the parameters and buffers that :func:`write_model` wrote."""
+    if isinstance(module, Stored):
+        module.load(folder)
+        return
+    module.load_state_dict(load_file(folder / WEIGHTS))

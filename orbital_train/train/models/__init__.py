@@ -1,0 +1,1 @@
+"""Models, each built by a function of keyword arguments."""

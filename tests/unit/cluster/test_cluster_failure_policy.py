@@ -1,0 +1,32 @@
+from orbital_train.cluster.failure_policy import Failure, FailurePolicy, GiveUp, Recover
+from orbital_train.cluster.patience import Patience
+
+
+def died(position: int) -> Failure:
+    return Failure(problem="a worker died", position=position)
+
+
+def test_a_run_that_gets_further_recovers_for_ever():
+    policy = FailurePolicy(vain=2)
+    assert [policy.on(died(position)) for position in range(100)] == [Recover()] * 100
+
+
+def test_a_run_that_gets_no_further_is_given_up():
+    policy = FailurePolicy(vain=3)
+    assert [policy.on(died(position)) for position in (7, 7, 9, 9)] == [Recover()] * 4
+    assert policy.on(died(9)) == GiveUp("a worker died; the 3th time in a row without getting further")
+
+
+def test_what_would_happen_again_is_not_tried_again():
+    wrong = Failure(problem="a worker failed: ValueError: no", position=5, is_input=True)
+    assert FailurePolicy().on(wrong) == GiveUp("a worker failed: ValueError: no")
+
+
+def test_patience_grows_with_the_slowest_answer():
+    patience = Patience(floor_s=10.0, factor=20.0)
+    assert patience.limit_s == 10.0
+    patience.answered(0.1)
+    assert patience.limit_s == 10.0
+    patience.answered(3.0)
+    patience.answered(1.0)
+    assert patience.limit_s == 60.0
