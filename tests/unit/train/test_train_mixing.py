@@ -1,14 +1,28 @@
 """Gossip: slow weights of nodes' own, how they are mixed, and the mean that stands for the model."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
+from orbital_train.errors import InputError
 from orbital_train.train.mixing import at_rest, mixed
 from orbital_train.train.outer import GlobalState
+from orbital_train.train.problem import Problem
+from orbital_train.train.protocol import Batch
 from orbital_train.train.run import run_local
 from orbital_train.train.spec import OuterSpec
-from tests.unit.train.traces import REPLICA, Group, TraceBuilder, gossip_trace, line_problem, rounds_trace, tiny_spec
+from tests.unit.train.traces import (
+    REPLICA,
+    Group,
+    TraceBuilder,
+    gossip_trace,
+    line_batch,
+    line_problem,
+    rounds_trace,
+    tiny_spec,
+)
 
 AVERAGE = tiny_spec(outer=OuterSpec(lr=1.0, momentum=0.0))
 
@@ -155,3 +169,45 @@ def test_only_live_slow_weights_are_held() -> None:
     assert names == {
         f"own/{node}/{f}@{version}" for node, *versions in gossip_trace().own for f, version in enumerate(versions)
     }
+
+
+def test_buffers_become_the_average_of_the_replicas_and_integers_stay() -> None:
+    """Two parameters, one floating buffer, one integer."""
+    slow = [torch.tensor([0.0, 0.0, 4.0, 7.0]), torch.tensor([0.0, 0.0, 8.0, 9.0])]
+    gradients = [torch.tensor([0.0, 0.0, 1.0, -2.0]), torch.tensor([0.0, 0.0, 3.0, -1.0])]
+    after = mixed(at_rest(slow[0], 2), gradients, [0.25, 0.75], slow, OuterSpec(), averaged=3)
+    torch.testing.assert_close(after.parameters_F, torch.tensor([0.0, 0.0, 0.25 * 3 + 0.75 * 5, 9.0]))
+    nothing = mixed(at_rest(slow[0], 2), gradients, [0.0, 0.0], slow, OuterSpec(), averaged=3)
+    torch.testing.assert_close(nothing.parameters_F[2:], torch.tensor([3.0, 9.0]))
+
+
+def broken_problem() -> Problem:
+    """Node 1's losses are not finite."""
+
+    def batch(node: int, step: int) -> Batch:
+        x_B, y_B = line_batch(node, step)
+        return x_B, y_B / (1 - node)
+
+    return replace(line_problem(), batch=batch)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_outer_gradient_that_is_not_finite_is_left_out_and_shrinks_nothing(workers: int) -> None:
+    build = pair()
+    build.step(0, 2)
+    a, b = build.offer(0), build.offer(1)
+    build.mix(0, {a: 0.25, b: 0.75})
+    group = Group.of(build.trace(), AVERAGE, broken_problem, workers)
+    group.run(AVERAGE)
+    state = group.saved()[0][0].tensors
+    assert not torch.equal(state["parameters"], torch.tensor([0.5, -0.25]))
+    torch.testing.assert_close(state["own/0/0@1"], state["parameters"])  # its own replica alone
+    (mix,) = (row for row in group.all_rows() if row["event"] == "mix")
+    assert mix["refused_weight"] == 0.75
+
+
+@pytest.mark.parametrize(("key", "value"), [("optimizer", "adamw"), ("merging", "median"), ("delay_merges", 2)])
+def test_outer_optimizers_that_are_not_for_gossip(key: str, value: object) -> None:
+    spec = tiny_spec(outer=OuterSpec(**{key: value}))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=rf"^outer\.{key} = {value!r}: is not for gossip; accepted: "):
+        run_local(pair().trace(), spec, line_problem())
