@@ -250,6 +250,7 @@ def workload(recipe: Recipe) -> Workload:
         parameters=table.parameters,
         tokens_per_step=table.tokens_per_step,
         bits_per_parameter=table.bits_per_parameter,
+        partial_sums=table.partial_sums,
         device_flops=None if table.device_tflops is None else table.device_tflops * 1e12,
         mfu=table.mfu,
         step_s=table.step_s,

@@ -346,6 +346,9 @@ class WorkloadTable(Table):
     """Of one node and inner step."""
     bits_per_parameter: Annotated[float, Field(gt=0.0, le=64.0)] = 32.0
     """Of an outer gradient on the wire: 32 (float32) or 16 (bfloat16), in the training as in the simulation."""
+    partial_sums: Literal["encoded", "wide"] = "encoded"
+    """Sums of several outer gradients on their way: rounded and sized like one, or exact, and then as large as all
+    that they add up, or as float32 where that is less."""
     device_tflops: Annotated[float, Field(gt=0.0, le=1e9)] | None = None
     mfu: PositiveFraction | None = None
     """Model FLOP/s utilisation."""
@@ -375,7 +378,8 @@ class Schedule(Table):
     proposed for ``quorum``, are those by tokens."""
     home: str | None = None
     """Node or site at which contributions meet; without, the first of the ground sites that hold the model, or else the
-    first satellite. ``asynchronous``: it alone, instead of all such ground sites. ``link_aware`` chooses for itself."""
+    first satellite. ``asynchronous``: it alone, instead of all such ground sites. ``link_aware`` and ``fixed_period``,
+    blocking, choose for themselves."""
     holders: Literal["fleet", "ground_sites"] | None = None
     """Who holds the global model. ``fleet``: all satellites; each is sent every merge's average, and as a version is
     made of the one before, none may be missed. ``ground_sites``: they alone (of ``streaming`` and ``quorum``, one of

@@ -15,7 +15,7 @@ from orbital_train.schedule.copies import Gathering, OuterGradient, Parcel
 from orbital_train.schedule.known import Key
 from orbital_train.schedule.network import Hop
 from orbital_train.schedule.routes import earliest_arrivals
-from orbital_train.schedule.trace import result_value, state_value
+from orbital_train.schedule.trace import WHOLE, Part, result_value, state_value
 from orbital_train.schedule.world import ARRIVE, CATCH_UP, LEAVE, MISSED, RESULT, RETRY, SNAPSHOT, World
 
 PATIENCE_US = 60_000_000  # before a link that failed, or a node that could not be reached, is tried again
@@ -59,7 +59,8 @@ class Carriage(World):
         gathering = self._gatherings.pop(key)
         assert not gathering.begun, "what was taken is on its way"
         gathering.open, gathering.cancelled = False, True
-        self._unbook(gathering.legs)
+        # A node that was out when it should have begun has let its leg go.
+        self._unbook([hop for hop in gathering.legs if gathering.leaving[hop.source]])
 
     def _discard(self, key: Key) -> None:
         """Refuse what has not been merged of a gathering, wherever it is."""
@@ -99,19 +100,28 @@ class Carriage(World):
             self._unbook((hop,))
             return
         parcel = self._added_up(hop.source, gathering.fragment, parcels)
-        if self._pass_on(hop, parcel.value):
+        if sum(piece.bits for piece in hop.pieces) != self.sum_bits(len(parcel.holds)):
+            self._unbook((hop,))  # it is another sum than was planned
+            gathering.at[hop.source] = [parcel]
+            if not gathering.leaving[hop.source]:
+                self._forward(hop.source, gathering)
+        elif self._pass_on(hop, parcel.value):
             self._push(hop.arrival_us, ARRIVE, hop.dest, (gathering, parcel))
         else:
             self._push(missed_us(hop), MISSED, hop.source, (hop, self._lives[hop.source], gathering, parcel))
 
-    def _added_up(self, node: int, fragment: int, parcels: list[Parcel]) -> Parcel:
+    def _added_up(self, node: int, fragment: int, parcels: Sequence[Parcel]) -> Parcel:
         """One parcel of all."""
         if len(parcels) == 1:
             return parcels[0]
+        return self._combined(node, fragment, parcels, self.scenario.workload.sum_codec)
+
+    def _combined(self, node: int, fragment: int, parcels: Sequence[Parcel], codec: str, part: Part = WHOLE) -> Parcel:
         holds = tuple(gradient for p in parcels for gradient in p.holds)
         weights = tuple(self._weight(p.holds[0]) if len(p.holds) == 1 else 1.0 for p in parcels)
         inputs = tuple(p.value for p in parcels)
-        return Parcel(self._recorder.combine(self.now_us, node, fragment, inputs, weights), holds)
+        value = self._recorder.combine(self.now_us, node, fragment, inputs, weights, codec, part)
+        return Parcel(value, holds, part[0])
 
     def _arrive(self, node: int, gathering: Gathering, parcel: Parcel) -> None:
         if not gathering.open:
@@ -152,9 +162,8 @@ class Carriage(World):
 
     def _forward(self, node: int, gathering: Gathering) -> None:
         """Send what a node has of a gathering to the site by the way that is best now."""
-        found = earliest_arrivals(
-            self.network, self.bookings, {node: self.now_us}, self.fragment_bits, (gathering.site,), self.down
-        )
+        bits = self.sum_bits(sum(len(parcel.holds) for parcel in gathering.at[node]))
+        found = earliest_arrivals(self.network, self.bookings, {node: self.now_us}, bits, (gathering.site,), self.down)
         route = found.route(gathering.site)
         if route:
             self._set_out(gathering, route)
@@ -168,9 +177,9 @@ class Carriage(World):
 
     # -- deliveries ---
 
-    def _spread_update(self, site: int, fragment: int, version: int) -> None:
-        """Send the averaged outer gradient to all holders; each has the version when it has all before."""
-        up = [node for node in self.holders if node not in self.down] if self.down else self.holders
+    def _spread_update(self, site: int, fragment: int, version: int, holders: Sequence[int]) -> None:
+        """Send the averaged outer gradient to holders; each has the version when it has all before."""
+        up = [node for node in holders if node not in self.down] if self.down else holders
         self._deliver(fragment, version, {site: self.now_us}, up, whole=False)
 
     def _spread_state(self, site: int, fragment: int, version: int, nodes: Iterable[int]) -> None:
@@ -208,7 +217,7 @@ class Carriage(World):
         found = earliest_arrivals(
             self.network, self.bookings, sources, bits, avoid=self.down.difference(self._unready, nodes)
         )
-        hops = _branches(found.hop_into, nodes)
+        hops = found.branches(nodes)
         self._book(hops)
         lost: dict[int, int] = {}
         for hop in hops:
@@ -271,17 +280,15 @@ class Carriage(World):
             having = versions[version].has_us if whole else versions[version].update_us
             sources = {i: self.now_us for i in having if not self._is_out(i)}
             if not having:
-                self._go_without(node, fragment, version)
+                self._cannot_be_sent(node, fragment, version)
                 return
             if sources:
                 self._deliver(fragment, version, sources, (node,), whole=whole)
             else:
                 self._ask(node, fragment, self.now_us + PATIENCE_US)
 
-    def _go_without(self, node: int, fragment: int, version: int) -> None:
+    def _cannot_be_sent(self, node: int, fragment: int, version: int) -> None:
         """Nobody can send what makes a version of the one before: let a node take the whole model."""
-        self._at_now(node)
-        self._record_steps(node)
         self._start_anew(node)
 
     def _missing(self, node: int, fragment: int) -> list[int]:
@@ -309,17 +316,3 @@ class Carriage(World):
 def missed_us(hop: Hop) -> int:
     """When the sender of a lost message misses the acknowledgement."""
     return hop.arrival_us + (hop.arrival_us - hop.end_us)
-
-
-def _branches(hop_into: dict[int, Hop], nodes: Sequence[int]) -> list[Hop]:
-    """The hops of a tree that lead to these nodes, by start; a hop comes after the one that it goes on from."""
-    seen: set[int] = set()
-    hops: list[Hop] = []
-    for node in nodes:
-        path: list[Hop] = []
-        while node in hop_into and node not in seen:
-            seen.add(node)
-            path.append(hop_into[node])
-            node = hop_into[node].source
-        hops += reversed(path)
-    return sorted(hops, key=lambda hop: hop.start_us)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from orbital_train.schedule.collectives.plan import Collective
 from orbital_train.schedule.known import Key
 from orbital_train.schedule.network import Hop
 
@@ -22,10 +23,11 @@ class OuterGradient:
 
 @dataclass(slots=True, eq=False)
 class Parcel:
-    """What travels as one message: an outer gradient, or a sum of several."""
+    """What travels as one message: an outer gradient, or a sum of several, or a part of one."""
 
     value: str
     holds: tuple[OuterGradient, ...]
+    part: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -43,6 +45,18 @@ class Gathering:
     begun: bool = False  # an outer gradient was taken
     open: bool = True  # something of it may still be merged
     cancelled: bool = False
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Reduction(Gathering):
+    """A gathering in parts: each is added up at a place of its own, and goes from there to all who take part."""
+
+    plan: Collective
+    holds: list[int]  # how many outer gradients are in each move of the plan
+    lives: dict[int, int]  # of all nodes that it passes, when it began: one that has failed since holds nothing of it
+    left: set[int] = field(default_factory=set)  # moves of the plan that have begun
+    waiting: set[int] = field(default_factory=set)  # nodes that will have all of it
+    version: int | None = None  # that was made of it
 
 
 @dataclass(slots=True, eq=False)

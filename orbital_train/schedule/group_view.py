@@ -59,6 +59,10 @@ class GroupView:
         """Nodes that are known to be out."""
         return self._whole.down
 
+    def sum_bits(self, count: int) -> int:
+        """See :class:`View`."""
+        return self._whole.sum_bits(count)
+
     def gathered(self, key: Key) -> bool:
         """See :class:`View`."""
         return self._whole.gathered((*key, self._number))

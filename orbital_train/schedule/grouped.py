@@ -283,10 +283,10 @@ class Grouped(Simulation):
             version = versions[version].parent
         return found
 
-    def _go_without(self, node: int, fragment: int, version: int) -> None:
+    def _cannot_be_sent(self, node: int, fragment: int, version: int) -> None:
         """Others of the group may have the version. If not, it is lost with its site, or will be sent later."""
         if self._versions[fragment][version].has_us.keys() & set(self.groups[self._group_of[node]]):
-            super()._go_without(node, fragment, version)
+            super()._cannot_be_sent(node, fragment, version)
         else:
             self._ask(node, fragment, self.now_us + PATIENCE_US)
 

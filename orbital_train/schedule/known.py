@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from orbital_train.schedule.bookings import Bookings
+from orbital_train.schedule.collectives.plan import Collective
 from orbital_train.schedule.groups import Groups
 from orbital_train.schedule.network import Hop, Network
 from orbital_train.schedule.trace import AdoptMode
@@ -50,7 +51,7 @@ class Gathered:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Something of a gathering was at a node that failed: it will not come."""
+    """Something of a gathering was at a node that failed, or a message of an all-reduce was lost: it will not come."""
 
     key: Key
 
@@ -172,6 +173,19 @@ class Gather:
 
 
 @dataclass(frozen=True, slots=True)
+class AllReduce:
+    """Add up outer gradients of a fragment in parts, as planned, and bring the sum to all whose they are: a merge.
+
+    They all hold the newest version. It is merged as soon as one has the whole sum. Before that it fails where any
+    message of it is lost: then :class:`Lost` is told.
+    """
+
+    key: Key
+    fragment: int
+    plan: Collective  # its nodes hold the global model
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
     """Give up a gathering of which no outer gradient was taken yet."""
 
@@ -239,7 +253,7 @@ class Finish:
     """Nothing is left to do."""
 
 
-Decision = Train | Hold | Send | Gather | Cancel | MergeNow | Discard | Exchange | SendGroup | Wake | Finish
+Decision = Train | Hold | Send | Gather | AllReduce | Cancel | MergeNow | Discard | Exchange | SendGroup | Wake | Finish
 
 # -- the view ---
 
@@ -271,7 +285,7 @@ class View(Protocol):
     horizon_us: int
     step_us: int
     fragments: int
-    fragment_bits: int  # of one outer gradient of a fragment, or of a sum or an average of them
+    fragment_bits: int  # of one outer gradient of a fragment, or of an average of them
     offer_bits: int  # of one outer gradient of a fragment with the slow weights that it started from
     network: Network
     training_nodes: tuple[int, ...]
@@ -294,6 +308,9 @@ class View(Protocol):
     @property
     def down(self) -> frozenset[int]:
         """Nodes that are known to be out: routes avoid them."""
+
+    def sum_bits(self, count: int) -> int:
+        """Size of a message on its way to a site that holds this many outer gradients of a fragment."""
 
     def gathered(self, key: Key) -> bool:
         """Whether all outer gradients of a gathering are at its site."""

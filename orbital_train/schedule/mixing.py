@@ -62,6 +62,7 @@ class Mixing(Staging):
     def __init__(self, scenario: Scenario, policy: Policy[Any]) -> None:
         super().__init__(scenario, policy)
         self._sides: dict[tuple[int, int], Side] = {}  # open ones, by node and fragment
+        self._without: set[int] = set()  # nodes that wait for another's slow weights
         self._taken_in_steps = 0  # parts of steps that another node has taken in
         self._lost_steps = dict.fromkeys(self.training_nodes, 0)
         every = range(self.fragments)
@@ -219,6 +220,13 @@ class Mixing(Staging):
                 assert side.other is not None
                 self._close(side.other, mixed=False)  # it would wait in vain
 
+    def _start_anew(self, node: int) -> None:
+        self._without.add(node)
+        super()._start_anew(node)
+
+    def _keeps_model(self, node: int) -> bool:
+        return node not in self._without if self._gossips else super()._keeps_model(node)
+
     def _has_model(self, node: int) -> bool:
         return node in self._copies and not self._is_out(node) if self._gossips else super()._has_model(node)
 
@@ -236,6 +244,7 @@ class Mixing(Staging):
         for fragment, version in enumerate(versions):
             self._fleet_steps[node][fragment].append(self._fleet_steps[source][fragment][version])
             copies[fragment] = Copy(own[fragment], steps, steps, exchanging=copies[fragment].exchanging)
+        self._without.discard(node)
         self._be_back(node)
 
     # -- what the rest asks ---

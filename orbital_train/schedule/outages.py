@@ -13,18 +13,18 @@ light time and waits for contacts, but needs no volume.
 from __future__ import annotations
 
 from orbital_train.schedule import known
-from orbital_train.schedule.carriage import PATIENCE_US, Carriage
+from orbital_train.schedule.carriage import PATIENCE_US
 from orbital_train.schedule.copies import Gathering
 from orbital_train.schedule.faults import Outage
+from orbital_train.schedule.reductions import SILENCE_US, Reductions
 from orbital_train.schedule.routes import earliest_arrivals
 from orbital_train.schedule.trace import restored_value
 from orbital_train.schedule.world import DOWN, NEWS, PACE, RESTORED, UP
 
-SILENCE_US = 1_000_000  # of a node on an open link, before it is taken to be down
 NEWS_BITS = 1
 
 
-class Outages(Carriage):
+class Outages(Reductions):
     """Failures, restorations and news."""
 
     def _expect_faults(self) -> None:
@@ -70,7 +70,8 @@ class Outages(Carriage):
         """A node is up again."""
         if self._faults.is_down(node, self.now_us):
             return  # another outage begins
-        if not outage.loses_state or node not in self._copies:
+        # It may have waited for the model since an earlier outage.
+        if (not outage.loses_state and self._keeps_model(node)) or node not in self._copies:
             if node in self._copies:
                 self._recorder.restore_own(node, self.now_us)
             self._be_back(node)
@@ -79,7 +80,9 @@ class Outages(Carriage):
 
     def _start_anew(self, node: int) -> None:
         """Let a node wait for the whole model, without what it has."""
-        self._at_now(node).put_out("restoring")
+        state = self._at_now(node)
+        self._record_steps(node)
+        state.put_out("restoring")
         self._commands[node] += 1
         self._ask_for_model(node, self._lives[node])
 
@@ -123,7 +126,10 @@ class Outages(Carriage):
 
     def _has_model(self, node: int) -> bool:
         """Whether a node could give a version of the global model to another."""
-        return not self._is_out(node) and all(
+        return not self._is_out(node) and self._keeps_model(node)
+
+    def _keeps_model(self, node: int) -> bool:
+        return all(
             node in versions[0].has_us or any(node in version.has_us for version in versions)
             for versions in self._versions
         )

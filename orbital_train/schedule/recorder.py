@@ -15,6 +15,7 @@ from orbital_train.schedule.node import Node, Run
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.trace import (
     GLOBAL,
+    WHOLE,
     Adopt,
     Combine,
     Contribution,
@@ -27,6 +28,7 @@ from orbital_train.schedule.trace import (
     NodeAccount,
     Op,
     OwnVersions,
+    Part,
     Rebase,
     Restore,
     Snapshot,
@@ -37,7 +39,6 @@ from orbital_train.schedule.trace import (
     Transfer,
     group_snapshot_value,
     snapshot_value,
-    sum_value,
 )
 
 MAX_STEPS_PER_OP = 32  # bounds how long an executor is inside one operation
@@ -125,13 +126,22 @@ class Recorder:
             )
         return value
 
-    def combine(self, at_us: int, site: int, fragment: int, inputs: tuple[str, ...], weights: tuple[float, ...]) -> str:
+    def combine(
+        self,
+        at_us: int,
+        site: int,
+        fragment: int,
+        inputs: tuple[str, ...],
+        weights: tuple[float, ...],
+        codec: str,
+        part: Part = WHOLE,
+    ) -> str:
         """Record a sum formed on the way; returns its name."""
         number = self.sums[site, fragment]
         self.sums[site, fragment] += 1
-        codec = self.scenario.workload.codec
-        self.ops.append(Combine(-1, at_us, at_us, site, number, fragment, inputs, weights, codec))
-        return sum_value(site, fragment, number)
+        op = Combine(-1, at_us, at_us, site, number, fragment, inputs, weights, codec, part)
+        self.ops.append(op)
+        return op.value
 
     def merge(
         self,

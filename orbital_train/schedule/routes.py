@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Mapping
-from functools import cached_property
+from collections.abc import Collection, Iterable, Mapping
 
 from orbital_train.schedule.bookings import Bookings, Boundaries, is_free
 from orbital_train.schedule.hops import US_PER_S, arrival_us, first_hop, first_parts, last_hop, last_parts
@@ -34,11 +33,6 @@ class Arrivals:
         self._bookings = bookings.fork()
         self._bits = bits
 
-    @cached_property
-    def hop_into(self) -> dict[int, Hop]:
-        """The last hop to every node that is reached."""
-        return {dest: self._hop(edge) for dest, edge in self._into.items()}
-
     def route(self, dest: int) -> Route | None:
         """All hops to a node, none to one that had the message first; None if it is not reached."""
         if dest not in self.arrival_us:
@@ -48,6 +42,19 @@ class Arrivals:
             hops.append(self._hop(self._into[dest]))
             dest = hops[-1].source
         return tuple(reversed(hops))
+
+    def branches(self, nodes: Iterable[int]) -> list[Hop]:
+        """The hops that lead to these nodes, by start; a hop comes after the one that it goes on from."""
+        seen: set[int] = set()
+        hops: list[Hop] = []
+        for node in nodes:
+            path: list[Hop] = []
+            while node in self._into and node not in seen:
+                seen.add(node)
+                path.append(self._hop(self._into[node]))
+                node = path[-1].source
+            hops += reversed(path)
+        return sorted(hops, key=lambda hop: hop.start_us)
 
     def _hop(self, edge: Edge) -> Hop:
         hop = first_hop(edge, self._bookings, self.arrival_us[edge.source], self._bits)
@@ -60,14 +67,9 @@ class Departures:
 
     def __init__(self, leave_us: dict[int, int], out_of: dict[int, Edge], bookings: Bookings, bits: int) -> None:
         self.leave_us = leave_us  # of every node that can make it, and the deadline of the destination
+        self.bits = bits  # that they are of
         self._out_of = out_of
         self._bookings = bookings.fork()
-        self._bits = bits
-
-    @cached_property
-    def hop_from(self) -> dict[int, Hop]:
-        """The next hop of every node that can make it."""
-        return {source: self._hop(edge) for source, edge in self._out_of.items()}
 
     def route(self, source: int) -> Route | None:
         """All hops from a node to the destination, none from itself; None if it cannot make it."""
@@ -75,12 +77,14 @@ class Departures:
             return None
         hops: list[Hop] = []
         while source in self._out_of:
-            hops.append(self._hop(self._out_of[source]))
+            hops.append(self.leg(source))
             source = hops[-1].dest
         return tuple(hops)
 
-    def _hop(self, edge: Edge) -> Hop:
-        hop = last_hop(edge, self._bookings, self.leave_us[edge.dest], self._bits)
+    def leg(self, source: int, bits: int | None = None) -> Hop:
+        """The next hop of a node that can make it, for a message of this size if it is not larger."""
+        edge = self._out_of[source]
+        hop = last_hop(edge, self._bookings, self.leave_us[edge.dest], self.bits if bits is None else bits)
         assert hop is not None
         return hop
 

@@ -138,6 +138,8 @@ class Simulation(Mixing):
                 self._send(key, node, fragment, site)
             case known.Gather():
                 self._gather(decision)
+            case known.AllReduce():
+                self._reduce(decision)
             case known.Cancel(key):
                 self._cancel(key)
             case known.MergeNow(fragment, keys, to):
@@ -178,8 +180,18 @@ class Simulation(Mixing):
             assert self.scenario.faults, "a merge takes contributions that have arrived, at a site that is up to date"
             return
         parcels.sort(key=lambda parcel: min(gradient.node for gradient in parcel.holds))
-        version = len(versions)
-        gradients = sorted((g for parcel in parcels for g in parcel.holds), key=lambda g: g.node)
+        version = self._make_version(fragment, site, parcels)
+        for key in keys:
+            self._discard(key)  # what has not come
+        self._spread_update(site, fragment, version, self.holders)
+        self._spread_state(site, fragment, version, to)
+        self._made(fragment, version)
+
+    def _make_version(self, fragment: int, site: int, parcels: Sequence[Parcel]) -> int:
+        """An outer step of the newest version by what these hold together, or by every part of it."""
+        versions, parent = self._versions[fragment], self._heads[fragment]
+        version, whole = len(versions), dict.fromkeys(g for parcel in parcels for g in parcel.holds)
+        gradients = sorted(whole, key=lambda g: g.node)
         contributions, inputs, weights = self._shares(parcels, gradients, parent)
         self._recorder.merge(self.now_us, site, fragment, parent, version, contributions, inputs, weights)
         for gradient in gradients:
@@ -187,19 +199,18 @@ class Simulation(Mixing):
             if copy.under_way is gradient:
                 copy.merged_steps = gradient.total_steps
                 copy.merged_in, copy.merged, copy.under_way = version, gradient, None
-        for key in keys:
-            self._discard(key)  # what has not come
         merged_steps = versions[parent].merged_steps + sum(g.steps for g in gradients)
         versions.append(Version(self.now_us, merged_steps, parent, tuple(gradients)))
         versions[version].has_us[site] = versions[version].update_us[site] = self.now_us
         self._heads[fragment], self._seat = version, site
-        self._spread_update(site, fragment, version)
-        self._spread_state(site, fragment, version, to)
+        return version
+
+    def _made(self, fragment: int, version: int) -> None:
         self._evaluate()
         self._tell(known.Merged(fragment, version))
 
     def _shares(
-        self, parcels: list[Parcel], gradients: list[OuterGradient], parent: int
+        self, parcels: Sequence[Parcel], gradients: list[OuterGradient], parent: int
     ) -> tuple[tuple[Contribution, ...], tuple[str, ...], tuple[float, ...]]:
         """Contributions, and the inputs that hold them with their weights: an input without any step is left out."""
         total = sum(self._weight(g) for g in gradients) or 1.0

@@ -5,11 +5,13 @@ Every operation has a dense ``id`` in topological order; it reads and writes nam
 - ``global/F@V``: version V of fragment F of the global model, with its outer optimizer state. Version 0 is given.
 - ``local/N@K``: the K-th state of node N's replica and inner optimizer. State 0 is given (it equals version 0).
 - ``snap/N/F@K``: node N's outer gradient of fragment F, taken when its replica was in state K.
-- ``sum/N/F@K``: the K-th partial sum of outer gradients of fragment F that was formed at node or site N.
+- ``sum/N/F@K``: the K-th sum of outer gradients of fragment F that was formed at node or site N.
 - ``group/G/N/F@V``: group G's outer gradient of fragment F, taken at node N when the group's model was version V. Where
   there are groups, ``global`` has the versions of their models too: all are one tree.
 - ``own/N/F@V``: version V of fragment F of node N's own slow weights, with an outer optimizer state of its own, where
   there is no global model (gossip). Version 0 is given (it equals version 0 of the global model).
+
+A name that ends in ``#c/C`` is that of part c of C equal parts: of an outer gradient on its way, or of a sum of such.
 
 Anything that executes operations in id order therefore finds every value that it needs. How a value travels is told by
 the transfers that carry it: those of one name form a tree from where the value was written.
@@ -18,12 +20,16 @@ the transfers that carry it: those of one name form a tree from where the value 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
 AdoptMode = Literal["replace", "keep", "blend"]
+
+Part = tuple[int, int]
+"""Number, of how many equal parts of a vector."""
+WHOLE: Part = (0, 1)
 
 OwnVersions = tuple[tuple[int, ...], ...]
 """Of each node: its number, and the version of each fragment of its own slow weights."""
@@ -70,6 +76,23 @@ def group_snapshot_value(group: int, node: int, fragment: int, version: int) -> 
 def sum_value(site: int, fragment: int, number: int) -> str:
     """Name of a partial sum."""
     return f"sum/{site}/{fragment}@{number}"
+
+
+def part_value(value: str, part: Part) -> str:
+    """Name of a part (number, of how many) of a value; of the only part, and of what is that part, its own name."""
+    number, parts = part
+    return value if parts == 1 or "#" in value else f"{value}#{number}/{parts}"
+
+
+def part_of(value: str) -> Part:
+    """Which part of how many a name stands for: the first of one where it stands for the whole."""
+    number, _, parts = value.partition("#")[2].partition("/")
+    return (int(number), int(parts)) if parts else WHOLE
+
+
+def parts_of(values: Iterable[str]) -> list[Part]:
+    """The parts that these stand for together, in their order; those of nothing are the whole."""
+    return sorted({part_of(value) for value in values} or {WHOLE})
 
 
 def result_value(fragment: int, version: int) -> str:
@@ -242,6 +265,7 @@ class Combine(Op):
     """A weighted sum of outer gradients, or of such sums, formed at ``site`` on the way and encoded again by ``codec``.
 
     Outer gradients enter with ``weights``, sums with 1: the weights are not normalised, a merge divides by their total.
+    Of a part (number, of how many) only that part of outer gradients enters, and sums are of the same part.
     """
 
     kind: ClassVar[str] = "combine"
@@ -251,11 +275,12 @@ class Combine(Op):
     inputs: tuple[str, ...]
     weights: tuple[float, ...]  # one for each input
     codec: str
+    part: Part = WHOLE
 
     @property
     def value(self) -> str:
         """Name of the sum."""
-        return sum_value(self.site, self.fragment, self.number)
+        return part_value(sum_value(self.site, self.fragment, self.number), self.part)
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -288,6 +313,8 @@ class Merge(Op):
 
     The averaged outer gradient is the sum of ``inputs`` with ``input_weights``; each input is an outer gradient or a
     partial sum of several. What is sent back, and applied everywhere, is that average as ``codec`` encodes it.
+    Inputs may be sums of parts, of every part then, each complete. Whoever has been sent all of these needs nothing
+    back; ``site`` is the first that has them.
     """
 
     kind: ClassVar[str] = "merge"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -31,11 +32,15 @@ from orbital_train.schedule.trace import (
     global_value,
     local_value,
     own_values,
+    part_of,
+    part_value,
+    parts_of,
     result_value,
     state_value,
 )
 from orbital_train.schedule.validate_groups import check_groups
 from orbital_train.schedule.validate_mixes import check_mixes
+from orbital_train.schedule.workload import Workload
 
 
 def validate(trace: Trace, scenario: Scenario) -> None:
@@ -51,13 +56,13 @@ def validate(trace: Trace, scenario: Scenario) -> None:
     _transfers(trace, scenario)
     _terminals(scenario)
     if trace.own:
-        check_mixes(trace)
+        check_mixes(trace, scenario.workload)
     else:
-        _merges(trace)
-    if trace.grouped:
-        check_groups(trace)
-    else:
-        _adoptions(trace)
+        places = _merges(trace, scenario.workload)
+        if trace.grouped:
+            check_groups(trace, scenario.workload)
+        else:
+            _adoptions(trace, scenario.workload, places)
     _staging(trace, scenario)
     _energy(trace, scenario)
 
@@ -128,7 +133,7 @@ def _terminals(scenario: Scenario) -> None:
     require(not overlap.any(), "a terminal is used twice at once")
 
 
-def _merges(trace: Trace) -> None:
+def _merges(trace: Trace, workload: Workload) -> Places:
     """What is merged arrived where it is merged, by way of sums or not, and counts once and for what it is."""
     snapshots: dict[str, Snapshot | GroupSnapshot] = {}
     holds: dict[str, dict[str, float]] = {}  # snapshots in a value, with their weights
@@ -138,20 +143,19 @@ def _merges(trace: Trace) -> None:
     for op in trace.ops:
         if isinstance(op, Snapshot | GroupSnapshot):
             snapshots[op.value], holds[op.value] = op, {op.value: 1.0}
-            places.write(op.value, (op.node,), op.end_us)
+            places.write(op.value, {op.node: op.end_us}, workload.fragment_bits)
         elif isinstance(op, Combine | Merge):
-            weights = op.weights if isinstance(op, Combine) else op.input_weights
             for value in op.inputs:
                 require(value in holds, f"operation {op.id} adds {value}, which is no outer gradient")
-                places.require(value, op.site, op.start_us)
-            whole = {s: w * x for v, w in zip(op.inputs, weights, strict=True) for s, x in holds[v].items()}
-            once = len(whole) == sum(len(holds[value]) for value in op.inputs)
-            require(once, f"operation {op.id} adds an outer gradient twice")
-            if isinstance(op, Combine):
-                holds[op.value] = whole
-                places.write(op.value, (op.site,), op.end_us)
-                continue
-            _contributions(op, snapshots, whole, parents)
+                places.require(part_value(value, op.part) if isinstance(op, Combine) else value, op.site, op.start_us)
+        if isinstance(op, Combine):
+            holds[op.value] = _combined(op, holds)
+            plain = op.codec == workload.codec
+            bits = workload.fragment_bits if plain else workload.sum_bits(len(holds[op.value]))
+            places.write(op.value, {op.site: op.end_us}, bits)
+        elif isinstance(op, Merge):
+            for whole in _merged(op, holds):
+                _contributions(op, snapshots, whole, parents)
             if op.id in kept:
                 again = merged & {c.snapshot for c in op.contributions}
                 require(not again, f"operation {op.id} merges {', '.join(sorted(again))} again")
@@ -159,6 +163,33 @@ def _merges(trace: Trace) -> None:
                 merged_steps += sum(c.steps for c in op.contributions) if op.scope == GLOBAL else 0
     if not any(True for _ in trace.of_kind(SyncStep)):
         require(merged_steps // trace.fragments == trace.merged_steps, "merged steps do not add up")
+    return places
+
+
+def _combined(op: Combine, holds: dict[str, dict[str, float]]) -> dict[str, float]:
+    require({part_of(value) for value in op.inputs if "#" in value} <= {op.part}, f"operation {op.id} mixes parts")
+    return _added_up(op, zip(op.inputs, op.weights, strict=True), holds)
+
+
+def _merged(op: Merge, holds: dict[str, dict[str, float]]) -> Iterator[dict[str, float]]:
+    """What is in each part of a merge."""
+    parts = parts_of(op.inputs)
+    require(parts == [(c, len(parts)) for c in range(len(parts))], f"operation {op.id} merges not all parts")
+    for part in parts:
+        inputs = zip(op.inputs, op.input_weights, strict=True)
+        yield _added_up(op, ((value, weight) for value, weight in inputs if part_of(value) == part), holds)
+
+
+def _added_up(
+    op: Combine | Merge, inputs: Iterable[tuple[str, float]], holds: dict[str, dict[str, float]]
+) -> dict[str, float]:
+    """Snapshots with their weights in a sum."""
+    whole: dict[str, float] = {}
+    for value, weight in inputs:
+        twice = whole.keys() & holds[value].keys()
+        require(not twice, f"operation {op.id} adds an outer gradient twice")
+        whole |= {snapshot: weight * inner for snapshot, inner in holds[value].items()}
+    return whole
 
 
 def _contributions(
@@ -185,9 +216,12 @@ def _contributions(
         require(len(between) == c.staleness, f"{where}: staleness")
 
 
-def _adoptions(trace: Trace) -> None:
-    """Who adopts a version was sent it, or all that was merged up to it; so was whoever merges more into it."""
-    places, parents = Places(trace), parents_of(trace)
+def _adoptions(trace: Trace, workload: Workload, places: Places) -> None:
+    """Who adopts a version was sent it, or all that was merged up to it; so was whoever merges more into it.
+
+    ``places`` are those of outer gradients and sums: a merge in parts is made by everybody who has been sent all of it.
+    """
+    parents = parents_of(trace)
     has: dict[tuple[int, int], int] = defaultdict(int)  # newest version of a fragment that a holder is known to have
     adopted: dict[tuple[int, int], int] = defaultdict(int)
 
@@ -200,22 +234,20 @@ def _adoptions(trace: Trace) -> None:
         if isinstance(op, Merge):
             if op.site in op.holders:
                 require_all(op.site, op.fragment, op.from_version, op.start_us)
-            places.write_version(op)
+            places.write_version(op, workload)
         elif isinstance(op, Adopt):
             last = adopted[op.node, op.fragment]
             where = f"operation {op.id}: node {op.node}"
             require(op.version > last, f"{where} adopts version {op.version} again or goes back")
             require(op.base_version == last, f"{where} has version {last}")
-            if op.scope != GLOBAL:
-                pass  # it is the node's own, made where it is
-            elif op.codec is None:
+            if op.codec is None:
                 require_all(op.node, op.fragment, op.version, op.start_us)
             else:
                 places.require(state_value(op.fragment, op.version), op.node, op.start_us)
             adopted[op.node, op.fragment] = op.version
         elif isinstance(op, Restore) and op.source != op.node:
             require_restored(trace, op, places)
-            for fragment, version in enumerate(op.own_versions or op.versions):
+            for fragment, version in enumerate(op.versions):
                 adopted[op.node, fragment] = has[op.node, fragment] = version
 
 
@@ -224,18 +256,18 @@ def _staging(trace: Trace, scenario: Scenario) -> None:
     spec, places = scenario.staging, Places(trace)
     if spec is None:
         return
-    places.write(FIRST_MODEL, spec.sources, 0, trace.state_bits)
+    places.write(FIRST_MODEL, dict.fromkeys(spec.sources, 0), trace.state_bits)
     begun = {op.node: op.end_us for op in trace.of_kind(Stage)}
     for node, at_us in begun.items():
         places.require(FIRST_MODEL, node, at_us)
         if spec.data_bits:
-            places.write(data_value(node), spec.sources, 0, spec.data_bits)
+            places.write(data_value(node), dict.fromkeys(spec.sources, 0), spec.data_bits)
             places.require(data_value(node), node, at_us)
     for op in trace.of_kind(Step):
         late = op.node not in spec.sources and op.start_us < begun.get(op.node, trace.end_us)
         require(not late, f"operation {op.id}: node {op.node} trains before it has model and data")
     for op in trace.of_kind(Deliver):
-        places.write(final_value(op.versions), (op.source,), op.start_us, trace.state_bits)
+        places.write(final_value(op.versions), {op.source: op.start_us}, trace.state_bits)
         places.require(final_value(op.versions), op.site, op.end_us)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from orbital_train.schedule.places import Places, require, require_restored
 from orbital_train.schedule.trace import GLOBAL, Adopt, GroupSnapshot, Merge, Rebase, Restore, Trace, result_value
+from orbital_train.schedule.workload import Workload
 
 WHOLE = 0  # the model is one fragment
 
 
-def check_groups(trace: Trace) -> None:
+def check_groups(trace: Trace, workload: Workload) -> None:
     """Raise :class:`~orbital_train.schedule.places.TraceError` unless all is sound; only of a trace with groups."""
-    check = _Groups(trace)
+    check = _Groups(trace, workload)
     for op in trace.ops:
         match op:
             case Merge():
@@ -28,8 +29,8 @@ def check_groups(trace: Trace) -> None:
 class _Groups:
     """Since when each node can have each version, and how many steps are in it that its global version lacks."""
 
-    def __init__(self, trace: Trace) -> None:
-        self._trace, self._places = trace, Places(trace)
+    def __init__(self, trace: Trace, workload: Workload) -> None:
+        self._trace, self._workload, self._places = trace, workload, Places(trace)
         self._has: dict[int, dict[int, int]] = {0: dict.fromkeys(trace.fleet_nodes, 0)}
         self._fresh_steps = {0: 0}
         self._taken = {0: 0}  # the global version that each is made of
@@ -43,7 +44,8 @@ class _Groups:
         """The site had the version that it merges into."""
         before, steps = op.from_version, sum(c.steps for c in op.contributions)
         self._require_has(op.site, before, op.start_us, f"operation {op.id}")
-        self._places.write(result_value(WHOLE, op.to_version), (op.site,), op.end_us)
+        result = result_value(WHOLE, op.to_version)
+        self._places.write(result, {op.site: op.end_us}, self._workload.fragment_bits)
         if op.scope == GLOBAL:
             require(self._taken[before] == before, f"operation {op.id}: not into a global version")
             offers = frozenset(self._offers[c.snapshot] for c in op.contributions)
@@ -109,7 +111,7 @@ class _Groups:
         if isinstance(op, Merge):
             needed = [
                 self._has[op.from_version].get(node),
-                self._places.arrival_us(result_value(WHOLE, op.to_version), node),
+                self._places.since_us(result_value(WHOLE, op.to_version)).get(node),
             ]
         else:
             bare = op.since_version == op.from_version

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 
 from orbital_train.schedule.places import Places, require
@@ -18,11 +17,12 @@ from orbital_train.schedule.trace import (
     offer_value,
     own_scope,
 )
+from orbital_train.schedule.workload import Workload
 
 
-def check_mixes(trace: Trace) -> None:
+def check_mixes(trace: Trace, workload: Workload) -> None:
     """Raise :class:`~orbital_train.schedule.places.TraceError` unless every mix is sound; only of a trace of gossip."""
-    check = _Mixes(trace)
+    check = _Mixes(trace, workload)
     for op in trace.ops:
         match op:
             case Step():
@@ -44,10 +44,8 @@ def check_mixes(trace: Trace) -> None:
 class _Mixes:
     """What each node has after the operations so far. Steps are counted without those that were lost in failures."""
 
-    def __init__(self, trace: Trace) -> None:
-        self._places = Places(trace)
-        parts = (trace.message_bits, trace.state_bits)
-        self._bits = sum(math.ceil(bits / trace.fragments) for bits in parts)
+    def __init__(self, trace: Trace, workload: Workload) -> None:
+        self._places, self._bits = Places(trace), workload.fragment_offer_bits
         self.useful_steps: dict[int, int] = defaultdict(int)
         self.versions: dict[tuple[int, int], int] = defaultdict(int)  # of own slow weights, by node and fragment
         self._held: dict[tuple[int, int], int] = defaultdict(int)  # steps that these hold
@@ -62,7 +60,7 @@ class _Mixes:
         require(op.base_version == self.versions[own], f"operation {op.id}: not of the newest slow weights")
         require(op.steps == steps - self._held[own], f"operation {op.id}: {op.steps} steps")
         self._snapshots[op.value] = (op, steps)
-        self._places.write(offer_value(op.node, op.fragment, op.state), (op.node,), op.end_us, self._bits)
+        self._places.write(offer_value(op.node, op.fragment, op.state), {op.node: op.end_us}, self._bits)
 
     def mix(self, op: Mix) -> None:
         """A node mixes what it offered with what others offered and has come."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 CODECS = {32.0: "fp32", 16.0: "bf16"}  # by bits per parameter: what an outer gradient is encoded as on its way
+WIDE_BITS = 32.0  # of sums that are not rounded to the codec of what they are sums of
 FLOP_PER_PARAMETER_AND_TOKEN = 6  # forward and backward pass of a dense transformer (Kaplan et al., arXiv 2001.08361)
 
 
@@ -22,6 +24,7 @@ class Workload:
     step_time_factor: float = 1.0  # of a device that is throttled
     state_bits_per_parameter: float = 16.0  # of parameters that are sent to a node that has no version before
     fragments: int = 1  # that the model is synchronised in; each is the same share of the message
+    partial_sums: Literal["encoded", "wide"] = "encoded"  # on their way: rounded to the codec again, or exact
 
     @property
     def step_us(self) -> int:
@@ -52,6 +55,22 @@ class Workload:
     def fragment_offer_bits(self) -> int:
         """Size of what two nodes that mix send each other of a fragment: an outer gradient, and slow weights."""
         return self.fragment_bits + self.fragment_state_bits
+
+    @property
+    def sum_codec(self) -> str:
+        """How sums of several outer gradients are encoded on their way to where they are merged."""
+        return CODECS[WIDE_BITS] if self.partial_sums == "wide" else self.codec
+
+    def sum_bits(self, count: int) -> int:
+        """Size of a message on its way that holds this many outer gradients of a fragment.
+
+        Encoded like one, it is as large as one. A wide sum is exact, and grows with what is in it: its inputs stand
+        side by side until float32 is smaller.
+        """
+        if self.partial_sums == "encoded":
+            return self.fragment_bits
+        wide_bits = math.ceil(math.ceil(self.parameters * WIDE_BITS) / self.fragments)
+        return min(count * self.fragment_bits, wide_bits)
 
     @property
     def state_codec(self) -> str:

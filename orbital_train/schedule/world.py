@@ -56,6 +56,7 @@ class World(ABC):
         self.fragments = scenario.workload.fragments
         self.fragment_bits = scenario.workload.fragment_bits
         self.offer_bits = scenario.workload.fragment_offer_bits
+        self.sum_bits = scenario.workload.sum_bits  # by how many outer gradients are in it
         self.training_nodes = scenario.training_nodes
         self._gossips = policy.adoption.scope == "own"  # then nobody holds a global model
         self.holders = () if self._gossips else policy.home or self.training_nodes

@@ -300,15 +300,16 @@ class Executor:
         node.held[mark_value(op.value)] = local_F.clone()
 
     def _combine(self, op: Combine) -> None:
-        total_F = self._sums.total(op)
+        total_F, where = self._sums.total(op), self.layout.part(op.fragment, op.part)
         node = self._nodes.get(self._holders[op.value])
         if node is None:
             return
         if total_F is None:  # nothing that it adds has a weight
-            total_F = torch.zeros(self.layout.fragment_size(op.fragment) + 1, device=self._bench.gradient_P.device)
+            total_F = torch.zeros(where.stop - where.start + 1, device=self._bench.gradient_P.device)
         if refused := total_F[-1].item():
             node.refused[op.value] = refused
-        node.hold(op.value, total_F[:-1], op.codec, self.layout.fragment_trained(op.fragment))
+        trained = max(0, self.layout.fragment_trained(op.fragment) - where.start)
+        node.hold(op.value, total_F[:-1], op.codec, trained)
 
     def _merge(self, op: Merge) -> None:
         before, trained = self._versions.get(op.fragment, op.from_version), self.layout.fragment_trained(op.fragment)

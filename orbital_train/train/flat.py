@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from orbital_train.errors import InputError
+from orbital_train.schedule.trace import Part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +79,11 @@ class Layout:
     def fragment_averaged(self, fragment: int) -> int:
         """Elements of all that is floating of a fragment; behind them are its integer buffers."""
         return _length_below(self.fragments[fragment], self.averaged)
+
+    def part(self, fragment: int, part: Part) -> slice:
+        """Where one part (number, of how many) of the vector of a fragment lies in it; parts differ by at most one."""
+        (number, parts), size = part, self.fragment_size(fragment)
+        return slice(number * size // parts, (number + 1) * size // parts)
 
     def take(self, flat_P: Tensor, fragment: int) -> Tensor:
         """The vector of a fragment: a view where it is one stretch, a copy where it is several."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from orbital_train.schedule.trace import Combine, Merge
+from orbital_train.schedule.trace import WHOLE, Combine, Merge, Part, part_of, parts_of
 from orbital_train.train.contributions import gather, robust_average, without_refused
 from orbital_train.train.flat import Layout
 from orbital_train.train.liveness import weighed
@@ -60,17 +60,23 @@ class Sums:
 
     def total(self, op: Combine) -> Tensor | None:
         """The sum that is formed on the way, on the worker of its holder; None on others, and of nothing."""
-        return self._sum(*self._inputs(op))
+        return self._sum(*self._inputs(op, op.part))
 
     def average(self, op: Merge) -> tuple[Tensor, float]:
         """What is merged, the same on all workers, and how much of the weight was refused."""
-        size, averaged = self.layout.fragment_size(op.fragment), self.layout.fragment_averaged(op.fragment)
         if self.spec.merging == "mean":
-            total_F = self.everywhere(*self._inputs(op), size + 1)
-            refused = total_F[-1].item()
-            return without_refused(total_F[:-1], refused, averaged), refused
-        total_F = self._robust_everywhere(op, size + 1)
+            # What is refused is refused in all parts.
+            vectors, refused = zip(*(self._average(op, part) for part in parts_of(op.inputs)), strict=True)
+            return vectors[0] if len(vectors) == 1 else torch.cat(vectors), refused[0]
+        total_F = self._robust_everywhere(op, self.layout.fragment_size(op.fragment) + 1)
         return total_F[:-1], total_F[-1].item()
+
+    def _average(self, op: Merge, part: Part) -> tuple[Tensor, float]:
+        where = self.layout.part(op.fragment, part)
+        total_F = self.everywhere(*self._inputs(op, part), where.stop - where.start + 1)
+        refused = total_F[-1].item()
+        averaged = max(0, self.layout.fragment_averaged(op.fragment) - where.start)
+        return without_refused(total_F[:-1], refused, averaged), refused
 
     def _sum(self, contributions: dict[int, Tensor], nodes: tuple[int, ...]) -> Tensor | None:
         """Sum over nodes on the lowest one's worker. What the last sum posted is waited for: buffers stay bounded."""
@@ -78,17 +84,21 @@ class Sums:
             self.transport.flush()
         return sum_on_tree(contributions, nodes, self.owners, self.transport)
 
-    def _inputs(self, op: Combine | Merge) -> tuple[dict[int, Tensor], tuple[int, ...]]:
-        """What enters a sum, by the node that holds it: the weighted vectors of this worker's nodes, and all nodes.
+    def _inputs(self, op: Combine | Merge, part: Part) -> tuple[dict[int, Tensor], tuple[int, ...]]:
+        """What enters a part of a sum, by the node that holds it: the weighted vectors of this worker's nodes, and all
+        nodes.
 
-        A node holds several if it has failed since it took the first; they are added up in the order of their names.
+        Of what is no part itself, the part that is added up is taken. A node holds several if it has failed since it
+        took the first; they are added up in the order of their names.
         Integer buffers are copied, and not averaged: they are those of the first input.
         """
-        counted, averaged = self._counted(op), self.layout.fragment_averaged(op.fragment)
+        counted = [row for row in self._counted(op) if part_of(row[1]) in (part, WHOLE)]
+        where = self.layout.part(op.fragment, part)
+        averaged = max(0, self.layout.fragment_averaged(op.fragment) - where.start)
         mine: dict[int, Tensor] = {}
         for order, (node, value, weight) in enumerate(counted):
             if node in self.nodes:
-                vector_F = self._vector(node, value)
+                vector_F = self._vector(node, value, slice(None) if part_of(value) == part else where)
                 integers = vector_F[averaged:-1] if order == 0 else 0.0
                 weighted_F = vector_F * weight
                 weighted_F[averaged:-1] = integers
@@ -100,10 +110,10 @@ class Sums:
         weights = weighed(op.inputs, op.input_weights if isinstance(op, Merge) else op.weights)
         return sorted((self.holders[value], value, weight) for value, weight in weights.items())
 
-    def _vector(self, node: int, value: str) -> Tensor:
+    def _vector(self, node: int, value: str, where: slice = slice(None)) -> Tensor:
         """A value that a node of this worker holds and, as a last element, how much of its weight was refused."""
         state = self.nodes[node]
-        vector_F = state.read(value)
+        vector_F = state.read(value)[where]
         return torch.cat([vector_F, vector_F.new_full((1,), state.refused.get(value, 0.0))])
 
     def _robust_everywhere(self, op: Merge, size: int) -> Tensor:

@@ -1,10 +1,11 @@
 """``fixed_period``: DiLoCo every H inner steps, blind to links and light.
 
-A node that has trained H steps stops, sends its outer gradient to a fixed site, and waits for the result.
-*Blocking*: the site waits for every node that is not known to be down. *Skipping*: it merges ``timeout_s`` after a
-round's first contribution came in, or when all have come; a node that hears nothing for that long trains on with what
-it has (as in the DiLoCo paper, a node that misses a round keeps its local parameters) and tries again H steps later.
-What was computed from an older version is refused. While the site is down, the first node that is up takes its place.
+*Blocking*: a node that has trained H steps waits for all that are not known to be down, and for the result
+(:mod:`orbital_train.schedule.policies.blocking`). *Skipping*: it sends its outer gradient to a fixed site, which merges
+``timeout_s`` after a round's first contribution came in, or when all have come; a node that hears nothing for that long
+trains on with what it has (as in the DiLoCo paper, a node that misses a round keeps its local parameters) and tries
+again H steps later. What was computed from an older version is refused. While the site is down, the first node that is
+up takes its place.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import Literal
 
 from orbital_train.schedule import known
 from orbital_train.schedule.known import Adoption, Decision, Event, Key, View
-
-WHOLE = 0  # the model is one fragment
+from orbital_train.schedule.policies import blocking
+from orbital_train.schedule.policies.blocking import WHOLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +32,16 @@ class FixedPeriodMemory:
         return FixedPeriodMemory(self.site, self.sent - keys, self.arrived - keys)
 
 
+Memory = FixedPeriodMemory | blocking.Round
 Decided = tuple[list[Decision], FixedPeriodMemory]
 
 
 @dataclass(frozen=True, kw_only=True)
 class FixedPeriod:
-    """See the module's docstring. ``site`` is a node index; ``inner_steps`` None means: only at the end."""
+    """See the module's docstring. ``inner_steps`` None means: only at the end."""
 
     inner_steps: int | None
-    site: int
+    site: int = 0  # a node's index; the blocking form chooses its own in every round
     form: Literal["blocking", "skipping"] = "blocking"
     timeout_s: float = 0.0
     weights: Literal["uniform", "tokens"] = "tokens"
@@ -57,12 +59,17 @@ class FixedPeriod:
         nodes = {known.GoalReached, known.Adopted, known.Lost, known.NodeDown, known.NodeBack}
         return frozenset(nodes | {known.Started, known.Gathered, known.Merged, known.Woke, known.BudgetReached})
 
-    def start(self) -> FixedPeriodMemory:
+    def start(self) -> Memory:
         """Nothing was sent."""
-        return FixedPeriodMemory(self.site)
+        return FixedPeriodMemory(self.site) if self.form == "skipping" else blocking.Round()
 
-    def decide(self, event: Event, view: View, memory: FixedPeriodMemory) -> Decided:
+    def decide(self, event: Event, view: View, memory: Memory) -> tuple[list[Decision], Memory]:
         """One rule an event."""
+        if isinstance(memory, blocking.Round):
+            return blocking.decide(self.inner_steps, event, view, memory)
+        return self._decide(event, view, memory)
+
+    def _decide(self, event: Event, view: View, memory: FixedPeriodMemory) -> Decided:
         match event:
             case known.Started():
                 return [self._train(view, i) for i in view.training_nodes], memory
@@ -97,10 +104,8 @@ class FixedPeriod:
         if state.under_way or state.waiting_for is not None:
             return [self._train(view, node)], memory  # its last contribution is still on the way: carry on
         sends, memory = self._send(view, node, memory)
-        decisions: list[Decision] = [known.Hold(node), *sends]
-        if self.form == "skipping":
-            decisions.append(known.Wake(view.now_us + self._timeout_us, f"{node}:{state.steps}"))
-        return decisions, memory
+        wake = known.Wake(view.now_us + self._timeout_us, f"{node}:{state.steps}")
+        return [known.Hold(node), *sends, wake], memory
 
     def _send(self, view: View, node: int, memory: FixedPeriodMemory) -> Decided:
         key = (node, view.node(node, WHOLE).steps)
@@ -120,18 +125,13 @@ class FixedPeriod:
     # -- at the site ---
 
     def _collect(self, view: View, key: Key, memory: FixedPeriodMemory) -> Decided:
-        if (
-            self.form == "skipping"
-            and not view.draining
-            and view.node(key[0], WHOLE).base_version != view.version(WHOLE)
-        ):
+        if not view.draining and view.node(key[0], WHOLE).base_version != view.version(WHOLE):
             return [known.Discard(key)], memory.without(frozenset({key}))
         first = not memory.arrived
         memory = FixedPeriodMemory(memory.site, memory.sent, memory.arrived | {key})
         if self._all_in(view, memory):
             return self._merge(memory)
-        waits = self.form == "skipping" and first
-        return ([known.Wake(view.now_us + self._timeout_us, _close_note(view))] if waits else []), memory
+        return ([known.Wake(view.now_us + self._timeout_us, _close_note(view))] if first else []), memory
 
     def _all_in(self, view: View, memory: FixedPeriodMemory) -> bool:
         """Whether every node's contribution has come that is to be waited for."""
@@ -179,9 +179,7 @@ class FixedPeriod:
     def _go_on(self, view: View, node: int, memory: FixedPeriodMemory) -> Decided:
         if view.draining:
             return self._drain(view, memory)
-        state = view.node(node, WHOLE)
-        waits = state.under_way and self.form == "blocking"
-        return ([] if waits else [self._train(view, node)]), memory
+        return [self._train(view, node)], memory
 
     def _drain(self, view: View, memory: FixedPeriodMemory, before: list[Decision] | None = None) -> Decided:
         """Send what is unmerged and not under way; finish when there is nothing left."""

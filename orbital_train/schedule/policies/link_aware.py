@@ -197,7 +197,7 @@ class LinkAware:
             look_us *= 4
         if best.departures is None or not best.value > 0:
             return [known.Wake(view.now_us + farthest_us // 16, f"plan {fragment}")], memory
-        snapshots, legs = gather_by(best.departures, best.site, best.deadline_us, best.nodes)
+        snapshots, legs = gather_by(best.departures, best.site, best.deadline_us, best.nodes, view.sum_bits)
         return _opened(memory, fragment, best, snapshots, legs)
 
     def _overdue(self, view: View, fragment: int) -> int:
@@ -283,9 +283,7 @@ class LinkAware:
         self, view: View, fragment: int, offers: Sequence[Offer], site: int, deadline_us: int, ready_us: int
     ) -> _Candidate:
         """The round at this site by this deadline, with everybody who can make it."""
-        departures = latest_departures(
-            view.network, view.bookings, site, deadline_us, view.fragment_bits, avoid=view.down
-        )
+        departures = _departures(view, site, deadline_us)
         leave_us = departures.leave_us
         coming = [o for o in offers if leave_us.get(o.node, -1) >= o.ready_us]
         if not coming:
@@ -339,8 +337,17 @@ def _evenly(count: int, most: int) -> list[int]:
 
 def _arrivals_us(view: View, node: int, ready_us: int, sites: Iterable[int]) -> list[float]:
     """Earliest arrivals at the sites; inf at those that cannot be reached."""
-    found = earliest_arrivals(view.network, view.bookings, {node: ready_us}, view.fragment_bits, avoid=view.down)
+    found = earliest_arrivals(view.network, view.bookings, {node: ready_us}, _largest_bits(view), avoid=view.down)
     return [found.arrival_us.get(site, np.inf) for site in sites]
+
+
+def _departures(view: View, site: int, deadline_us: int) -> Departures:
+    return latest_departures(view.network, view.bookings, site, deadline_us, _largest_bits(view), avoid=view.down)
+
+
+def _largest_bits(view: View) -> int:
+    """Of a sum of all; a smaller one leaves later than is planned."""
+    return view.sum_bits(len(view.training_nodes))
 
 
 def _site_ready_us(view: View, fragment: int, nodes: Iterable[int]) -> dict[int, int]:
@@ -420,7 +427,7 @@ def _drain(view: View, memory: Memory, fragment: int) -> tuple[list[Decision], M
     if planned.departures is None:
         memory = _with(memory, fragment, Round(now.number, "done"))
         return ([known.Finish()] if all(last.state == "done" for last in memory) else []), memory
-    snapshots, legs = gather_by(planned.departures, planned.site, planned.deadline_us, planned.nodes)
+    snapshots, legs = gather_by(planned.departures, planned.site, planned.deadline_us, planned.nodes, view.sum_bits)
     return _opened(memory, fragment, planned, snapshots, legs)
 
 
@@ -458,5 +465,5 @@ def _soonest(view: View, fragment: int, free_us: dict[int, int]) -> _Candidate:
 
 
 def _reaching(view: View, site: int, deadline_us: int, free_us: dict[int, int]) -> tuple[Departures, tuple[int, ...]]:
-    departures = latest_departures(view.network, view.bookings, site, deadline_us, view.fragment_bits, avoid=view.down)
+    departures = _departures(view, site, deadline_us)
     return departures, tuple(i for i in sorted(free_us) if departures.leave_us.get(i, -1) >= free_us[i])

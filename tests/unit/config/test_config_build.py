@@ -102,6 +102,11 @@ def test_a_steps_time_is_given_or_follows_from_the_device(tmp_path: Path):
     assert build.workload(small.recipe(tmp_path, device)).step_us == 120_000  # 6e12 FLOP at 50 TFLOP/s
 
 
+def test_partial_sums_are_encoded_unless_they_are_to_be_wide(tmp_path: Path):
+    assert build.workload(small.recipe(tmp_path)).sum_codec == "bf16"
+    assert build.workload(small.recipe(tmp_path, "workload.partial_sums='wide'")).sum_codec == "fp32"
+
+
 @pytest.mark.parametrize(
     "given",
     [", step_s=1.0, mfu=0.5", ", step_s=1.0, device_tflops=9.0, mfu=0.5", "", ", mfu=0.5", ", device_tflops=9.0"],

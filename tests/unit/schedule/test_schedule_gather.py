@@ -23,12 +23,16 @@ def departures(plan: ContactPlan, site: int, deadline_s: float, bookings: Bookin
     return latest_departures(Network(plan), bookings or Bookings(), site, round(deadline_s * S), MBIT)
 
 
+def one_size(count: int) -> int:
+    return MBIT
+
+
 def gathered(
     plan: ContactPlan, site: int, deadline_s: float, nodes: Sequence[int]
 ) -> tuple[dict[int, float], list[tuple[int, int, float, float]]]:
     """When each node's outer gradient is taken, and (source, dest, start, arrival) of the legs as they come."""
     tree = departures(plan, site, deadline_s)
-    snapshots, legs = gather_by(tree, site, round(deadline_s * S), nodes)
+    snapshots, legs = gather_by(tree, site, round(deadline_s * S), nodes, one_size)
     assert [node for node, _ in snapshots] == list(nodes)
     return {node: at_us / S for node, at_us in snapshots}, [row(leg) for leg in legs]
 
@@ -67,9 +71,9 @@ def test_two_branches_share_the_legs_from_where_they_meet() -> None:
 
 def test_what_is_booked_is_kept_out_of_the_way() -> None:
     bookings, net = Bookings(), Network(CHAIN)
-    bookings.add(departures(CHAIN, 0, 50.0).hop_from[1], 0)
+    bookings.add(departures(CHAIN, 0, 50.0).leg(1), 0)
     tree = latest_departures(net, bookings, 0, 50 * S, MBIT)
-    snapshots, legs = gather_by(tree, 0, 50 * S, [1, 2])
+    snapshots, legs = gather_by(tree, 0, 50 * S, [1, 2], one_size)
     assert snapshots == ((1, 47_750_000), (2, 46_500_000))
     assert [row(leg) for leg in legs] == [(2, 1, 46.5, 47.75), (1, 0, 47.75, 49.0)]
 
@@ -100,7 +104,7 @@ def test_a_long_way_through_links_that_take_no_time_is_gone_node_by_node() -> No
 def test_a_message_in_pieces_is_one_leg() -> None:
     """Half a second of each of three windows, of which the last two are needed."""
     plan = one_way([(1, 0, 10.0, 10.5), (1, 0, 20.0, 20.5), (1, 0, 30.0, 30.5)], 2)
-    snapshots, legs = gather_by(departures(plan, 0, 50.0), 0, 50 * S, [1])
+    snapshots, legs = gather_by(departures(plan, 0, 50.0), 0, 50 * S, [1], one_size)
     assert snapshots == ((1, 20 * S),)
     assert [[(p.start_us / S, p.end_us / S, p.bits) for p in leg.pieces] for leg in legs] == [
         [(20.0, 20.5, MBIT // 2), (30.0, 30.5, MBIT // 2)]

@@ -5,20 +5,24 @@ Nodes 1, 2 and 3 reach the site 0 in a chain: 3 to 2 to 1 to 0, unless a test sa
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import pytest
 
 from orbital_train.schedule.bookings import Bookings
+from orbital_train.schedule.faults import FaultPlan, Outage
 from orbital_train.schedule.hops import first_hop
 from orbital_train.schedule.known import Cancel, Discard, Gather, Gathered, Hold, Key, MergeNow, Send
+from orbital_train.schedule.measures import measure
 from orbital_train.schedule.network import Hop, Network
+from orbital_train.schedule.policies.link_aware import LinkAware
 from orbital_train.schedule.power import PowerSpec
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.simulate import simulate
-from orbital_train.schedule.trace import Combine, Merge, Snapshot, Trace, Transfer
+from orbital_train.schedule.trace import Combine, Lose, Merge, Snapshot, Trace, Transfer
 from orbital_train.schedule.validate import validate
-from tests.unit.schedule.scenarios import POWER, ops, scenario, sent
+from tests.unit.schedule.scenarios import POWER, WORKLOAD, ops, scenario, sent
 from tests.unit.schedule.scripted import Scripted
 
 S = 1_000_000
@@ -33,10 +37,10 @@ def chain(*, budget_steps: int = 10_000, power: PowerSpec | None = None) -> Scen
     )
 
 
-def leg(source: int, dest: int, start_s: float) -> Hop:
-    hop = first_hop(Network(chain().contacts).out[source][dest], Bookings(), round(start_s * S), 32_000_000)
+def leg(source: int, dest: int, start_s: float, bits: int = 32_000_000) -> Hop:
+    hop = first_hop(Network(chain().contacts).out[source][dest], Bookings(), round(start_s * S), bits)
     assert hop is not None
-    assert (hop.start_us, hop.arrival_us) == (round(start_s * S), round((start_s + 1) * S))
+    assert (hop.start_us, hop.arrival_us) == (round(start_s * S), round(start_s * S) + bits // 32)
     return hop
 
 
@@ -95,6 +99,43 @@ def test_what_meets_at_a_node_goes_on_as_a_sum(
     assert contributions(trace) == [(0, 12, 0), (1, 11, 0), (2, 10, 0)]
     assert made.inputs == (taken[0], sum_of_two.value)
     assert made.input_weights == pytest.approx(merged)
+
+
+@pytest.mark.parametrize("booked_bits", [16_000_000, 32_000_000, 48_000_000])
+def test_a_message_of_another_size_than_was_planned_is_booked_anew(booked_bits: int) -> None:
+    """An outer gradient of bfloat16 takes half a second, the wide sum of two a whole one, whatever was booked."""
+    fleet = replace(chain(), workload=replace(WORKLOAD, bits_per_parameter=16.0, partial_sums="wide"))
+    legs = leg(2, 1, 100.0, 16_000_000), leg(1, 0, 115.0, booked_bits)
+    plan = gather({0: 120.0, 1: 115.0, 2: 100.0}, *legs)
+    trace = run(Scripted(at_s={0.0: [plan]}, on={Gathered(KEY): [merge()]}), fleet)
+    assert [(t.source, t.start_us / S, t.arrival_us / S, t.bits) for t in brought(trace)] == [
+        (2, 100.0, 100.5, 16_000_000), (1, 115.0, 116.0, 32_000_000),
+    ]  # fmt: skip
+    assert [op.codec for op in ops(trace, Combine)] == ["fp32"]
+    assert contributions(trace) == [(0, 12, 0), (1, 11, 0), (2, 10, 0)]
+
+
+@pytest.mark.parametrize("partial_sums", ["encoded", "wide"])
+def test_bytes_are_those_of_what_is_sent(partial_sums: Literal["encoded", "wide"]) -> None:
+    """On the chain to its end: one, a sum of two, a sum of three; and three times the result."""
+    workload = replace(WORKLOAD, bits_per_parameter=16.0, partial_sums=partial_sums)
+    fleet = replace(chain(budget_steps=44), workload=workload)
+    trace = simulate(fleet, LinkAware(min_inner_steps=10, home=(0,)))
+    validate(trace, fleet)
+    first = ops(trace, Merge)[0]
+    gathered = [t for t in brought(trace) if t.start_us < first.end_us]
+    wide = 2 if partial_sums == "wide" else 1
+    assert [t.bits // 16_000_000 for t in gathered] == [1, wide, wide]
+    assert measure(trace).link_bytes == sum(t.bits for t in trace.transfers) / 8
+
+
+def test_what_is_in_an_outer_gradient_is_saved() -> None:
+    """Node 1 fails in its eleventh step, two seconds after its outer gradient of ten was taken; it loses that step."""
+    outage = Outage(node=1, start_us=107 * S, end_us=207 * S, loses_state=False, cause="reset")
+    fleet = replace(chain(), faults=FaultPlan(outages=(outage,)))
+    trace = run(Scripted(at_s={105.0: [Send(KEY, 1, 0, 0)]}, on={Gathered(KEY): [merge()]}), fleet)
+    assert [op.steps for op in ops(trace, Lose)] == [0]
+    assert contributions(trace) == [(1, 10, 0)]
 
 
 def test_sums_are_added_to_sums() -> None:

@@ -18,7 +18,7 @@ MBIT = 1_000_000
 
 def routes(the_plan: ContactPlan, ready_s: float = 0.0, bits: int = MBIT, source: int = 0) -> dict[int, Route]:
     found = earliest_arrivals(Network(the_plan), Bookings(), {source: round(ready_s * S)}, bits)
-    return {dest: first_route(found, dest) for dest in found.hop_into}
+    return {dest: first_route(found, dest) for dest in found.arrival_us if dest != source}
 
 
 def first_route(found: Arrivals, dest: int) -> Route:
@@ -161,7 +161,7 @@ def test_a_route_of_latest_departures_waits_at_every_node_as_long_as_it_can() ->
     late = latest_departures(net, Bookings(), 3, 41 * S, 2 * MBIT)
     assert pieces(late.route(0) or ()) == [(0, 17.0, 19.0, 2.0), (1, 19.0, 20.0, 1.0), (2, 40.0, 41.0, 1.0)]
     assert (late.route(3), late.route(2)) == ((), None)
-    assert {node: hop.dest for node, hop in late.hop_from.items()} == {0: 1, 1: 3}
+    assert {node: late.leg(node).dest for node in (0, 1)} == {0: 1, 1: 3}
 
 
 def test_a_message_comes_from_the_source_that_is_first() -> None:

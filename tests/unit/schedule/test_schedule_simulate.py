@@ -92,12 +92,13 @@ def test_a_trace_survives_writing_and_reading(policy, tmp_path: Path) -> None:
 
 
 def test_blocking_fixed_period_by_hand() -> None:
-    """Two nodes, 3.2 s and 10 ms a message; node 0 is the home; 3 steps of 10 s a round; the budget ends in round 2."""
+    """Two nodes, 1.6 s and 10 ms half a message, which they exchange twice; 3 steps of 10 s a round; the budget ends in
+    round 2."""
     fleet = scenario(2, windows=[(0, 1, 0.0, 20_000.0)], budget_steps=10)
-    trace = simulate(fleet, FixedPeriod(inner_steps=3, site=0))
+    trace = simulate(fleet, FixedPeriod(inner_steps=3))
     validate(trace, fleet)
     merges = ops(trace, Merge)
-    assert [m.end_us for m in merges] == [33_210_000, 59_630_000]
+    assert [m.end_us for m in merges] == [33_220_000, 56_440_000]
     assert [[(c.node, c.steps, c.weight, c.staleness) for c in m.contributions] for m in merges] == [
         [(0, 3, 0.5, 0), (1, 3, 0.5, 0)],
         [(0, 2, 0.5, 0), (1, 2, 0.5, 0)],
@@ -105,11 +106,11 @@ def test_blocking_fixed_period_by_hand() -> None:
     assert [(s.node, s.first, s.n, s.start_us) for s in ops(trace, Step)] == [
         (0, 0, 3, 0),
         (1, 0, 3, 0),
-        (0, 3, 2, 33_210_000),
-        (1, 3, 2, 36_420_000),
+        (0, 3, 2, 33_220_000),
+        (1, 3, 2, 33_220_000),
     ]
-    assert [(a.node, a.version, a.end_us) for a in ops(trace, Adopt)] == [(0, 1, 33_210_000), (1, 1, 36_420_000)]
-    assert trace.end_us == 59_630_000
+    assert [(a.node, a.version, a.end_us) for a in ops(trace, Adopt)] == [(0, 1, 33_220_000), (1, 1, 33_220_000)]
+    assert trace.end_us == 56_440_000
 
 
 def test_the_budget_cuts_steps_that_end_together_from_the_last_node_on() -> None:
@@ -229,19 +230,17 @@ def test_a_step_in_progress_ends_before_a_result_is_adopted() -> None:
 
 def test_sending_draws_power_in_a_trace() -> None:
     fleet = scenario(2, windows=[(0, 1, 0.0, 20_000.0)], budget_steps=10)
-    trace = simulate(fleet, FixedPeriod(inner_steps=3, site=0))
-    assert [(t.source, t.end_us - t.start_us) for t in trace.transfers] == [
-        (i, 3_200_000) for i in (1, 0, 1)
-    ]  # the last result is not sent
-    for account, messages in zip(trace.accounts, (1, 2), strict=True):
+    trace = simulate(fleet, FixedPeriod(inner_steps=3))
+    assert [(t.source, t.end_us - t.start_us) for t in trace.transfers] == [(i, 1_600_000) for i in (0, 1) * 4]
+    for account in trace.accounts:
         idle_wh, trained_wh = 100.0 * trace.end_us / 3.6e9, 700.0 * account.training_us / 3.6e9
-        assert account.consumed_wh == pytest.approx(idle_wh + trained_wh + messages * 50.0 * 3.2 / 3600.0, rel=1e-9)
+        assert account.consumed_wh == pytest.approx(idle_wh + trained_wh + 4 * 50.0 * 1.6 / 3600.0, rel=1e-9)
 
 
 def test_a_message_in_pieces_is_a_transfer_a_piece_and_draws_power_only_while_it_is_sent() -> None:
     """3.2 s a message: the first ends with its node's second window."""
     fleet = scenario(2, windows=[(0, 1, 0.0, 31.0), (0, 1, 35.0, 36.0), (0, 1, 40.0, 20_000.0)], budget_steps=10)
-    trace = simulate(fleet, FixedPeriod(inner_steps=3, site=0))
+    trace = simulate(fleet, FixedPeriod(inner_steps=3, site=0, form="skipping", timeout_s=1000.0))
     validate(trace, fleet)
     first = next(op for op in ops(trace, Snapshot) if op.node == 1)
     assert [(t.start_us, t.end_us, t.bits) for t in sent(trace, first.value)] == [

@@ -22,7 +22,9 @@ from tests.unit.schedule.scripted import Scripted
 
 S = 1_000_000
 FLEET = scenario(3, windows=[(0, 1, 0.0, 20_000.0), (1, 2, 0.0, 20_000.0)], budget_steps=60)
-TRACE = simulate(FLEET, FixedPeriod(inner_steps=10, site=0))
+TRACE = simulate(FLEET, FixedPeriod(inner_steps=10, site=0, form="skipping", timeout_s=1000.0))
+RING = scenario(4, budget_steps=80)
+PARTS = simulate(RING, FixedPeriod(inner_steps=10))  # all-reduces on the ring
 
 
 def leg(source: int, dest: int, start_s: int) -> Hop:
@@ -273,6 +275,37 @@ def test_the_traces_are_sound_before_they_are_broken() -> None:
 def test_a_broken_trace_is_refused(broken: Callable[[], Trace], message: str) -> None:
     with pytest.raises(TraceError, match=message):
         validate(broken(), FLEET)
+
+
+def without_part(number: int) -> Trace:
+    """The first merge does not take this part."""
+    merge = find(Merge, trace=PARTS)
+    kept = slice(number), slice(number + 1, None)
+    inputs, weights = ([row[part] for part in kept] for row in (merge.inputs, merge.input_weights))
+    return with_op(merge, PARTS, inputs=sum(inputs, ()), input_weights=sum(weights, ()))
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (lambda: without_part(2), "merges not all parts"),
+        (lambda: without(find(Merge, trace=PARTS).inputs[1], 3, PARTS), "node 3"),
+        (lambda: without("snap/1/0@1#1/4", 2, PARTS), "snap/1/0@1#1/4 is not at node 2 in time"),
+        (lambda: with_transfer(sent(PARTS, "snap/1/0@1#1/4")[0], PARTS, bits=7_999_999), "is not at node 2 in time"),
+    ],
+    ids=["a part left out", "a part that never came", "a part of an outer gradient that never came", "a smaller part"],
+)
+def test_a_broken_all_reduce_is_refused(broken: Callable[[], Trace], message: str) -> None:
+    validate(PARTS, RING)
+    with pytest.raises(TraceError, match=message):
+        validate(broken(), RING)
+
+
+def test_a_sum_of_different_parts_is_refused() -> None:
+    op = next(op for op in ops(PARTS, Combine) if any("#" in value for value in op.inputs))
+    other = next(o.value for o in ops(PARTS, Combine) if o.id < op.id and o.part != op.part)
+    with pytest.raises(TraceError, match=r"is not at node|mixes parts"):
+        validate(with_op(op, PARTS, inputs=(other, op.inputs[1])), RING)
 
 
 def shared_terminal(**changes: object) -> Scenario:

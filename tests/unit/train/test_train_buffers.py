@@ -113,6 +113,22 @@ def test_a_merge_averages_floating_buffers_by_weight_and_copies_integer_ones(cod
     assert merged["norm.num_batches_tracked"].dtype == torch.int64
 
 
+@pytest.mark.parametrize("codec", ["fp32", "bf16"])
+def test_a_sum_in_parts_has_the_buffers_of_the_whole(codec: str) -> None:
+    """Of seven parts of 26 elements, two have parameters and buffers, or floating and integer ones."""
+
+    def merged(parts: int) -> Tensor:
+        build = TraceBuilder(nodes=NODES)
+        for node, steps in zip(NODES, (1, 4, 2, 3), strict=True):
+            build.step(node, steps)
+        weights = {build.snapshot(node, 0, codec): float(1 + node) for node in NODES}
+        sums = [build.combine(0, weights, codec, part=(number, parts)) for number in range(parts)]
+        build.merge(0, dict.fromkeys(sums, 1 / 16), codec=codec)
+        return executed(build.trace(), workers=2).saved()[1].tensors["global/0@1/parameters"]
+
+    assert torch.equal(merged(7), merged(1))
+
+
 def test_after_a_full_merge_everybody_has_the_same_buffers() -> None:
     group = executed(rounds_trace(NODES, rounds=2, steps=3), workers=2)
     nodes, _ = group.saved()

@@ -91,6 +91,19 @@ def test_a_node_whose_loss_is_not_finite_is_stopped_and_the_run_goes_on(workers:
     assert all("NaN" not in json.dumps(row) and "Infinity" not in json.dumps(row) for row in rows)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_is_refused_is_refused_in_all_parts_of_a_sum(workers: int) -> None:
+    build = TraceBuilder(nodes=(0, 1, 2))
+    for node in build.nodes:
+        build.step(node, 2)
+    weights = {build.snapshot(node, 0): weight for node, weight in ((0, 1.0), (1, 2.0), (2, 1.0))}
+    build.merge(0, {build.combine(0, weights, part=(number, 2)): 0.25 for number in range(2)})
+    group, rows = executed(build.trace(), spoiled((1, 1), value=NAN), workers=workers)
+    own = replicas(group)
+    torch.testing.assert_close(version(group, 1), (own[0] + own[2]) / 2, rtol=1e-6, atol=1e-7)
+    assert [row["refused_weight"] for row in rows if row["event"] == "merge"] == [0.5]
+
+
 def test_one_that_is_finite_by_luck_is_refused_too() -> None:
     """Its replica has adopted a sound version, but its optimizer has not."""
     build = one_round({0: 0.5, 1: 0.5})

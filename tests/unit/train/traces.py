@@ -31,6 +31,7 @@ from orbital_train.schedule.trace import (
     group_scope,
     group_snapshot_value,
     own_scope,
+    part_value,
     snapshot_value,
     sum_value,
 )
@@ -137,14 +138,21 @@ class TraceBuilder:
         )
         self.adopt(node, version + 1, "keep", since, fragment=fragment)
 
-    def combine(self, site: int, weights: dict[str, float], codec: str = "fp32", fragment: int = 0) -> str:
+    def combine(
+        self,
+        site: int,
+        weights: dict[str, float],
+        codec: str = "fp32",
+        fragment: int = 0,
+        part: tuple[int, int] = (0, 1),
+    ) -> str:
         number = self.sums.get((site, fragment), 0)
         self.sums[site, fragment] = number + 1
-        name = sum_value(site, fragment, number)
+        name = part_value(sum_value(site, fragment, number), part)
         self.holds[name] = self._held(weights)
         inputs, values = tuple(weights), tuple(weights.values())
         self._add(
-            Combine, site=site, number=number, fragment=fragment, inputs=inputs, weights=values, codec=codec
+            Combine, site=site, number=number, fragment=fragment, inputs=inputs, weights=values, codec=codec, part=part
         )  # fmt: skip
         return name
 
