@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from orbital_train.cli import planning
+from orbital_train.cli.checkpoints import check_store
 from orbital_train.cli.planning import Flight, fly
 from orbital_train.cli.run_directory import (
     RunDirectory,
@@ -23,10 +24,9 @@ from orbital_train.cli.run_directory import (
     write_json,
 )
 from orbital_train.cli.survey import Survey
-from orbital_train.cli.training import StopFlag, stop_flag, train_on
-from orbital_train.cli.work import Imports, check_problem, check_work, estimate_line
+from orbital_train.cli.training import StopFlag, cluster_for, stop_flag, train_on
+from orbital_train.cli.work import Imports, check_problem, check_work, estimate_line, needs
 from orbital_train.cluster.group import Group, worker_group
-from orbital_train.cluster.session import ray_session
 from orbital_train.config.load import with_values
 from orbital_train.config.recipe import ArmName, BaselineName, Recipe
 from orbital_train.errors import InputError
@@ -95,11 +95,13 @@ def compare(
         check_work(arm.recipe, trace, imports)
         console.print(f"{arm.name:>22}  {estimate_line(arm.recipe, trace, imports)}", highlight=False, soft_wrap=True)
     for arm in arms:
+        check_store(arm.recipe, RunDirectory(out / arm.folder))
         if RunDirectory(out / arm.folder).trace.exists():
             check_directory(out / arm.folder, arm.recipe, resume=True)
     cluster = recipe.cluster
+    cut_bytes = max(needs(arm.recipe, flights[arm.name].trace, imports).cut_bytes for arm in arms[: len(flights)])
     with (
-        ray_session(cluster.address, cluster.workers * cluster.threads_per_worker),
+        cluster_for(cluster, cut_bytes),
         stop_flag() as flag,
         locked(out),
     ):

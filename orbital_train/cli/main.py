@@ -96,6 +96,10 @@ def train(
     set_: SetOption = None,
     out: OutOption = None,
     resume: ResumeOption = False,
+    fork: Annotated[
+        str | None,
+        typer.Option("--fork", metavar="RUN_DIR[@CUT]", help="Start from a checkpoint of another run of this plan."),
+    ] = None,
     import_: ImportOption = None,
 ) -> None:
     """Plan a recipe, then train it."""
@@ -106,7 +110,14 @@ def train(
 
         loaded = load_recipe(recipe, set_ or ())
         out = _out(out, loaded.name, resume) or free_directory(loaded.name)
-        training.train(loaded, out, resume=resume, console=console, imports=_imports(import_))
+        imports = _imports(import_)
+        if fork is not None:
+            if resume:
+                raise InputError("--fork", fork, "starts a new run, and --resume continues one: leave one of them out")
+            from orbital_train.cli.fork import fork as start_from
+
+            start_from(loaded, fork, out, imports)
+        training.train(loaded, out, resume=resume or fork is not None, console=console, imports=imports)
         _show([out], out)
 
 
@@ -165,6 +176,23 @@ def sample(
 
         imports = _imports(import_)
         print(continue_text(run_dir, prompt, tokens=tokens, temperature=temperature, seed=seed, imports=imports))
+
+
+@app.command()
+def checkpoints(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run, or an arm of a comparison.")],
+    prune: Annotated[
+        int | None, typer.Option("--prune", metavar="N", help="Remove all but the N newest whole ones first.")
+    ] = None,
+) -> None:
+    """List the checkpoints of a run, and verify every byte of them; exit code 1 if one is not whole."""
+    with _told(None):
+        from orbital_train.cli.checkpoint_table import prune_checkpoints, show_checkpoints
+
+        if prune is not None:
+            prune_checkpoints(run_dir, prune, console)
+        if not show_checkpoints(run_dir, console):
+            raise typer.Exit(1)
 
 
 @app.command()
@@ -236,9 +264,9 @@ def _told(recipe: Path | None) -> Iterator[None]:
 def _tell_known(error: RuntimeError) -> None:
     """Faults of a run that have a type are told in one line, without a traceback."""
     from orbital_train.cli.training import Stopped
-    from orbital_train.cluster.failures import WorkerLost
+    from orbital_train.cluster.failures import CannotWrite, WorkerLost
 
-    if isinstance(error, WorkerLost | Stopped):
+    if isinstance(error, WorkerLost | CannotWrite | Stopped):
         print(f"orbital-train: {error}", file=sys.stderr)
         raise typer.Exit(error.exit_code if isinstance(error, Stopped) else 1) from None
 

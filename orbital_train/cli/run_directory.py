@@ -26,7 +26,9 @@ MAY_CHANGE = (
     "cluster.address",
     "cluster.copy_every_s",
     "cluster.checkpoint_every_s",
+    "cluster.checkpoint_every_merges",
     "cluster.keep_checkpoints",
+    "cluster.keep_every_h",
     "description",
 )
 """Keys that may differ on resume: none of them changes a bit of the result."""
@@ -70,8 +72,14 @@ class RunDirectory:
 
     @property
     def checkpoints(self) -> Path:
-        """Folder of checkpoints."""
+        """Folder of checkpoints, unless they are kept elsewhere."""
         return self.path / "checkpoints"
+
+    @property
+    def name(self) -> str:
+        """Of the run; that of an arm has its comparison's before it."""
+        parts = self.path.resolve().parts
+        return "/".join(parts[-3:] if parts[-2] == "arms" else parts[-1:])
 
     @property
     def summary(self) -> Path:
@@ -168,7 +176,7 @@ def free_directory(name: str) -> Path:
 def recipe_sha256(recipe: Recipe) -> str:
     """Digest of everything in a recipe that its result depends on."""
     tree = recipe.model_dump(mode="json")
-    for key in MAY_CHANGE:
+    for key in (*MAY_CHANGE, "cluster.checkpoint_url"):
         table, _, name = key.rpartition(".")
         (tree[table] if table else tree).pop(name)
     tree.pop("compare")

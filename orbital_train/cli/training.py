@@ -6,9 +6,8 @@ import json
 import signal
 import threading
 import time
-import warnings
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,31 +17,29 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from orbital_train.cli.folder_cache import file_sha256
+from orbital_train.cli.checkpoints import check_store, checkpoint_rule, last_checkpoint
 from orbital_train.cli.planning import fly
 from orbital_train.cli.refusals import refusals
 from orbital_train.cli.run_directory import (
     RunDirectory,
     check_directory,
     open_run,
-    recipe_sha256,
     write_json,
 )
-from orbital_train.cli.work import Imports, check_problem, check_work, estimate_line
-from orbital_train.cluster.cuts import CheckpointRule
+from orbital_train.cli.work import Imports, check_problem, check_work, estimate_line, needs
 from orbital_train.cluster.driver import Driver, Progress, RunResult, write_model
+from orbital_train.cluster.failures import needed, reason
 from orbital_train.cluster.group import Group, worker_group
 from orbital_train.cluster.metrics_log import MetricsLog
 from orbital_train.cluster.session import ray_session
 from orbital_train.cluster.worker import Job
 from orbital_train.config import build
 from orbital_train.config.recipe import Cluster, Recipe
-from orbital_train.errors import InputError, InputWarning
 from orbital_train.report import progress as display
 from orbital_train.report.stages import stages
 from orbital_train.schedule.measures import measure
 from orbital_train.schedule.trace import Step, SyncStep, Trace
-from orbital_train.train import checkpoint
+from orbital_train.train import checkpoint, estimate
 from orbital_train.windows.plan import ContactPlan, Illumination
 
 
@@ -86,10 +83,16 @@ def stop_flag() -> Iterator[StopFlag]:
 
 
 @contextmanager
-def workers_for(cluster: Cluster) -> Iterator[Group]:
-    """A Ray cluster and a group of workers on it."""
-    with ray_session(cluster.address, cluster.workers * cluster.threads_per_worker), worker_group(cluster) as workers:
+def workers_for(cluster: Cluster, cut_bytes: int) -> Iterator[Group]:
+    """A Ray cluster that can hold copies of a run's state, and a group of workers on it."""
+    with cluster_for(cluster, cut_bytes), worker_group(cluster) as workers:
         yield workers
+
+
+def cluster_for(cluster: Cluster, cut_bytes: int) -> AbstractContextManager[None]:
+    """A Ray cluster that can hold copies of a run's state."""
+    cpus = cluster.workers * cluster.threads_per_worker
+    return ray_session(cluster.address, cpus, estimate.object_store_bytes(cut_bytes))
 
 
 def train(recipe: Recipe, out: Path, *, resume: bool, console: Console, imports: Imports = ()) -> None:
@@ -100,6 +103,7 @@ def train(recipe: Recipe, out: Path, *, resume: bool, console: Console, imports:
         Stopped: the user ended the run; it can be resumed.
     """
     check_directory(out, recipe, resume=resume)
+    check_store(recipe, RunDirectory(out))
     if resume and RunDirectory(out).summary.exists():
         return
     check_problem(recipe, imports)
@@ -110,7 +114,7 @@ def train(recipe: Recipe, out: Path, *, resume: bool, console: Console, imports:
     console.print(estimate_line(recipe, trace, imports), highlight=False, soft_wrap=True)
     # Ray puts a handler of its own for SIGTERM in place when it starts, so the flag comes after it.
     with (
-        workers_for(recipe.cluster) as workers,
+        workers_for(recipe.cluster, needs(recipe, trace, imports).cut_bytes) as workers,
         stop_flag() as flag,
         open_run(out, recipe, resume=resume) as run,
     ):
@@ -138,15 +142,8 @@ def train_on(
         WorkerLost: a worker died or failed.
     """
     trace = run.read_trace()
-    rule = CheckpointRule(
-        folder=run.checkpoints,
-        every_s=recipe.cluster.checkpoint_every_s,
-        copy_every_s=recipe.cluster.copy_every_s,
-        keep=recipe.cluster.keep_checkpoints,
-        recipe_sha256=recipe_sha256(recipe),
-        trace_sha256=file_sha256(run.trace),
-    )
-    saved = _last_checkpoint(run, rule)
+    rule = checkpoint_rule(recipe, run, trace)
+    saved = last_checkpoint(run, rule)
     job = Job(trace=run.trace.resolve(), spec=build.train_spec(recipe, imports), checkpoint=saved)
     watch = Watch(run, trace, saved.manifest.cut if saved else 0)
     kept_bytes = saved.manifest.metrics_bytes if saved else 0
@@ -167,34 +164,19 @@ def train_on(
         assert flag.signal_number is not None
         raise Stopped(flag.signal_number, run.path)
     write_model(workers, run.path)
-    write_json(run.summary, summary(recipe, arm, run, trace, result, saved, imports))
+    with needed(run.summary):
+        write_json(run.summary, summary(recipe, arm, run, trace, result, saved, imports))
 
 
 def _log(run: RunDirectory, line: str, console: Console) -> None:
-    """Tell people, and whoever reads the run directory later."""
-    with run.log.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": line}) + "\n")
+    """Tell people, and whoever reads the run directory later, if its disk has room for it."""
+    row = json.dumps({"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": line})
+    try:
+        with run.log.open("a", encoding="utf-8") as file:
+            file.write(row + "\n")
+    except OSError as error:
+        line += f"; {run.log} cannot be written ({reason(error)})"
     console.print(line, highlight=False, soft_wrap=True)
-
-
-def _last_checkpoint(run: RunDirectory, rule: CheckpointRule) -> checkpoint.Checkpoint | None:
-    """The newest whole checkpoint; what is passed over, and what may change the bits, is told."""
-    saved, broken = checkpoint.newest_whole(run.checkpoints)
-    for folder in broken:
-        _warn(f"{folder.path} is not a whole checkpoint ({folder.problem}) and is passed over")
-    if saved is None:
-        return None
-    manifest = saved.manifest
-    if (manifest.recipe_sha256, manifest.trace_sha256) != (rule.recipe_sha256, rule.trace_sha256):
-        raise InputError("--out", str(run.path), "its checkpoint belongs to another recipe or trace")
-    if manifest.versions != checkpoint.library_versions():
-        other = "with other versions of libraries, or on a CPU with another instruction set"
-        _warn(f"{saved.path} was written {other}; the same bits are not promised")
-    return saved
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, InputWarning, stacklevel=3)
 
 
 class Watch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 
 import psutil
 import torch
@@ -14,7 +15,7 @@ from orbital_train.report import fmt
 from orbital_train.schedule.trace import Combine, SyncStep, Trace
 from orbital_train.train import estimate
 from orbital_train.train.contributions import check_merging
-from orbital_train.train.device import Device, choose_device
+from orbital_train.train.device import CPU, Device, choose_device
 from orbital_train.train.flat import Layout
 from orbital_train.train.liveness import peak_own, peak_states, peak_versions
 from orbital_train.train.optimizers import check_optimizer
@@ -55,42 +56,64 @@ def check_work(recipe: Recipe, trace: Trace, imports: Imports = ()) -> None:
     check_merging(outer, sums=any(trace.of_kind(Combine)), gossips=bool(trace.own))
 
 
-def estimate_line(recipe: Recipe, trace: Trace, imports: Imports = ()) -> str:
-    """What the run will need, before any worker starts.
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What a run takes, by the formulas of ``train/estimate.py``."""
 
-    Raises:
-        InputError: it will not fit into memory (``model``).
-    """
-    cluster, trial, synchronous = recipe.cluster, check_problem(recipe, imports), any(trace.of_kind(SyncStep))
-    nodes = 0 if synchronous else -(-len(trace.fleet_nodes) // cluster.workers)
+    worker_bytes: int  # of each worker's device
+    cut_bytes: int  # of the state of the whole fleet at a cut
+
+
+def needs(recipe: Recipe, trace: Trace, imports: Imports = ()) -> Needs:
+    """What the run will take."""
+    trial, synchronous = check_problem(recipe, imports), any(trace.of_kind(SyncStep))
+    fleet = 0 if synchronous else len(trace.fleet_nodes)
+    nodes = -(-fleet // recipe.cluster.workers)
     versions, states, own = peak_versions(trace), peak_states(trace), peak_own(trace)
     version_vectors = estimate.version_vectors(build.train_spec(recipe, imports).outer)
     each = estimate.worker_bytes(
         trial.parameters,
         trial.activation_bytes,
         nodes=nodes,
-        versions=versions + -(-own // cluster.workers),
+        versions=versions + -(-own // recipe.cluster.workers),
         version_vectors=version_vectors,
         states=min(states, nodes),
         synchronous=synchronous,
     )
-    disk = estimate.checkpoint_bytes(
+    cut = estimate.checkpoint_bytes(
         trial.parameters,
-        nodes=len(trace.fleet_nodes),
+        nodes=fleet,
         versions=versions + own,
         version_vectors=version_vectors,
         states=states,
         synchronous=synchronous,
     )
+    return Needs(worker_bytes=each, cut_bytes=cut)
+
+
+def estimate_line(recipe: Recipe, trace: Trace, imports: Imports = ()) -> str:
+    """What the run will need, before any worker starts.
+
+    Raises:
+        InputError: it will not fit into memory (``model``).
+    """
+    cluster, trial, needed = recipe.cluster, check_problem(recipe, imports), needs(recipe, trace, imports)
     if cluster.address is None:
-        _check_memory(recipe, each)
+        _check_memory(recipe, needed)
     steps = sum(a.steps for a in trace.accounts)
     wall_s = _wall_s(recipe, trial, steps)
     return (
         f"{recipe.name}: {steps:,} inner steps of {trial.parameters:,} parameters on {cluster.workers} workers; about "
         + ("" if wall_s is None else f"{fmt.duration(wall_s)}, ")
-        + f"{each / 1e6:.0f} MB a worker beside its libraries, {disk * cluster.keep_checkpoints / 1e6:.0f} MB of disk"
+        + f"{needed.worker_bytes / 1e6:.0f} MB a worker beside its libraries,"
+        + f" {estimate.copies_bytes(needed.cut_bytes) / 1e6:.0f} MB for copies of the state,"
+        + f" {needed.cut_bytes * (cluster.keep_checkpoints + 1) / 1e6:.0f} MB of disk{_kept_longer(recipe, needed)}"
     )
+
+
+def _kept_longer(recipe: Recipe, needed: Needs) -> str:
+    every_h = recipe.cluster.keep_every_h
+    return "" if every_h is None else f" and {needed.cut_bytes / 1e6:.0f} MB more every {every_h:g} h"
 
 
 def free_bytes(device: Device) -> int:
@@ -98,17 +121,24 @@ def free_bytes(device: Device) -> int:
     return int(torch.cuda.mem_get_info()[0] if device.kind == "cuda" else psutil.virtual_memory().available)
 
 
-def _check_memory(recipe: Recipe, each_bytes: int) -> None:
-    """Workers share this machine's memory, but every one has a GPU of its own.
+def _check_memory(recipe: Recipe, needed: Needs) -> None:
+    """Workers share this machine's memory with the copies of the state, but every one has a GPU of its own.
 
     Raises:
-        InputError: ``each_bytes`` for every worker are not free (``model``).
+        InputError: what is needed is not free (``model``).
     """
-    device = choose_device(recipe.cluster.device)
-    workers = 1 if device.kind == "cuda" else recipe.cluster.workers
-    needed, free = each_bytes * workers, free_bytes(device)
+    device, workers = choose_device(recipe.cluster.device), recipe.cluster.workers
+    copies = estimate.copies_bytes(needed.cut_bytes)
+    if device.kind == "cuda":
+        _check_free(recipe, needed.worker_bytes, free_bytes(device), "each worker's GPU")
+        _check_free(recipe, copies, free_bytes(CPU), "copies of the state")
+    else:
+        who = f"{workers} workers and copies of their state"
+        _check_free(recipe, needed.worker_bytes * workers + copies, free_bytes(device), who)
+
+
+def _check_free(recipe: Recipe, needed: int, free: int, who: str) -> None:
     if needed > free:
-        who = "each worker's GPU" if device.kind == "cuda" else f"{workers} workers"
         problem = (
             f"needs about {needed / 1e9:.1f} GB for {who} and {free / 1e9:.1f} GB is free;"
             " take a smaller model, or fewer nodes or workers"

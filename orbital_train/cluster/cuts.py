@@ -6,20 +6,22 @@ held by a neighbour too, so that it outlives the machine it was made on where th
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 import ray
+from numpy.typing import NDArray
 from ray import ObjectRef
 from ray.exceptions import RayTaskError
 
+from orbital_train.cluster.failures import reason
 from orbital_train.cluster.group import Group
 from orbital_train.cluster.metrics_log import MetricsLog
 from orbital_train.train import checkpoint
+from orbital_train.train.checkpoint_store import Store
 
 Ref = ObjectRef[Any]
 Ask = Callable[[list[Ref]], list[Any]]
@@ -31,10 +33,12 @@ LEAST_WORK = 100.0  # between two copies passes at least this many times what th
 class CheckpointRule:
     """When to copy the state, and what the checkpoints belong to."""
 
-    folder: Path
+    store: Store
     every_s: float  # to the disk
+    every_merges: int | None = None  # to the disk, where that comes first
+    merges_below: NDArray[np.int64]  # merges of the trace before each position
     copy_every_s: float  # in memory
-    keep: int
+    keep: checkpoint.Keep
     recipe_sha256: str
     trace_sha256: str
 
@@ -53,19 +57,20 @@ class _Writing:
     """A checkpoint on its way to the disk."""
 
     cut: int
-    temporary: Path
+    folder: str
     metrics_bytes: int
     refs: list[Ref]
 
 
 @dataclass(kw_only=True)
 class Cuts:
-    """The copies of one run."""
+    """The copies of one run; ``written`` is the checkpoint that it continues from, and then its last one."""
 
     rule: CheckpointRule
     metrics: MetricsLog
     group: Group
     tell: Callable[[str], None]
+    written: checkpoint.Checkpoint | None
 
     def __post_init__(self) -> None:
         self._last: _Copy | None = None  # whole
@@ -74,32 +79,47 @@ class Cuts:
         now_s = time.monotonic()
         self._copied_s = self._written_s = now_s
         self._took_s = 0.0
+        self._written_merges = int(self.rule.merges_below[self.written.manifest.cut if self.written else 0])
 
     @property
     def cut(self) -> int | None:
         """Of the last copy in memory."""
         return self._last.cut if self._last else None
 
-    def due(self) -> bool:
-        """Whether it is time for a copy."""
+    def due(self, position: int) -> bool:
+        """Whether it is time for a copy, at this position of the run."""
         pause_s = max(self.rule.copy_every_s, LEAST_WORK * self._took_s)
-        return self._coming is None and (time.monotonic() - self._copied_s >= pause_s or self.disk_due())
+        return self._coming is None and (time.monotonic() - self._copied_s >= pause_s or self.disk_due(position))
 
-    def disk_due(self) -> bool:
+    def disk_due(self, position: int) -> bool:
         """Whether it is time for a checkpoint."""
-        return self._writing is None and time.monotonic() - self._written_s >= self.rule.every_s
+        if self._writing is not None:
+            return False
+        merges = int(self.rule.merges_below[position]) - self._written_merges
+        enough = self.rule.every_merges is not None and merges >= self.rule.every_merges
+        return enough or time.monotonic() - self._written_s >= self.rule.every_s
 
-    def take(self, cut: int, ask: Ask, *, to_disk: bool = False) -> None:
-        """Copy the state of all workers, which stand at this cut; the copies are gathered while they go on."""
+    def take(self, cut: int, ask: Ask, *, whole: bool = False, to_disk: bool = False) -> None:
+        """Copy the state of all workers, which stand at this cut; the copies are gathered while they go on.
+
+        Args:
+            cut: where they stand.
+            ask: waits for answers.
+            whole: do not build on the last copy.
+            to_disk: write a checkpoint too.
+        """
+        if self._coming:
+            self.complete(ask)
         workers = self.group.workers
-        ask([worker.take.remote() for worker in workers])
-        parts = [worker.packed.remote() for worker in workers]
+        before = None if whole or self._last is None else self._last.parts
+        ask([worker.take.remote(before is None) for worker in workers])
+        parts = [worker.packed.remote(before[rank] if before else {}) for rank, worker in enumerate(workers)]
         kept = [workers[(rank + 1) % len(workers)].keep.remote(part) for rank, part in enumerate(parts)]
         self._coming = _Copy(cut=cut, parts=parts, kept=kept)
         self._copied_s = time.monotonic()
         if to_disk:
-            self._written_s = self._copied_s
-            self._write(cut, parts)
+            self._written_s, self._written_merges = self._copied_s, int(self.rule.merges_below[cut])
+            self._write(cut, parts, ask)
 
     def took(self, seconds: float) -> None:
         """For how long the workers had to wait for the last copy."""
@@ -133,52 +153,64 @@ class Cuts:
         """Forget what was not whole when a worker was lost."""
         self._coming = None
         if self._writing:
-            shutil.rmtree(self._writing.temporary, ignore_errors=True)
+            self.rule.store.discard(self._writing.folder)
             self._writing = None
 
     def way_on(self) -> str:
         """What the user can do when the run has ended too early."""
-        saved, _ = checkpoint.newest_whole(self.rule.folder)
-        if saved is None:
+        if self.written is None:
             return "no checkpoint had been taken yet, --resume starts anew"
-        return f"--resume continues from operation {saved.manifest.cut}"
+        return f"--resume continues from operation {self.written.manifest.cut}"
 
-    def _write(self, cut: int, parts: list[Ref]) -> None:
-        metrics_bytes = self.metrics.sync()
+    def _write(self, cut: int, parts: list[Ref], ask: Ask) -> None:
+        if self._writing:
+            self._commit(ask)
+        store, metrics_bytes = self.rule.store, self.metrics.sync()
         try:
-            temporary = checkpoint.begin(self.rule.folder, cut)
+            folder = store.begin(cut)
         except OSError as error:
             self._not_written(error)
             return
-        workers = self.group.workers
-        refs = [worker.write.remote(temporary, part) for worker, part in zip(workers, parts, strict=True)]
-        self._writing = _Writing(cut=cut, temporary=temporary, metrics_bytes=metrics_bytes, refs=refs)
+        refs = [
+            worker.write.remote(store, folder, part, self.written)
+            for worker, part in zip(self.group.workers, parts, strict=True)
+        ]
+        self._writing = _Writing(cut=cut, folder=folder, metrics_bytes=metrics_bytes, refs=refs)
 
     def _commit(self, ask: Ask) -> None:
         writing, self._writing = self._writing, None
         assert writing is not None
+        store = self.rule.store
         try:
-            files: dict[str, str] = {}
-            for part in ask(writing.refs):
-                files |= part
             manifest = checkpoint.Manifest(
                 cut=writing.cut,
                 recipe_sha256=self.rule.recipe_sha256,
                 trace_sha256=self.rule.trace_sha256,
                 metrics_bytes=writing.metrics_bytes,
+                written_s=round(time.time(), 3),
                 versions=checkpoint.library_versions(),
-                files=files,
+                files=_written(writing, ask),
             )
-            checkpoint.commit(writing.temporary, manifest)
-            checkpoint.prune(self.rule.folder, self.rule.keep)
+            self.written = checkpoint.commit(store, writing.folder, manifest)
         except OSError as error:
-            shutil.rmtree(writing.temporary, ignore_errors=True)
+            store.discard(writing.folder)
             self._not_written(error)
-        except RayTaskError as error:
-            shutil.rmtree(writing.temporary, ignore_errors=True)
-            if not isinstance(error.cause, OSError):
-                raise
-            self._not_written(error.cause)
+            return
+        try:
+            checkpoint.prune(store, self.rule.keep)
+        except OSError as error:
+            self.tell(f"old checkpoints could not be removed ({reason(error)}); training goes on")
 
     def _not_written(self, error: OSError) -> None:
-        self.tell(f"a checkpoint could not be written ({error.strerror}); training goes on, {self.way_on()}")
+        self.tell(f"a checkpoint could not be written ({reason(error)}); training goes on, {self.way_on()}")
+
+
+def _written(writing: _Writing, ask: Ask) -> dict[str, str]:
+    """SHA-256 of the files that all workers wrote; OSError if one of them could not."""
+    try:
+        parts = ask(writing.refs)
+    except RayTaskError as error:
+        if isinstance(error.cause, OSError):
+            raise error.cause from None
+        raise
+    return dict(sorted(file for part in parts for file in part.items()))

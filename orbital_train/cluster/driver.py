@@ -22,7 +22,7 @@ from ray.exceptions import GetTimeoutError, ObjectLostError, RayActorError, RayE
 
 from orbital_train.cluster.cuts import CheckpointRule, Cuts
 from orbital_train.cluster.failure_policy import Failure, FailurePolicy, GiveUp, Phase
-from orbital_train.cluster.failures import WorkerLost, cause_of
+from orbital_train.cluster.failures import CannotWrite, WorkerLost, cause_of
 from orbital_train.cluster.group import Group
 from orbital_train.cluster.metrics_log import MetricsLog
 from orbital_train.cluster.patience import Patience
@@ -103,7 +103,9 @@ class Driver:
 
     def __post_init__(self) -> None:
         self._running: list[Ref] = []
-        self._cuts = Cuts(rule=self.rule, metrics=self.metrics, group=self.group, tell=self.tell)
+        self._cuts = Cuts(
+            rule=self.rule, metrics=self.metrics, group=self.group, tell=self.tell, written=self.job.checkpoint
+        )
         self._sent: dict[tuple[int, int], int] = {}  # bytes by rank and process
         self._position = self._furthest = 0
         self._advanced_s = time.monotonic()
@@ -147,7 +149,8 @@ class Driver:
         if not self.group.connected:
             self.group.connect()
         self._ask([worker.prepare.remote(self.job) for worker in self.group.workers])
-        self._cuts.take(0 if self.job.checkpoint is None else self.job.checkpoint.manifest.cut, self._ask)
+        cut = 0 if self.job.checkpoint is None else self.job.checkpoint.manifest.cut
+        self._cuts.take(cut, self._ask, whole=True)
         self._cuts.complete(self._ask)
         return self._go()
 
@@ -168,7 +171,7 @@ class Driver:
             if self.stop_asked():
                 self._cut(leave=True)
                 return Phase.FINISHING
-            if self._cuts.due():
+            if self._cuts.due(self._position):
                 self._cut(leave=False)
 
     def _finish(self) -> Phase:
@@ -227,7 +230,7 @@ class Driver:
             for ref in ray.wait(self._running, num_returns=len(workers), timeout=0)[0]:
                 _check_outcome(ray.get(ref))
         self._poll()
-        self._cuts.take(cut, self._ask, to_disk=leave or self._cuts.disk_due())
+        self._cuts.take(cut, self._ask, to_disk=leave or self._cuts.disk_due(cut))
         self._ask([worker.open_until.remote(cut if leave else None, leave) for worker in workers])
         self._cuts.took(time.monotonic() - begin_s)
 
@@ -290,7 +293,7 @@ class Driver:
 
     def _fall_back(self) -> None:
         """The copies in memory went with their machines: go on from the disk."""
-        saved, _ = checkpoint.newest_whole(self.rule.folder)
+        saved, _ = checkpoint.newest_whole(self.rule.store)
         self.job = Job(trace=self.job.trace, spec=self.job.spec, checkpoint=saved)
         where = "the beginning" if saved is None else f"the checkpoint at operation {saved.manifest.cut}"
         self.tell(f"the copies in memory are lost too; going on from {where}")
@@ -318,6 +321,7 @@ def write_model(group: Group, folder: Path) -> None:
 
     Raises:
         WorkerLost: all are dead.
+        CannotWrite: the disk is full, or may not be written.
     """
     for worker in group.workers:
         try:
@@ -325,6 +329,10 @@ def write_model(group: Group, folder: Path) -> None:
             return
         except RayActorError:
             continue
+        except RayTaskError as error:
+            if isinstance(error.cause, OSError):
+                raise CannotWrite(folder, error.cause) from None
+            raise
     raise WorkerLost("all workers died before the model was written; --resume writes it")
 
 

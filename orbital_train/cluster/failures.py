@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 
@@ -12,6 +13,31 @@ from orbital_train.errors import InputError
 
 class WorkerLost(RuntimeError):
     """A worker died or failed; the run stops, and can be resumed from its last checkpoint."""
+
+
+class CannotWrite(RuntimeError):
+    """A file that the run cannot do without cannot be written; the run stops, and can be resumed."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        super().__init__(f"{path} cannot be written ({reason(error)}); --resume goes on once it can")
+
+
+@contextmanager
+def needed(path: Path) -> Iterator[None]:
+    """Something is written to ``path`` that the run cannot do without.
+
+    Raises:
+        CannotWrite: the disk is full, or may not be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise CannotWrite(path, error) from None
+
+
+def reason(error: OSError) -> str:
+    """Why something could not be read or written; object stores give no number with their own reasons."""
+    return error.strerror or str(error)
 
 
 @contextmanager

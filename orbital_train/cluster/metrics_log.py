@@ -9,15 +9,22 @@ import os
 from pathlib import Path
 from typing import Any
 
+from orbital_train.cluster.failures import needed
+
 
 class MetricsLog:
-    """Appends rows once every operation before them is done everywhere."""
+    """Appends rows once every operation before them is done everywhere.
+
+    Every method that writes raises :class:`~orbital_train.cluster.failures.CannotWrite` where that fails.
+    """
 
     def __init__(self, path: Path, keep_bytes: int = 0) -> None:
         """Open the log; what stands behind ``keep_bytes`` is cut off (it will be written again)."""
-        self._file = path.open("ab")
-        self._file.truncate(keep_bytes)
-        self._file.seek(0, os.SEEK_END)
+        self._path = path
+        with needed(path):
+            self._file = path.open("ab")
+            self._file.truncate(keep_bytes)
+            self._file.seek(0, os.SEEK_END)
         self._waiting: list[tuple[int, int, dict[str, Any]]] = []
         self._tie = itertools.count()
         self._below = 0  # rows of operations below are written
@@ -38,7 +45,8 @@ class MetricsLog:
         while self._waiting and self._waiting[0][0] < op_id:
             row = heapq.heappop(self._waiting)[2]
             self._note_loss(row)
-            self._file.write(json.dumps(row, separators=(",", ":")).encode() + b"\n")
+            with needed(self._path):
+                self._file.write(json.dumps(row, separators=(",", ":")).encode() + b"\n")
 
     def forget_waiting(self) -> None:
         """Forget rows that were taken and not written: their operations will be done again."""
@@ -46,14 +54,15 @@ class MetricsLog:
 
     def sync(self) -> int:
         """Put everything on the disk; returns the length of the file."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with needed(self._path):
+            self._file.flush()
+            os.fsync(self._file.fileno())
         return self._file.tell()
 
     def close(self) -> None:
         """Flush and close."""
-        self.sync()
-        self._file.close()
+        with needed(self._path), self._file:
+            self.sync()
 
     def _note_loss(self, row: dict[str, Any]) -> None:
         if row["event"] == "evaluate":

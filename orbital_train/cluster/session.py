@@ -13,19 +13,20 @@ import ray
 from ray.exceptions import AuthenticationError
 
 from orbital_train.errors import InputError
+from orbital_train.train import estimate
 
-OBJECT_STORE_BYTES = 200 * 2**20  # nothing large goes through Ray
 REACH_S = 10.0  # to be connected to a running cluster; Ray itself would try for minutes
 
 
 @contextmanager
-def ray_session(address: str | None, cpus: int) -> Iterator[None]:
+def ray_session(address: str | None, cpus: int, object_store_bytes: int = estimate.LEAST_STORE_BYTES) -> Iterator[None]:
     """Be connected to Ray.
 
     Args:
         address: of a running cluster as host:port, or ``auto`` for the one that this machine belongs to; None starts
             one on this machine, without a dashboard.
         cpus: logical CPUs of a cluster that is started here; there may be more of them than cores.
+        object_store_bytes: shared memory of such a cluster, at most; it is taken only as it is needed.
 
     Raises:
         InputError: there is no cluster at ``address``, or it cannot be joined.
@@ -42,7 +43,7 @@ def ray_session(address: str | None, cpus: int) -> Iterator[None]:
             ray.init(
                 num_cpus=cpus,
                 include_dashboard=False,
-                object_store_memory=OBJECT_STORE_BYTES,
+                object_store_memory=object_store_bytes,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )

@@ -14,13 +14,16 @@ import ray
 from orbital_train.cluster.dist_transport import DistTransport
 from orbital_train.schedule.trace import Trace
 from orbital_train.train import checkpoint
+from orbital_train.train.checkpoint_store import Store
 from orbital_train.train.device import choose_device, configure
 from orbital_train.train.executor import Executor, Row
 from orbital_train.train.export import write_model
 from orbital_train.train.gate import Gate
+from orbital_train.train.packing import Files, node_file, pack, pack_shared, unpack_nodes, unpack_shared
 from orbital_train.train.placement import place
 from orbital_train.train.problem import build_problem
 from orbital_train.train.spec import TrainSpec
+from orbital_train.train.state import Saved
 from orbital_train.train.transport import LocalTransport, PeerLost
 
 
@@ -62,8 +65,9 @@ class Worker:
         self._gate = Gate()
         self._rows: list[Row] = []
         self._lock = threading.Lock()
-        self._packed: checkpoint.Files = {}
-        self._neighbours: checkpoint.Files = {}
+        self._taken: dict[int, Saved] = {}
+        self._taken_shared: Saved | None = None
+        self._neighbours: Files = {}
 
     def join(self, meeting: str, device: str, one_machine: bool) -> None:
         """Connect to the others, leaving an earlier group; on one machine over the loopback interface only."""
@@ -97,11 +101,11 @@ class Worker:
         self._stand_at(self._executor.position)
         return self._executor.position
 
-    def restore(self, cut: int, files: checkpoint.Files, shared: checkpoint.Files) -> None:
+    def restore(self, cut: int, files: Files, shared: Files) -> None:
         """Go back, or forward, to a cut of which this worker's files are given, and those of worker 0."""
         assert self._executor is not None
-        nodes = checkpoint.unpack_nodes(files, self._mine)
-        self._executor.load(cut, nodes, checkpoint.unpack_shared(shared))
+        nodes = unpack_nodes(files, self._mine)
+        self._executor.load(cut, nodes, unpack_shared(shared))
         self._stand_at(cut)
 
     def run(self) -> Outcome:
@@ -171,29 +175,35 @@ class Worker:
         return self._gate.wait_done(op_id, timeout_s)
 
     @ray.method(concurrency_group="control")
-    def take(self) -> None:
-        """Copy this worker's part of the state, standing at the gate."""
+    def take(self, whole: bool) -> None:
+        """Copy this worker's part of the state, standing at the gate: all of it, or what moved since the last copy."""
         assert self._executor is not None
-        shared = checkpoint.pack_shared(self._executor.save_shared()) if self.rank == 0 else {}
-        self._packed = {**checkpoint.pack_nodes(self._executor.save_nodes()), **shared}
+        self._taken = self._executor.save_nodes(moved_only=not whole)
+        self._taken_shared = self._executor.save_shared() if self.rank == 0 else None
 
     # -- background: long, and while run() is executing ---
 
     @ray.method(concurrency_group="background")
-    def packed(self) -> checkpoint.Files:
-        """Hand over what :meth:`take` copied."""
-        files, self._packed = self._packed, {}
+    def packed(self, before: Files) -> Files:
+        """Hand over what :meth:`take` copied, as files, beside those of the copy before of nodes that did not move."""
+        files = dict(before)
+        while self._taken:  # one by one, so that no more than one is in memory twice
+            node, saved = self._taken.popitem()
+            files[node_file(node)] = pack(saved)
+        if self._taken_shared is not None:
+            files |= pack_shared(self._taken_shared)
+            self._taken_shared = None
         return files
 
     @ray.method(concurrency_group="background")
-    def keep(self, files: checkpoint.Files) -> None:
+    def keep(self, files: Files) -> None:
         """Keep a neighbour's part, so that it does not go with the neighbour's machine; what was kept before goes."""
         self._neighbours = files
 
     @ray.method(concurrency_group="background")
-    def write(self, temporary: Path, files: checkpoint.Files) -> dict[str, str]:
-        """Put files into a checkpoint's folder; returns SHA-256 by file."""
-        return checkpoint.write(temporary, files)
+    def write(self, store: Store, folder: str, files: Files, previous: checkpoint.Checkpoint | None) -> dict[str, str]:
+        """Put files into a checkpoint's folder, unless they are as in the previous one; returns SHA-256 by file."""
+        return checkpoint.write(store, folder, files, previous)
 
     def _leave(self, problem: str) -> Outcome:
         if isinstance(self._transport, DistTransport):

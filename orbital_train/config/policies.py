@@ -30,6 +30,7 @@ class Setting:
     holding: tuple[int, ...]  # ground sites that hold the global model; none: the fleet does
     joined: bool  # ground sites are joined by lines on the ground
     pairs_seed: int  # of the pairs that ``gossip`` forms
+    apart: bool  # every contribution is needed by itself, and none may be added up on the way
 
     @property
     def site(self) -> int:
@@ -48,7 +49,7 @@ class Entry(NamedTuple):
     build: Callable[[Setting], Policy[Any]] | None  # None: not event-driven, :mod:`orbital_train.schedule.synchronous`
     fragments: int | None = None  # of the model if the recipe says nothing; None: it is always synchronised whole
     forms: tuple[str, ...] = ()
-    sums: bool = False  # contributions are added up on their way
+    sums: bool = False  # contributions are added up on their way, whether they are needed by themselves or not
     one_by_one: bool = False  # a merge holds one contribution
 
 
@@ -72,6 +73,7 @@ def _fixed_period(setting: Setting) -> FixedPeriod:
         site=setting.home or 0,
         form=schedule.form,
         timeout_s=schedule.timeout_s,
+        apart=setting.apart,
         weights=schedule.weights,
     )
 
@@ -129,7 +131,7 @@ def _hierarchical(setting: Setting) -> Hierarchical:
 
 def _local_then_average(setting: Setting) -> FixedPeriod:
     site, weights = setting.home or 0, setting.schedule.weights
-    return FixedPeriod(inner_steps=None, site=site, weights=weights, name="local_then_average")
+    return FixedPeriod(inner_steps=None, site=site, apart=setting.apart, weights=weights, name="local_then_average")
 
 
 POLICIES = {
@@ -139,7 +141,7 @@ POLICIES = {
     "asynchronous": Entry(_asynchronous, one_by_one=True),
     "quorum": Entry(_quorum),
     "gossip": Entry(_gossip, fragments=1),
-    "hierarchical": Entry(_hierarchical),
+    "hierarchical": Entry(_hierarchical, sums=True),
     "local_then_average": Entry(_local_then_average),
     "fully_connected": Entry(None),
 }

@@ -620,7 +620,15 @@ class Cluster(Table):
     copying takes a hundredth of the time at most."""
     checkpoint_every_s: Annotated[float, Field(gt=0.0, le=31_557_600.0)] = 60.0
     """Time between checkpoints on the disk, from which ``--resume`` goes on."""
+    checkpoint_every_merges: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
+    """A checkpoint also after so many merges of the trace, where that comes before its time."""
     keep_checkpoints: Small = 2
+    """The last ones, which stay; the others are removed."""
+    keep_every_h: Annotated[float, Field(gt=0.0, le=87_660.0)] | None = None
+    """Of the others one for every so many hours of wall time stays too, for good."""
+    checkpoint_url: Annotated[str, Field(pattern=r"^[a-z0-9+]+://.+")] | None = None
+    """Where checkpoints are kept, below it by the name of the run directory: a URL that fsspec knows, as
+    ``s3://bucket/path``; none: in the run directory."""
 
 
 class Arm(Table):

@@ -83,7 +83,8 @@ class Reductions(Carriage):
                 self._unbook(move.route[passed:])
                 self._push(missed_us(hop), MISSED, hop.source, (hop, 0, reduction, number))
                 return
-        self._push(move.route[-1].arrival_us, ARRIVE, move.dest, (reduction, parcel))
+        # Of what comes to several nodes at once, what stands first in the plan comes first, whatever their numbers.
+        self._push(move.route[-1].arrival_us, ARRIVE, number, (reduction, parcel, move.dest))
 
     def _taken_along(self, reduction: Reduction, move: Move, holds: int) -> Parcel | None:
         """What a move carries: a part's complete sum, to pass on, or what there is of it; None if some is missing."""
@@ -107,7 +108,8 @@ class Reductions(Carriage):
         """Whether a node has been up since the all-reduce began, and so has what came to it."""
         return reduction.lives[node] == self._lives[node]
 
-    def _arrive(self, node: int, gathering: Gathering, parcel: Parcel) -> None:
+    def _arrive(self, order: int, gathering: Gathering, parcel: Parcel, dest: int | None = None) -> None:
+        node = order if dest is None else dest
         if not isinstance(gathering, Reduction):
             super()._arrive(node, gathering, parcel)
         elif not gathering.cancelled:

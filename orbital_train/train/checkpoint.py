@@ -1,46 +1,39 @@
-"""Checkpoints on disk: either whole or ignored, and independent of the number of workers.
+"""Checkpoints: either whole or ignored, and independent of the number of workers.
 
-A checkpoint is a folder ``op-<cut>`` with one file per node, one of shared state and a manifest that holds the SHA-256
-of each. Several workers write their nodes' files into a folder with a dotted name; one caller then commits it: the
-manifest is written, everything is flushed to the disk, and the folder gets its final name in one step.
+A checkpoint is a folder with one file per node, one of shared state, and a manifest that holds the SHA-256 of each.
+Several workers write their nodes' files into a folder that was begun; one caller then commits it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
-import secrets
-import shutil
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 import numpy
-import numpy.typing
 import safetensors
-import safetensors.torch
 import torch
 
+from orbital_train.errors import InputError
+from orbital_train.train.checkpoint_store import MANIFEST, Store
+from orbital_train.train.packing import SHARED, Files, node_file, unpack
 from orbital_train.train.state import Saved
 
-MANIFEST = "manifest.json"
-SHARED = "shared.safetensors"
-PREFIX = "op-"
-
-Content = numpy.typing.NDArray[numpy.uint8]  # of a file
-Files = Mapping[str, Content]  # by name
+FORMAT = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """What a checkpoint holds and what it belongs to."""
 
+    format: int = FORMAT
     cut: int  # all operations with a lower id are done
     recipe_sha256: str
     trace_sha256: str
     metrics_bytes: int  # length of metrics.jsonl at the cut; on resume it is cut to this
+    written_s: float  # when, in seconds since 1970 (UTC)
     versions: dict[str, str]  # of the libraries, and the CPU; the same bits are promised for the same ones only
     files: dict[str, str]  # SHA-256 by name
 
@@ -49,25 +42,45 @@ class Manifest:
 class Checkpoint:
     """A whole checkpoint."""
 
-    path: Path
+    store: Store
+    name: str
     manifest: Manifest
+
+    def __str__(self) -> str:
+        return f"{self.store}/{self.name}"
 
     def read_nodes(self, nodes: Iterable[int]) -> dict[int, Saved]:
         """State of those of ``nodes`` that have a replica of their own."""
-        names = {node: _node_file(node) for node in nodes}
-        return {node: _read(self.path / name) for node, name in names.items() if name in self.manifest.files}
+        names = {node: node_file(node) for node in nodes}
+        return {node: self._read(name) for node, name in names.items() if name in self.manifest.files}
 
     def read_shared(self) -> Saved:
         """State that all workers have in common."""
-        return _read(self.path / SHARED)
+        return self._read(SHARED)
+
+    def _read(self, file: str) -> Saved:
+        return unpack(self.store.read(self.name, file))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Broken:
-    """A folder that looks like a checkpoint and is not one."""
+    """A folder that looks like a checkpoint and is not one that can be used."""
 
-    path: Path
+    store: Store
+    name: str
     problem: str
+    other_format: bool = False  # another version of the program may use it
+
+    def __str__(self) -> str:
+        return f"{self.store}/{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keep:
+    """Which checkpoints stay."""
+
+    last: int
+    every_s: float | None = None  # beside the last ones, those that are at least so far apart
 
 
 def library_versions() -> dict[str, str]:
@@ -81,142 +94,104 @@ def library_versions() -> dict[str, str]:
     }
 
 
-def begin(folder: Path, cut: int) -> Path:
-    """An empty temporary folder for the checkpoint at this cut. No other attempt at it has the same name."""
-    temporary = folder / f".{PREFIX}{cut:09d}-{secrets.token_hex(4)}"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    return temporary
+def write(store: Store, folder: str, files: Files, previous: Checkpoint | None = None) -> dict[str, str]:
+    """Put files into a folder that was begun; those that are as in the previous checkpoint are taken from there.
 
-
-def pack_nodes(nodes: Mapping[int, Saved]) -> Files:
-    """The files of some nodes, by name."""
-    return {_node_file(node): _packed(saved) for node, saved in nodes.items()}
-
-
-def pack_shared(shared: Saved) -> Files:
-    """The file of shared state, by name."""
-    return {SHARED: _packed(shared)}
-
-
-def unpack_nodes(files: Files, nodes: Iterable[int]) -> dict[int, Saved]:
-    """State of those of ``nodes`` whose files are there."""
-    names = {node: _node_file(node) for node in nodes}
-    return {node: _unpacked(files[name]) for node, name in names.items() if name in files}
-
-
-def unpack_shared(files: Files) -> Saved:
-    """State that all workers have in common."""
-    return _unpacked(files[SHARED])
-
-
-def write(temporary: Path, files: Files) -> dict[str, str]:
-    """Put files on the disk; returns their SHA-256 by name.
+    Returns:
+        SHA-256 of the files, by name.
 
     Raises:
         OSError: the disk is full, or may not be written.
     """
-    return {name: _write(temporary / name, content) for name, content in files.items()}
+    found = {}
+    for name, content in files.items():
+        found[name] = sha256 = hashlib.sha256(content.data).hexdigest()
+        same = previous is not None and previous.manifest.files.get(name) == sha256
+        if not (same and previous and store.reuse(previous.name, folder, name, sha256)):
+            store.write(folder, name, content)
+    return found
 
 
-def commit(temporary: Path, manifest: Manifest) -> Path:
-    """Make the checkpoint whole, replacing an earlier one at the same cut; returns its final path."""
+def commit(store: Store, folder: str, manifest: Manifest) -> Checkpoint:
+    """Make the checkpoint whole, replacing an earlier one at the same cut."""
     content = asdict(manifest)
-    (temporary / MANIFEST).write_text(json.dumps({**content, "sha256": _digest(content)}, indent=1), encoding="utf-8")
-    _flush(temporary / MANIFEST)
-    _flush(temporary)
-    final = temporary.with_name(temporary.name.removeprefix(".").rpartition("-")[0])
-    if final.exists():
-        shutil.rmtree(final)
-    temporary.rename(final)
-    _flush(final.parent)
-    return final
+    text = json.dumps({**content, "sha256": _digest(content)}, indent=1)
+    return Checkpoint(store=store, name=store.commit(folder, text.encode()), manifest=manifest)
 
 
-def newest_whole(folder: Path) -> tuple[Checkpoint | None, tuple[Broken, ...]]:
-    """The whole checkpoint with the largest cut, and the broken ones that were passed over to find it."""
+def newest_whole(store: Store) -> tuple[Checkpoint | None, tuple[Broken, ...]]:
+    """The whole checkpoint with the largest cut, and the broken ones that were passed over to find it.
+
+    Raises:
+        InputError: one was written by another version of the program (``checkpoint``).
+    """
     broken: list[Broken] = []
-    for path in _newest_first(folder):
-        found = _check(path)
+    for found in examine(store):
         if isinstance(found, Checkpoint):
             return found, tuple(broken)
+        if found.other_format:
+            raise InputError("checkpoint", str(found), f"{found.problem}; go on with the version that wrote it")
         broken.append(found)
     return None, tuple(broken)
 
 
-def prune(folder: Path, keep: int) -> None:
-    """Remove all but the ``keep`` newest checkpoints, and what an interrupted writer left."""
-    for path in (*_newest_first(folder)[keep:], *folder.glob(f".{PREFIX}*")):
-        shutil.rmtree(path)
+def examine(store: Store) -> Iterator[Checkpoint | Broken]:
+    """Compare every checkpoint with its manifest, down to every byte; those with the largest cut come first."""
+    return (_check(store, name) for name in store.names())
 
 
-def _newest_first(folder: Path) -> list[Path]:
-    return sorted(folder.glob(f"{PREFIX}*"), reverse=True)  # cuts are padded with zeros
+def prune(store: Store, keep: Keep) -> None:
+    """Remove all but the checkpoints to keep, and what an interrupted writer left."""
+    found = {name: _manifest(store, name) for name in store.names()}
+    times_s = {name: manifest.written_s for name, manifest in found.items() if isinstance(manifest, Manifest)}
+    stay = kept(list(times_s.items()), keep)
+    for name in (*(name for name in found if name not in stay), *store.unfinished()):
+        store.remove(name)
 
 
-def _check(path: Path) -> Checkpoint | Broken:
-    """Compare a checkpoint with its manifest, down to every byte."""
+def kept(newest_first: Sequence[tuple[str, float]], keep: Keep) -> set[str]:
+    """Names of checkpoints that stay, given their names and when they were written.
+
+    What is kept for its distance from the one before stays so, whatever is written later.
+    """
+    stay = {name for name, _ in newest_first[: keep.last]}
+    if keep.every_s is not None:
+        last_s = -float("inf")
+        for name, written_s in reversed(newest_first):
+            if written_s - last_s >= keep.every_s:
+                stay.add(name)
+                last_s = written_s
+    return stay
+
+
+def _check(store: Store, name: str) -> Checkpoint | Broken:
+    manifest = _manifest(store, name)
+    if isinstance(manifest, Broken):
+        return manifest
+    for file, sha256 in manifest.files.items():
+        try:
+            content = store.read(name, file)
+        except FileNotFoundError:
+            return Broken(store=store, name=name, problem=f"{file} is missing")
+        if hashlib.sha256(content.data).hexdigest() != sha256:
+            return Broken(store=store, name=name, problem=f"{file} was changed")
+    return Checkpoint(store=store, name=name, manifest=manifest)
+
+
+def _manifest(store: Store, name: str) -> Manifest | Broken:
     try:
-        content = json.loads((path / MANIFEST).read_bytes())
+        content = json.loads(store.read(name, MANIFEST).tobytes())
     except FileNotFoundError:
-        return Broken(path=path, problem=f"has no {MANIFEST}")
+        return Broken(store=store, name=name, problem=f"has no {MANIFEST}")
     except ValueError:
-        return Broken(path=path, problem=f"{MANIFEST} is not JSON")
+        return Broken(store=store, name=name, problem=f"{MANIFEST} is not JSON")
     if not isinstance(content, dict) or content.pop("sha256", None) != _digest(content):
-        return Broken(path=path, problem=f"{MANIFEST} was changed")
-    if content.keys() != {field.name for field in fields(Manifest)}:
-        return Broken(path=path, problem=f"{MANIFEST} has the fields of another version")
-    manifest = Manifest(**content)
-    for name, sha256 in manifest.files.items():
-        if not (path / name).exists():
-            return Broken(path=path, problem=f"{name} is missing")
-        if _sha256(path / name) != sha256:
-            return Broken(path=path, problem=f"{name} was changed")
-    return Checkpoint(path=path, manifest=manifest)
+        return Broken(store=store, name=name, problem=f"{MANIFEST} was changed")
+    if content.get("format") != FORMAT:
+        problem = f"has format {content.get('format', 0)}, and this version of the program reads format {FORMAT}"
+        return Broken(store=store, name=name, problem=problem, other_format=True)
+    return Manifest(**content)
 
 
 def _digest(content: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _node_file(node: int) -> str:
-    return f"node-{node:04d}.safetensors"
-
-
-def _packed(saved: Saved) -> Content:
-    metadata = {name: str(value) for name, value in saved.meta.items()}
-    return numpy.frombuffer(safetensors.torch.save(saved.tensors, metadata=metadata), numpy.uint8)
-
-
-def _unpacked(content: Content) -> Saved:
-    """Tensors of a safetensors file in memory, and the integers among its metadata."""
-    data = content.tobytes()
-    length = int.from_bytes(data[:8], "little")
-    metadata = json.loads(data[8 : 8 + length]).get("__metadata__", {})
-    return Saved(tensors=safetensors.torch.load(data), meta={name: int(value) for name, value in metadata.items()})
-
-
-def _write(path: Path, content: Content) -> str:
-    with path.open("xb") as file:
-        file.write(content.data)
-        file.flush()
-        os.fsync(file.fileno())
-    return hashlib.sha256(content.data).hexdigest()
-
-
-def _read(path: Path) -> Saved:
-    return _unpacked(numpy.fromfile(path, numpy.uint8))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    """Wait until a file or a folder is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,6 +6,10 @@ merge and its buffers, i.e. 3 P; two P (parameters, momentum; three with outer A
 version of the global model held at once; 3 P for every earlier state of a replica that its node will go back to after a
 failure, and for the synchronous replica, if there is one. Other inner optimizers take as much as AdamW or less.
 Activations come on top, once per worker, since its nodes train in turn; they are those of a micro-batch.
+
+A cut, in memory or on the disk, has all of it but what is per worker, and the versions once. In memory there are the
+last whole cut, the one that is being gathered, and one on its way to the disk; while it is being packed, a cut is in
+the workers too.
 """
 
 from __future__ import annotations
@@ -16,6 +20,9 @@ FLOAT_BYTES = 4
 NODE_VECTORS = 5
 WORKER_VECTORS = 3
 REPLICA_VECTORS = 3
+STORED_CUTS = 3
+PACKED_CUTS = 1
+LEAST_STORE_BYTES = 200 * 2**20  # of Ray's object store, for everything else that goes through it
 
 
 def version_vectors(outer: OuterSpec) -> int:
@@ -51,8 +58,18 @@ def worker_bytes(
 def checkpoint_bytes(
     parameters: int, *, nodes: int, versions: int, version_vectors: int, states: int, synchronous: bool
 ) -> int:
-    """Disk that one checkpoint takes at most; ``nodes`` are those of the whole fleet with a replica of their own."""
+    """A cut: what one checkpoint takes at most; ``nodes`` are those of the whole fleet with a replica of their own."""
     return FLOAT_BYTES * _state_vectors(nodes, versions * version_vectors, states + synchronous) * parameters
+
+
+def object_store_bytes(cut_bytes: int) -> int:
+    """Shared memory for the copies of the state, with a tenth for what goes with each object."""
+    return LEAST_STORE_BYTES + STORED_CUTS * cut_bytes * 11 // 10
+
+
+def copies_bytes(cut_bytes: int) -> int:
+    """Memory for copies of the state, where one machine has all of them."""
+    return (STORED_CUTS + PACKED_CUTS) * cut_bytes
 
 
 def _state_vectors(nodes: int, of_versions: int, replicas: int) -> int:

@@ -172,9 +172,17 @@ class Executor:
 
     # -- state -------------------------------------------------------------------------------------------------------
 
-    def save_nodes(self) -> dict[int, Saved]:
-        """State of this worker's nodes. To be called while the executor stands at the gate."""
-        return {node: state.save() for node, state in self._nodes.items()}
+    def save_nodes(self, *, moved_only: bool = False) -> dict[int, Saved]:
+        """State of this worker's nodes. To be called while the executor stands at the gate.
+
+        Args:
+            moved_only: leave out nodes of which no operation has changed anything since the last call, or since they
+                were loaded.
+        """
+        nodes = {node: state for node, state in self._nodes.items() if state.moved or not moved_only}
+        for state in nodes.values():
+            state.moved = False
+        return {node: state.save() for node, state in nodes.items()}
 
     def save_shared(self) -> Saved:
         """State that all workers have in common: the live versions of the global model, and the synchronous replica."""
@@ -191,6 +199,14 @@ class Executor:
             load_replica(self._sync, shared.part("sync/"))
         for node, state in self._nodes.items():
             state.load(nodes[node])
+            state.moved = False
+
+    def _changing(self, node: int) -> NodeState | None:
+        """State of a node that is about to change, if this worker has it."""
+        state = self._nodes.get(node)
+        if state is not None:
+            state.moved = True
+        return state
 
     def _replica(self, initial_P: Tensor) -> Replica:
         return Replica(initial_P.clone(), self._bench.gradient_P, self.layout, self._spec.inner)
@@ -212,8 +228,8 @@ class Executor:
         for node, name in self._drops.get(op_id, ()):
             if node is None:
                 self._versions.drop(name)
-            elif node in self._nodes:
-                self._nodes[node].drop(name)
+            elif state := self._changing(node):
+                state.drop(name)
 
     # -- operations --------------------------------------------------------------------------------------------------
 
@@ -221,7 +237,7 @@ class Executor:
         return [lr_at(self._spec.inner, op.lr_progress + k * op.lr_progress_per_step) for k in range(op.n)]
 
     def _step(self, op: Step) -> None:
-        node = self._nodes.get(op.node)
+        node = self._changing(op.node)
         if node is None or node.replica.stopped:
             return
         replica, gradient_P = node.replica, self._bench.gradient_P
@@ -285,7 +301,7 @@ class Executor:
         return total[:size] / (len(group) - total[size:].sum()).clamp(min=1.0), total[size:]
 
     def _snapshot(self, op: Snapshot) -> None:
-        node = self._nodes.get(op.node)
+        node = self._changing(op.node)
         if node is None:
             return
         trained = self.layout.fragment_trained(op.fragment)
@@ -301,7 +317,7 @@ class Executor:
 
     def _combine(self, op: Combine) -> None:
         total_F, where = self._sums.total(op), self.layout.part(op.fragment, op.part)
-        node = self._nodes.get(self._holders[op.value])
+        node = self._changing(self._holders[op.value])
         if node is None:
             return
         if total_F is None:  # nothing that it adds has a weight
@@ -332,11 +348,11 @@ class Executor:
 
     def _group_snapshot(self, op: GroupSnapshot) -> None:
         """Where it is taken is of no consequence: all workers have both versions."""
-        if op.node in self._nodes:
+        if node := self._changing(op.node):
             base, own = (self._versions.get(op.fragment, v).parameters_F for v in (op.base_version, op.version))
             delta_F, trained = base - own, self.layout.fragment_trained(op.fragment)
             clip(delta_F[:trained], self._spec.outer.clip_norm)
-            self._nodes[op.node].hold(op.value, delta_F, op.codec, trained)
+            node.hold(op.value, delta_F, op.codec, trained)
 
     def _rebase(self, op: Rebase) -> None:
         versions = (op.from_version, op.since_version, op.global_version)
@@ -350,7 +366,7 @@ class Executor:
             self._emit({**_row("mix", op), **what, **row})
 
     def _adopt(self, op: Adopt) -> None:
-        node = self._nodes.get(op.node)
+        node = self._changing(op.node)
         if node is None:
             return
         local_P = node.replica.parameters_P.detach()
@@ -394,7 +410,7 @@ class Executor:
     def _restore(self, op: Restore) -> None:
         if op.own_versions:
             self._own_weights.restore(op)
-        node = self._nodes.get(op.node)
+        node = self._changing(op.node)
         if node is None:
             return
         if goes_back(op):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from orbital_train.train.protocol import Stored
@@ -13,12 +13,17 @@ WEIGHTS = "model.safetensors"
 
 
 def write_model(module: nn.Module, folder: Path) -> None:
-    """Write ``model.safetensors`` with the tensors of the module's ``state_dict``, unless it has a form of its own."""
+    """Write ``model.safetensors`` with the tensors of the module's ``state_dict``, unless it has a form of its own.
+
+    OSError if the disk is full or may not be written.
+    """
     if isinstance(module, Stored):
         module.save(folder)
         return
     tensors = {name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()}
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    temporary = folder / f".{WEIGHTS}"
+    temporary.write_bytes(save(tensors, metadata={"format": "pt"}))
+    temporary.replace(folder / WEIGHTS)
 
 
 def read_model(module: nn.Module, folder: Path) -> None:

@@ -46,6 +46,7 @@ class OwnWeights:
 
     def _put(self, node: int, fragment: int, version: int, state: GlobalState) -> None:
         held = self._nodes[node].held
+        self._nodes[node].moved = True
         held[own_value(node, fragment, version)] = state.parameters_F
         held[momentum_value(node, fragment, version)] = state.outer[MOMENTUM]
 

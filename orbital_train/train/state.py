@@ -53,6 +53,7 @@ class NodeState:
     replica: Replica
     held: dict[str, Tensor] = field(default_factory=dict)
     kept: dict[str, Saved] = field(default_factory=dict)
+    moved: bool = True  # since it was last saved
     refused: dict[str, float] = field(default_factory=dict)  # weight in a value held of what was refused, if any
 
     def hold(self, name: str, vector_F: Tensor, codec: str, trained: int) -> None:

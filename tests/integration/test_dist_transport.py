@@ -5,9 +5,10 @@ from pathlib import Path
 
 SCRIPT = """
 import json, sys, torch
-from orbital_train.cluster.dist_transport import join_group
+from orbital_train.cluster.dist_transport import DistTransport
 rank, folder = int(sys.argv[1]), sys.argv[2]
-transport = join_group(rank, 2, "gloo", f"file://{folder}/meeting")
+transport = DistTransport(rank, 2)
+transport.join("gloo", f"file://{folder}/meeting")
 other = 1 - rank
 # Both post first: a send must not wait for its receiver. Messages of a pair keep their order.
 first, second = torch.full((3, 1000), float(rank)), torch.arange(5) + 10 * rank

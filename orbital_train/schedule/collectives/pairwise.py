@@ -1,9 +1,9 @@
 """Pairwise all-reduce by halving and doubling: log2 N stages in which pairs of nodes exchange halves of what each still
 adds up, and log2 N stages back, in which they exchange what is complete.
 
-Partners are at distances 1, 2, 4, ... in the order of the nodes, and the first exchange, of the largest halves, is the
-nearest. Of a number of nodes that is no power of two the rest first give all that they have to one node each, and get
-all back at the end (Thakur, Rabenseifner and Gropp, "Optimization of collective communication operations in MPICH",
+Partners are at distances 1, 2, 4, ... in a chain of near neighbours, and the first exchange, of the largest halves, is
+the nearest. Of a number of nodes that is no power of two the rest first give all that they have to one node each, and
+get all back at the end (Thakur, Rabenseifner and Gropp, "Optimization of collective communication operations in MPICH",
 2005). Exchanging all that a node has in each of log2 N stages (recursive doubling) would form every sum at many nodes
 at once, and is later wherever messages take longer than light.
 """
@@ -16,9 +16,9 @@ from orbital_train.schedule.routes import earliest_arrivals
 
 def pairwise(wanted: Wanted, by_us: int) -> Collective | None:
     """The plan; None where it is not done by ``by_us``."""
-    nodes = sorted(wanted.ready_us)
-    if not 2 <= len(nodes) <= MOST_NODES:
+    if not 2 <= len(wanted.ready_us) <= MOST_NODES:
         return None
+    nodes = wanted.chain
     parts = 1 << (len(nodes).bit_length() - 1)
     draft = Draft(wanted, nodes, parts, by_us)
     rest = [(parts + k, k) for k in range(len(nodes) - parts)]

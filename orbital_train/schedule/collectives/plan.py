@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from orbital_train.schedule.bookings import Bookings
 from orbital_train.schedule.hops import first_hop
 from orbital_train.schedule.network import Edge, Network, Route
+from orbital_train.schedule.routes import earliest_arrivals
 
 MOST_NODES = 64  # of a plan in parts, of which there are as many as nodes: messages go with the square
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Wanted:
     """An all-reduce over some nodes."""
 
@@ -25,6 +27,26 @@ class Wanted:
     sum_bits: Callable[[int], int]  # of an incomplete sum of so many
     sites: Collection[int]  # where all may be added up in one place
     avoid: Collection[int] = ()  # nodes that neither send nor receive
+
+    @cached_property
+    def chain(self) -> tuple[int, ...]:
+        """The nodes, each followed by the one that has a message from it first; the first one has reached all first.
+
+        So their numbers decide nothing, but where all times are equal.
+        """
+        far_us = self.network.horizon_us + 1
+        found = {a: self._arrivals_us(a) for a in self.ready_us}
+        arrival_us = {a: {b: there.get(b, far_us) for b in self.ready_us} for a, there in found.items()}
+        central = {node: (sorted(there.values(), reverse=True), node) for node, there in arrival_us.items()}
+        chain = [min(self.ready_us, key=central.__getitem__)]
+        while left := self.ready_us.keys() - chain:
+            chain.append(min(left, key=lambda node: (arrival_us[chain[-1]][node], central[node])))
+        return tuple(chain)
+
+    def _arrivals_us(self, node: int) -> dict[int, int]:
+        ready_us = {node: self.ready_us[node]}
+        found = earliest_arrivals(self.network, self.bookings, ready_us, self.message_bits, avoid=self.avoid)
+        return found.arrival_us
 
 
 class Move(NamedTuple):
@@ -80,9 +102,9 @@ class Collective:
             count[dest] = count[source] if move.total else count.get(dest, 0) + count.pop(source)
         return moved
 
-    def rank(self) -> tuple[int, int, str]:
-        """The best plan has least of: time, then hops."""
-        return self.last_us, self.hops, self.name
+    def rank(self) -> tuple[int, int, int]:
+        """The best plan has least of: time until the last node is done, then hops, then time of all nodes."""
+        return self.last_us, self.hops, sum(at_us for _, at_us in self.complete_us)
 
 
 class Draft:

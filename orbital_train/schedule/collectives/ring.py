@@ -44,7 +44,7 @@ def _order(wanted: Wanted, by_us: int) -> list[int] | None:
     patience_us = by_us - min(wanted.ready_us.values())
     while within_us <= patience_us:
         joined = {a: {b: t for b, t in to.items() if t <= within_us} for a, to in delay_us.items()}
-        order = _closed_path(joined)
+        order = _closed_path(joined, wanted.chain[0])
         if order is not None or within_us >= max(max(to.values()) for to in delay_us.values()):
             return order
         within_us = max(2 * within_us, 1)
@@ -64,12 +64,11 @@ def _delays_us(wanted: Wanted) -> dict[int, dict[int, int]]:
     return delay_us
 
 
-def _closed_path(joined: Mapping[int, Mapping[int, int]]) -> list[int] | None:
+def _closed_path(joined: Mapping[int, Mapping[int, int]], first: int) -> list[int] | None:
     """A ring through all nodes, by depth-first search; None if there is none, or none is found soon.
 
     The next node is the one with the fewest ways on (Warnsdorff's rule), then of the shortest delay.
     """
-    first = min(joined)
     path, left = [first], LOOKS * len(joined)
     choices = [_next(joined, path)]
     while choices and left:

@@ -26,7 +26,7 @@ def tree(wanted: Wanted) -> Collective | None:
         return None
     soonest_us = min(_last_us(wanted, back) for back, _, _ in found)
     plans = [_plan(wanted, *row) for row in found if _last_us(wanted, row[0]) == soonest_us]
-    return min(plans, key=lambda plan: (plan.hops, plan.site))
+    return min(plans, key=lambda plan: (plan.rank(), plan.site))
 
 
 def _sites(wanted: Wanted) -> list[tuple[int, int]]:

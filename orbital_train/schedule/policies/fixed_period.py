@@ -1,11 +1,12 @@
 """``fixed_period``: DiLoCo every H inner steps, blind to links and light.
 
-*Blocking*: a node that has trained H steps waits for all that are not known to be down, and for the result
-(:mod:`orbital_train.schedule.policies.blocking`). *Skipping*: it sends its outer gradient to a fixed site, which merges
-``timeout_s`` after a round's first contribution came in, or when all have come; a node that hears nothing for that long
-trains on with what it has (as in the DiLoCo paper, a node that misses a round keeps its local parameters) and tries
-again H steps later. What was computed from an older version is refused. While the site is down, the first node that is
-up takes its place.
+*Blocking*: a node that has trained H steps waits for all that are not known to be down, and for the result of an
+all-reduce (:mod:`orbital_train.schedule.policies.blocking`). Where contributions have to stay ``apart``, as for a
+median, each goes to a fixed site, as in the skipping form, and all are waited for without end. *Skipping*: a node sends
+its outer gradient to a fixed site, which merges ``timeout_s`` after a round's first contribution came in, or when all
+have come; a node that hears nothing for that long trains on with what it has (as in the DiLoCo paper, a node that
+misses a round keeps its local parameters) and tries again H steps later. What was computed from an older version is
+refused. While the site is down, the first node that is up takes its place.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Literal
 
 from orbital_train.schedule import known
 from orbital_train.schedule.known import Adoption, Decision, Event, Key, View
+from orbital_train.schedule.network import FAR_US
 from orbital_train.schedule.policies import blocking
 from orbital_train.schedule.policies.blocking import WHOLE
 
@@ -41,9 +43,10 @@ class FixedPeriod:
     """See the module's docstring. ``inner_steps`` None means: only at the end."""
 
     inner_steps: int | None
-    site: int = 0  # a node's index; the blocking form chooses its own in every round
+    site: int = 0  # a node's index; an all-reduce chooses its own
     form: Literal["blocking", "skipping"] = "blocking"
-    timeout_s: float = 0.0
+    timeout_s: float = 0.0  # of the skipping form
+    apart: bool = False  # no sums are formed on the way
     weights: Literal["uniform", "tokens"] = "tokens"
     home: tuple[int, ...] = ()
     name: str = "fixed_period"
@@ -61,7 +64,8 @@ class FixedPeriod:
 
     def start(self) -> Memory:
         """Nothing was sent."""
-        return FixedPeriodMemory(self.site) if self.form == "skipping" else blocking.Round()
+        reduces = self.form == "blocking" and not self.apart
+        return blocking.Round() if reduces else FixedPeriodMemory(self.site)
 
     def decide(self, event: Event, view: View, memory: Memory) -> tuple[list[Decision], Memory]:
         """One rule an event."""
@@ -114,7 +118,7 @@ class FixedPeriod:
 
     @property
     def _timeout_us(self) -> int:
-        return round(self.timeout_s * 1e6)
+        return FAR_US if self.form == "blocking" else round(self.timeout_s * 1e6)
 
     def _give_up(self, view: View, note: str) -> list[Decision]:
         node, steps = (int(part) for part in note.split(":"))

@@ -8,7 +8,7 @@ from rich.console import Console
 from orbital_train.cli import compare as module
 from orbital_train.cli.compare import _arms, _flights, arm_values, compare
 from orbital_train.cli.work import check_work
-from orbital_train.config.recipe import BaselineName
+from orbital_train.config.recipe import BaselineName, Cluster
 from orbital_train.errors import InputError
 from orbital_train.windows.plan import LinkKind
 from tests import small
@@ -78,12 +78,12 @@ def test_a_directory_that_others_fill_before_it_is_locked_is_refused(tmp_path: P
     out = tmp_path / "out"
 
     @contextmanager
-    def others_are_faster(address: str | None, cpus: int) -> Iterator[None]:
+    def others_are_faster(cluster: Cluster, cut_bytes: int) -> Iterator[None]:
         out.mkdir()
         (out / "comparison.json").write_text("theirs")
         yield
 
-    monkeypatch.setattr(module, "ray_session", others_are_faster)
+    monkeypatch.setattr(module, "cluster_for", others_are_faster)
     recipe = small.recipe(tmp_path, "schedule.policy=fully_connected")
     with pytest.raises(InputError, match="is not empty"):
         compare(recipe, (), out, resume=False, console=Console(quiet=True))

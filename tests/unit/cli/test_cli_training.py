@@ -2,16 +2,19 @@ import os
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from orbital_train.cli import training
+from orbital_train.cli.checkpoints import last_checkpoint
 from orbital_train.cli.planning import fly
 from orbital_train.cli.run_directory import RunDirectory, open_run
 from orbital_train.cli.training import Stopped, Watch, stop_flag
-from orbital_train.cluster.driver import CheckpointRule, Progress
+from orbital_train.cluster.cuts import CheckpointRule
+from orbital_train.cluster.driver import Progress
 from orbital_train.errors import InputWarning
 from orbital_train.schedule.trace import SyncStep, Trace
-from orbital_train.train.checkpoint import Manifest, begin, commit, library_versions
+from orbital_train.train.checkpoint import Keep, Manifest, commit, library_versions
+from orbital_train.train.checkpoint_store import DiskStore
 from tests import small
 
 
@@ -47,15 +50,32 @@ def test_a_resumed_run_counts_what_was_done_before(tmp_path: Path):
 
 @pytest.mark.parametrize("changed", ["torch", "cpu"])
 def test_a_checkpoint_of_other_libraries_or_another_cpu_is_told(tmp_path: Path, changed: str):
-    rule = CheckpointRule(folder=tmp_path, every_s=1.0, copy_every_s=1.0, keep=1, recipe_sha256="r", trace_sha256="t")
     run = RunDirectory(tmp_path)
+    store = DiskStore(run.checkpoints)
+    rule = CheckpointRule(
+        store=store,
+        every_s=1.0,
+        merges_below=np.zeros(1, np.int64),
+        copy_every_s=1.0,
+        keep=Keep(last=1),
+        recipe_sha256="r",
+        trace_sha256="t",
+    )
     for cut, versions in enumerate((library_versions(), library_versions() | {changed: "another"})):
-        manifest = Manifest(cut=cut, recipe_sha256="r", trace_sha256="t", metrics_bytes=0, versions=versions, files={})
-        commit(begin(run.checkpoints, cut), manifest)
+        manifest = Manifest(
+            cut=cut,
+            recipe_sha256="r",
+            trace_sha256="t",
+            metrics_bytes=0,
+            written_s=0.0,
+            versions=versions,
+            files={},
+        )
+        commit(store, store.begin(cut), manifest)
         if cut == 0:
-            assert training._last_checkpoint(run, rule) is not None  # and nothing is told
+            assert last_checkpoint(run, rule) is not None  # and nothing is told
     with pytest.warns(InputWarning, match="or on a CPU with another instruction set; the same bits are not promised"):
-        saved = training._last_checkpoint(run, rule)
+        saved = last_checkpoint(run, rule)
     assert saved is not None
     assert saved.manifest.cut == 1
 

@@ -1,7 +1,11 @@
 import json
+import resource
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
+from orbital_train.cluster.failures import CannotWrite
 from orbital_train.cluster.metrics_log import MetricsLog
 
 
@@ -57,3 +61,25 @@ def test_the_last_loss_is_that_of_the_rows_written_or_kept(tmp_path: Path):
         assert log.last_loss == 3.0
     with closing(MetricsLog(path, kept_bytes)) as log:
         assert log.last_loss == 3.5
+
+
+def test_a_full_disk_is_told_in_one_line(tmp_path: Path):
+    """Files may not be longer than 100 bytes here."""
+    path, limits = tmp_path / "metrics.jsonl", resource.getrlimit(resource.RLIMIT_FSIZE)
+    log = MetricsLog(path)
+    log.add([row(k) for k in range(10)])
+    log.write_below(10)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        for write in (log.sync, log.close):
+            with pytest.raises(CannotWrite) as caught:
+                write()
+            assert str(caught.value) == f"{path} cannot be written (File too large); --resume goes on once it can"
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_log_that_cannot_be_opened(tmp_path: Path):
+    (tmp_path / "metrics.jsonl").mkdir()
+    with pytest.raises(CannotWrite, match=r"metrics\.jsonl cannot be written \(Is a directory\)"):
+        MetricsLog(tmp_path / "metrics.jsonl")

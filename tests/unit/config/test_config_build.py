@@ -199,6 +199,15 @@ def test_optimizers(tmp_path: Path):
     assert hash(spec) == hash(build.train_spec(small.recipe(tmp_path, "inner.optimizer=SGD", "inner.micro_batches=2")))
 
 
+@pytest.mark.parametrize("policy", ["policy='fixed_period'", "policy='local_then_average'"])
+def test_contributions_stay_apart_where_merging_needs_them_by_themselves(tmp_path: Path, policy: str):
+    built = [
+        build.policy(small.recipe(tmp_path, f"schedule.{policy}", f"outer.merging={merging}"), NODES)
+        for merging in ("mean", "median", "trimmed_mean")
+    ]
+    assert [plan.apart for plan in built if isinstance(plan, FixedPeriod)] == [False, True, True]
+
+
 def test_training_draws_what_cap_and_radiator_leave_and_its_steps_take_longer(tmp_path: Path):
     def drawn(*overrides: str) -> tuple[float, int]:
         recipe = small.recipe(tmp_path, *overrides)

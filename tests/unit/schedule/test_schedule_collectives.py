@@ -68,7 +68,7 @@ def test_two_nodes_exchange_halves() -> None:
     asked = wanted(2, [(0, 1, 0.0, 1000.0)])
     assert ends(ring(asked, LATE_US)) == ("ring", 2 * 1.61, 4)
     assert ends(pairwise(asked, LATE_US)) == ("pairwise", 2 * 1.61, 4)
-    assert ends(best(asked, in_parts=True)) == ("pairwise", 3.22, 4)
+    assert ends(best(asked, in_parts=True)) == ("ring", 3.22, 4)
 
 
 def test_where_all_are_linked_pairs_are_soonest() -> None:
@@ -125,12 +125,14 @@ def test_a_ring_of_twelve_at_100_gbps() -> None:
 
 
 def test_the_site_waits_for_the_last_and_earlier_ones_leave_as_late() -> None:
-    """A chain; node 2 is ready at 50 s. Node 0 could have the sum of 0 and 1 long before."""
+    """A chain; node 2 is ready at 50 s, and has the others' sum then. At node 1 the sum would be there later, and with
+    all at the same time: 56.42 s, after four hops."""
     asked = replace(wanted(3, [(0, 1, 0.0, 1000.0), (1, 2, 0.0, 1000.0)]), ready_us={0: 0, 1: 0, 2: 50 * S})
     plan = tree(asked)
     assert plan is not None
-    assert (plan.site, plan.last_us) == (1, 56_420_000)
-    assert dict(plan.snapshots) == {0: 50 * S, 1: 53_210_000, 2: 50 * S}
+    assert (plan.site, plan.last_us) == (2, 56_420_000)
+    assert dict(plan.snapshots) == {0: 43_580_000, 1: 46_790_000, 2: 50 * S}
+    assert dict(plan.complete_us) == {0: 56_420_000, 1: 53_210_000, 2: 50 * S}
 
 
 def test_a_ring_takes_links_that_are_open_soon() -> None:

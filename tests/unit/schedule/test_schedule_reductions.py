@@ -45,7 +45,7 @@ def adopted(trace: Trace, version: int) -> dict[int, float]:
 def test_all_have_the_sum_at_once_and_nothing_is_sent_back() -> None:
     trace = flown()
     first, second = ops(trace, Merge)
-    assert (first.end_us, first.site, second.end_us) == (104_860_000, 0, 209_720_000)
+    assert (first.end_us, first.site, second.end_us) == (104_860_000, 1, 209_720_000)
     assert [part_of(value) for value in first.inputs] == [(k, 4) for k in range(4)]
     assert first.input_weights == (1 / 40,) * 4
     assert [(c.node, c.steps, c.weight) for c in first.contributions] == [(node, 10, 0.25) for node in range(4)]
@@ -125,3 +125,22 @@ def test_incomplete_sums_are_as_large_as_their_codec_says(partial_sums: str) -> 
     # 1 + 2 x 2 stages of wide sums are 0.4 s longer each, which is all the difference
     stages_us = 6 * 410_000 + (2 * 400_000 if partial_sums == "wide" else 0)
     assert ops(trace, Merge)[0].end_us == 100 * S + stages_us
+
+
+def test_contributions_that_have_to_stay_apart_go_to_one_site_and_are_all_waited_for() -> None:
+    """On the ring of four to node 0, 3.21 s a hop; node 2's is the last, over two."""
+    trace = simulate(RING, replace(BLOCKING, apart=True))
+    validate(trace, RING)
+    assert not ops(trace, Combine)
+    first, _ = ops(trace, Merge)
+    assert (first.site, [value.split("/")[0] for value in first.inputs]) == (0, ["snap"] * 4)
+    assert first.end_us == 106_420_000
+    assert trace.merged_steps == 80
+
+
+def test_who_has_to_stay_apart_is_waited_for_through_faults() -> None:
+    fleet = replace(RING, faults=FaultPlan(outages=(reset(2, 50.0, 350.0),)))
+    trace = simulate(fleet, replace(BLOCKING, apart=True))
+    validate(trace, fleet)
+    assert trace.merged_steps > 60
+    assert sorted(c.node for c in ops(trace, Merge)[0].contributions) == [0, 1, 3]

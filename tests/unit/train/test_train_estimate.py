@@ -3,7 +3,13 @@
 import pytest
 
 from orbital_train.schedule.trace import Trace
-from orbital_train.train.estimate import checkpoint_bytes, version_vectors, worker_bytes
+from orbital_train.train.estimate import (
+    checkpoint_bytes,
+    copies_bytes,
+    object_store_bytes,
+    version_vectors,
+    worker_bytes,
+)
 from orbital_train.train.flat import Layout
 from orbital_train.train.liveness import peak_versions
 from orbital_train.train.spec import OuterSpec
@@ -44,3 +50,9 @@ def test_another_node_adds_its_five_vectors() -> None:
     assert one == 4 * 1000 * (5 + 2 * 2 + 3) + 77
     two = worker_bytes(1000, 77, nodes=2, versions=2, version_vectors=2, states=0, synchronous=False)
     assert two - one == 5 * 4 * 1000
+
+
+def test_the_object_store_holds_three_cuts_and_more() -> None:
+    assert object_store_bytes(0) == 200 * 2**20
+    assert object_store_bytes(10**10) > 3 * 10**10
+    assert copies_bytes(10**10) == 4 * 10**10
