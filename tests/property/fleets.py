@@ -204,6 +204,7 @@ def schedules(draw: st.DrawFn, arm: Arm, fleet: Scenario) -> Schedule:
         form=arm[1],  # type: ignore[arg-type]
         budget_steps=fleet.budget_steps,
         inner_steps=inner_steps,
+        between_steps=draw(st.sampled_from([None, 1, 7, 40, 90])),
         fragments=draw(st.sampled_from([None, *range(1, min(3, inner_steps) + 1)])),
         weights=draw(st.sampled_from(["tokens", "uniform"])),
         home=draw(st.sampled_from([None, *names])),

@@ -207,11 +207,17 @@ def _due_steps(state: NodeView, fragments: int, inner_steps: int) -> int:
 
 
 def _partners(view: View) -> dict[int, tuple[int, ...]]:
-    """Whom each node can meet: those that it ever has links with both ways, or, if there is none of these, all."""
-    out, into, training = view.network.out, view.network.into, view.training_nodes
-    trains = frozenset(training)
-    linked = {i: tuple(j for j in sorted(out[i]) if j in into[i] and j in trains) for i in training}
-    return {i: linked[i] or training for i in training}
+    """Whom each node can meet: those that it ever has links with both ways, or, if there is none of these, all.
+
+    By their names: who is picked at random does not hang on nodes' numbers.
+    """
+    out, into, names = view.network.out, view.network.into, view.network.node_names
+    everybody = tuple(sorted(view.training_nodes, key=names.__getitem__))
+    trains = frozenset(everybody)
+    linked = {
+        i: tuple(sorted((j for j in out[i] if j in into[i] and j in trains), key=names.__getitem__)) for i in everybody
+    }
+    return {i: linked[i] or everybody for i in everybody}
 
 
 def _of_all_fragments(view: View, nodes: Iterable[int]) -> frozenset[tuple[int, int]]:

@@ -175,8 +175,9 @@ class Hierarchical:
         able = [i for i in view.training_nodes if i not in view.down and self._newest_us(view, i) is not None]
         best = min(((lost[i], last_us[i]) for i in able), default=None)
         equal = [i for i in able or view.training_nodes if best in (None, (lost[i], last_us[i]))]
+        equal.sort(key=view.network.node_names.__getitem__)  # nothing hangs on their numbers
         looked_at = equal[:: -(-len(equal) // LOOKED_AT)]
-        return min(looked_at, key=lambda i: (_spread_us(view, i, last_us[i]), i)) if len(equal) > 1 else equal[0]
+        return min(looked_at, key=lambda i: _spread_us(view, i, last_us[i])) if len(equal) > 1 else equal[0]
 
     def _newest_us(self, view: View, node: int) -> int | None:
         return view.result_arrival_us(node, WHOLE, view.version(WHOLE))
