@@ -20,7 +20,7 @@ from orbital_train.schedule.policies.fixed_period import FixedPeriod
 from orbital_train.schedule.policies.link_aware import LinkAware
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.simulate import simulate
-from orbital_train.schedule.trace import GLOBAL, Adopt, Evaluate, Merge, Step, Trace
+from orbital_train.schedule.trace import GLOBAL, Adopt, Evaluate, Merge, Stage, Step, Trace
 from orbital_train.schedule.validate import validate
 from tests.property.brute_force import assert_sound
 from tests.property.fleets import ARMS, Arm, every_policy, failing_flights, few, fleets, flown, schedules
@@ -130,11 +130,16 @@ def assert_evaluated(trace: Trace, scenario: Scenario) -> None:
 
 
 def assert_mean_evaluated(trace: Trace, scenario: Scenario) -> None:
-    """Gossip: of all nodes, as they are then; once for every bucket of steps that others have taken in."""
+    """Gossip: of all nodes that have begun, as they are then; once for every bucket of steps that others took in."""
     evaluations = list(trace.of_kind(Evaluate))
-    assert all([node for node, *_ in e.own] == list(scenario.training_nodes) for e in evaluations)
-    assert evaluations[0].own == tuple((i, *([0] * trace.fragments)) for i in scenario.training_nodes)
-    assert evaluations[-1].own == trace.own or evaluations[-1].merged_steps == trace.merged_steps
+    begun = [i for i in scenario.training_nodes if scenario.staging is None or i in scenario.staging.sources]
+    assert evaluations[0].own == tuple((i, *([0] * trace.fragments)) for i in begun or scenario.training_nodes)
+    ready_us = dict.fromkeys(begun, 0) | {op.node: op.end_us for op in trace.of_kind(Stage)}
+    for e in evaluations[1:]:
+        assert [node for node, *_ in e.own] == [
+            i for i in scenario.training_nodes if ready_us.get(i, scenario.horizon_us) <= e.end_us
+        ]
+    assert evaluations[-1].merged_steps == trace.merged_steps
     buckets = [e.merged_steps // scenario.evaluate_every_steps for e in evaluations[:-1]]
     assert buckets == sorted(set(buckets))
 
