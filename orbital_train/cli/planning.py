@@ -27,7 +27,8 @@ from orbital_train.orbit.grid import StateGrid, sample
 from orbital_train.orbit.sun import sun_path
 from orbital_train.schedule.faults import NO_FAULTS
 from orbital_train.schedule.scenario import Scenario
-from orbital_train.schedule.simulate import Watch, simulate
+from orbital_train.schedule.simulate import simulate
+from orbital_train.schedule.simulation import Watch
 from orbital_train.schedule.synchronous import simulate_synchronous
 from orbital_train.schedule.trace import Trace
 from orbital_train.schedule.validate import validate

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orbital_train.report.stages import Stages
-from orbital_train.schedule.simulate import Watch
+from orbital_train.schedule.simulation import Watch
 
 
 def clock(note: Stages) -> Watch:

@@ -16,12 +16,13 @@ from orbital_train.config.policies import fragments
 from orbital_train.config.recipe import Recipe
 from orbital_train.errors import InputError, InputWarning
 from orbital_train.report import fmt
-from orbital_train.schedule.trace import Merge, SyncStep, Trace
+from orbital_train.schedule.trace import Combine, Merge, Mix, SyncStep, Trace
 from orbital_train.schedule.wire import sums_have_feedback
 from orbital_train.train import estimate
+from orbital_train.train.contributions import check_merging
 from orbital_train.train.device import CPU, Device, choose_device
 from orbital_train.train.flat import refuse_too_many
-from orbital_train.train.liveness import peak_residuals, peak_states, peak_versions
+from orbital_train.train.liveness import peak_own, peak_residuals, peak_states, peak_versions
 from orbital_train.train.optimizers import check_optimizer
 from orbital_train.train.placement import place
 from orbital_train.train.problem import build_data
@@ -58,8 +59,8 @@ def check_work(recipe: Recipe, trace: Trace, imports: Imports = ()) -> None:
     """What a worker would find only once it is started.
 
     Raises:
-        InputError: there are more workers than training nodes, the data are too few for them, or this machine has not
-            the device.
+        InputError: there are more workers than training nodes, the data are too few for them, the outer optimizer or
+            way of merging is not for the policy, or this machine has not the device.
     """
     if recipe.cluster.address is None:
         choose_device(recipe.cluster.device)
@@ -67,13 +68,15 @@ def check_work(recipe: Recipe, trace: Trace, imports: Imports = ()) -> None:
     place(trace.fleet_nodes, recipe.cluster.workers)
     spec = build.train_spec(recipe, imports)
     build_data(spec, trace.fleet_nodes)
+    outer = spec.outer.of_fleet(len(trace.fleet_nodes))
+    check_merging(outer, sums=any(trace.of_kind(Combine)), gossips=bool(trace.own))
 
 
 def _warn_of_momentum(recipe: Recipe, trace: Trace) -> None:
     """Error feedback of a sparse codec sends progress again and again, and momentum multiplies it."""
     codec, outer = recipe.workload.codec, recipe.outer
     multiplied = outer.optimizer == "sgd" and outer.momentum > SPARSE_MOMENTUM
-    if multiplied and sums_have_feedback(codec) and any(trace.of_kind(Merge)):
+    if multiplied and sums_have_feedback(codec) and any(isinstance(op, Merge | Mix) for op in trace.ops):
         problem = (
             f"training may diverge with {codec}, whose error feedback acts as momentum; take 0 to {SPARSE_MOMENTUM}"
         )
@@ -93,13 +96,13 @@ def needs(recipe: Recipe, trace: Trace, imports: Imports = ()) -> Needs:
     trial, synchronous = check_problem(recipe, imports), any(trace.of_kind(SyncStep))
     fleet = 0 if synchronous else len(trace.fleet_nodes)
     nodes = -(-fleet // recipe.cluster.workers)
-    versions, states, residuals = peak_versions(trace), peak_states(trace), peak_residuals(trace)
+    versions, states, residuals, own = (peak(trace) for peak in (peak_versions, peak_states, peak_residuals, peak_own))
     version_vectors = estimate.version_vectors(build.train_spec(recipe, imports).outer)
     each = estimate.worker_bytes(
         trial.parameters,
         trial.activation_bytes,
         nodes=nodes,
-        versions=versions,
+        versions=versions + -(-own // recipe.cluster.workers),
         version_vectors=version_vectors,
         states=min(states, nodes),
         residuals=residuals,
@@ -108,7 +111,7 @@ def needs(recipe: Recipe, trace: Trace, imports: Imports = ()) -> Needs:
     cut = estimate.checkpoint_bytes(
         trial.parameters,
         nodes=fleet,
-        versions=versions,
+        versions=versions + own,
         version_vectors=version_vectors,
         states=states,
         residuals=residuals,

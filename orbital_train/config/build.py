@@ -279,6 +279,7 @@ def policy(recipe: Recipe, node_names: tuple[str, ...]) -> Policy[Any] | None:
         home=None if schedule.home is None else node_names.index(schedule.home),
         holding=_holding_sites(recipe, node_names),
         joined=recipe.links.terrestrial_gbps is not None,
+        pairs_seed=recipe.seeds.pairs,
         apart=recipe.outer.merging != "mean",
     )
     return build(setting)

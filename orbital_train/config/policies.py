@@ -10,6 +10,8 @@ from orbital_train.errors import InputError
 from orbital_train.schedule.known import Policy
 from orbital_train.schedule.policies.asynchronous import Asynchronous
 from orbital_train.schedule.policies.fixed_period import FixedPeriod
+from orbital_train.schedule.policies.gossip import Gossip
+from orbital_train.schedule.policies.hierarchical import Hierarchical
 from orbital_train.schedule.policies.link_aware import LinkAware
 from orbital_train.schedule.policies.quorum import Quorum
 from orbital_train.schedule.policies.streaming import Streaming
@@ -27,6 +29,7 @@ class Setting:
     home: int | None  # the node of ``schedule.home``
     holding: tuple[int, ...]  # ground sites that hold the global model; none: the fleet does
     joined: bool  # ground sites are joined by lines on the ground
+    pairs_seed: int  # of the pairs that ``gossip`` forms
     apart: bool  # every contribution is needed by itself, and none may be added up on the way
 
     @property
@@ -109,6 +112,23 @@ def _quorum(setting: Setting) -> Quorum:
     )
 
 
+def _gossip(setting: Setting) -> Gossip:
+    schedule = setting.schedule
+    return Gossip(inner_steps=schedule.inner_steps, seed=setting.pairs_seed, weights=schedule.weights)
+
+
+def _hierarchical(setting: Setting) -> Hierarchical:
+    schedule = setting.schedule
+    return Hierarchical(
+        inner_steps=schedule.inner_steps,
+        between_steps=schedule.between_steps or 5 * schedule.inner_steps,
+        max_staleness=schedule.max_staleness,
+        drift_steps=schedule.drift_steps,
+        lookahead_s=schedule.lookahead_h * 3600.0,
+        weights=schedule.weights,
+    )
+
+
 def _local_then_average(setting: Setting) -> FixedPeriod:
     site, weights = setting.home or 0, setting.schedule.weights
     return FixedPeriod(inner_steps=None, site=site, apart=setting.apart, weights=weights, name="local_then_average")
@@ -120,6 +140,8 @@ POLICIES = {
     "streaming": Entry(_streaming, fragments=4),
     "asynchronous": Entry(_asynchronous, one_by_one=True),
     "quorum": Entry(_quorum),
+    "gossip": Entry(_gossip, fragments=1),
+    "hierarchical": Entry(_hierarchical, sums=True),
     "local_then_average": Entry(_local_then_average),
     "fully_connected": Entry(None),
 }

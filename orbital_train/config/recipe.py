@@ -367,11 +367,15 @@ class Schedule(Table):
     evaluations: Annotated[int, Field(ge=1, le=1_000_000)] = 20
     """Validations of the global model, evenly spaced in merged steps, beside the first and the last."""
     inner_steps: Steps = 30
-    """H of a node between two contributions. ``link_aware``: the fewest steps of a contribution. ``streaming``: between
-    two of the same fragment. ``asynchronous``: of the fastest node."""
+    """H of a node between two contributions. ``link_aware``, and within groups ``hierarchical``: the fewest steps of a
+    contribution. ``streaming`` and ``gossip``: between two of the same fragment. ``asynchronous``: of the fastest
+    node."""
+    between_steps: Steps | None = None
+    """``hierarchical``: between two contributions of a group to the global model, of each of its nodes on average; five
+    times ``inner_steps`` if not given."""
     fragments: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """``link_aware`` and ``streaming``: parts of the model that are synchronised by themselves, each an equal share of
-    the message. 1 for ``link_aware`` if not given, 4 for ``streaming`` (no more than ``inner_steps``)."""
+    """``link_aware``, ``streaming`` and ``gossip``: parts of the model that are synchronised by themselves, each an
+    equal share of the message. 1 if not given, but for ``streaming`` 4 (no more than ``inner_steps``)."""
     weights: Literal["tokens", "uniform"] = "tokens"
     """What a contribution counts. Every node takes the same tokens in a step, so that weights by tokens^2 / steps, as
     proposed for ``quorum``, are those by tokens."""
@@ -400,7 +404,8 @@ class Schedule(Table):
     adoption: Literal["keep", "replace"] = "keep"
     """``link_aware``: train on while a merge is under way and keep that progress, or wait."""
     max_staleness: Steps = 8
-    """``link_aware``: versions that a node may be behind before a round waits for it."""
+    """``link_aware`` and, within groups, ``hierarchical``: versions that a node may be behind before a round waits for
+    it. The next two keys are for both too."""
     drift_steps: Annotated[float, Field(gt=0.0, le=1e12)] = 500.0
     """``link_aware``: inner steps after which further ones count half."""
     lookahead_h: Annotated[float, Field(gt=0.0, le=87_660.0)] = 6.0
@@ -557,7 +562,11 @@ class Outer(Table):
     momentum: Beta = 0.9
     """``sgd``."""
     nesterov: bool = True
-    """``sgd``."""
+    """``sgd``, but not in gossip."""
+    pull: Annotated[float, Field(gt=0.0, lt=2.0)] | None = None
+    """``gossip``, which takes ``sgd``: how far a node is pulled to the mean of the two that mix, in a step of its
+    momentum. Below 2 (1 - momentum^2), or nodes drive each other apart; half of that if not given."""
+
     delay_merges: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """``sgd``: so many merges make one outer step, and momentum comes with the last: Delayed Nesterov. If not given 1;
     for ``asynchronous``, whose merges hold one contribution each, the number of satellites."""
@@ -577,6 +586,14 @@ class Outer(Table):
     clip_norm: Annotated[float, Field(ge=0.0, le=1e12)] = 0.0
     """Largest norm of a contribution; what is above is scaled down to it. 0 turns it off."""
 
+    @field_validator("pull")
+    @classmethod
+    def _together(cls, pull: float | None, info: ValidationInfo) -> float | None:
+        limit = 2 * (1 - info.data.get("momentum", 0.0) ** 2)
+        if pull is not None and pull >= limit:
+            raise ValueError(f"must be below 2 (1 - momentum^2) = {limit:g}, or nodes drive each other apart")
+        return pull
+
 
 class Seeds(Table):
     """Kept apart, so that arms of a comparison can be paired."""
@@ -587,6 +604,8 @@ class Seeds(Table):
     """Of the clouds over optical sites; all arms and repetitions share them."""
     faults: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of the faults; all arms and repetitions share them."""
+    pairs: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Of the pairs that ``gossip`` forms."""
 
 
 class Cluster(Table):

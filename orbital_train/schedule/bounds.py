@@ -153,8 +153,10 @@ def merged_with_others(trace: Trace) -> tuple[int, float | None]:
     """Whole steps that were merged, and how many a contribution held, but for merges of a node's own at its own place.
 
     Such a merge needs no link, and nobody learns from anybody: it only cuts a node's training into pieces. The mean is
-    None where no other merge was made.
+    None where no other merge was made, and where nodes are in groups: a group's one message brings steps of all.
     """
+    if trace.grouped:
+        return trace.merged_steps, None
     with_others = [[c for c in merge.contributions if c.steps] for merge in trace.of_kind(Merge) if not _alone(merge)]
     steps, contributions = sum(c.steps for row in with_others for c in row), sum(map(len, with_others))
     return steps // trace.fragments, steps / contributions if contributions else None

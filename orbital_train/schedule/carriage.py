@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 
 from orbital_train.schedule import known
-from orbital_train.schedule.copies import Gathering, OuterGradient, Parcel
+from orbital_train.schedule.copies import Gathering, OuterGradient, Parcel, Version
 from orbital_train.schedule.known import Key
 from orbital_train.schedule.network import FAR_US, Hop
 from orbital_train.schedule.routes import earliest_arrivals
@@ -67,7 +67,7 @@ class Carriage(World):
         gathering = self._gatherings.pop(key)
         gathering.open = False
         for gradient in gathering.taken:
-            copy = self._copies[gradient.node][gathering.fragment]
+            copy = self._copy_of(gradient)
             if copy.under_way is gradient:
                 copy.under_way = None
 
@@ -132,15 +132,15 @@ class Carriage(World):
         gathering.at.setdefault(node, []).append(parcel)
         if node == gathering.site:
             gathering.coming.difference_update(gradient.node for gradient in parcel.holds)
-            self._learn(parcel)
+            self._learn(parcel.holds)
             if not gathering.coming:
                 self._tell(known.Gathered(gathering.key))
         elif not gathering.leaving.get(node):
             self._forward(node, gathering)  # it comes after all that it should have gone along with
 
-    def _learn(self, parcel: Parcel) -> None:
+    def _learn(self, gradients: Iterable[OuterGradient]) -> None:
         """What has come says how many steps its nodes have trained, whatever happened to them before."""
-        for gradient in parcel.holds:
+        for gradient in gradients:
             if gradient.taken_us >= self._changed_us.get(gradient.node, 0):
                 self._believed.pop(gradient.node, None)
 
@@ -290,9 +290,14 @@ class Carriage(World):
     def _apply_updates(self, node: int, fragment: int, since: int) -> None:
         """Make every version from one on of which a holder now has all that it needs."""
         versions = self._versions[fragment]
-        for made in versions[since:]:
-            if node in made.update_us and node in versions[made.parent].has_us:
-                made.has_us.setdefault(node, self.now_us)
+        for version in range(since, len(versions)):
+            if self._can_make(node, fragment, version):
+                versions[version].has_us.setdefault(node, self.now_us)
+
+    def _can_make(self, node: int, fragment: int, version: int) -> bool:
+        """Whether a holder has all that a version is made of."""
+        versions, made = self._versions[fragment], self._versions[fragment][version]
+        return node in made.update_us and node in versions[made.parent].has_us
 
     def _ask(self, node: int, fragment: int, at_us: int) -> None:
         """Let a node ask for what it misses, once."""
@@ -315,24 +320,30 @@ class Carriage(World):
             elif having or versions[version].coming:
                 self._ask(node, fragment, self.now_us + PATIENCE_US)
             else:
-                self._start_anew(node)
+                self._cannot_be_sent(node, fragment, version)
                 return
+
+    def _cannot_be_sent(self, node: int, fragment: int, version: int) -> None:
+        """Nobody can send what makes a version of the one before: let a node take the whole model."""
+        self._start_anew(node)
 
     def _missing(self, node: int, fragment: int) -> list[int]:
         """Versions that a node needs and is not sent, oldest first; only the newest where it holds no model."""
         copy, version, versions = self._copies[node][fragment], self._heads[fragment], self._versions[fragment]
-        life = self._lives[node]
         if node not in self._holding:
-            waits = copy.merged_in is not None and copy.applied < copy.merged_in
+            life, waits = self._lives[node], copy.merged_in is not None and copy.applied < copy.merged_in
             coming = waits and any(made.coming.get(node) == life for made in versions[copy.merged_in :])
             return [version] if waits and not coming else []
         chain = []
         while version > copy.applied:
-            made = versions[version]
-            if node not in made.update_us and made.coming.get(node) != life:
+            if self._needs(node, versions[version]):
                 chain.append(version)
-            version = made.parent
+            version = versions[version].parent
         return chain[::-1]
+
+    def _needs(self, node: int, made: Version) -> bool:
+        """Whether a node has not been, and is not being, sent what makes a version of the one before."""
+        return node not in made.update_us and made.coming.get(node) != self._lives[node]
 
     @abstractmethod
     def _give_up_lost_versions(self) -> None:

@@ -19,7 +19,7 @@ class OuterGradient:
     base_version: int
     total_steps: int  # of its node when it was taken
     steps: int
-    taken_us: int = 0
+    taken_us: int
 
 
 @dataclass(slots=True, eq=False)
@@ -72,6 +72,7 @@ class Copy:
     merged: OuterGradient | None = None  # that contribution
     applied: int = 0  # newest version that its node has
     catching_up: bool = False  # it has asked for what it misses
+    exchanging: bool = False  # with another node: it is to send its outer gradient, and to mix
 
     def forget(self, steps: int) -> None:
         """Steps that were trained last are lost: what was merged or sent before moves up by as many."""

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from orbital_train.schedule.bookings import Bookings
 from orbital_train.schedule.collectives.plan import Collective
+from orbital_train.schedule.groups import Groups
 from orbital_train.schedule.network import Hop, Network
 from orbital_train.schedule.trace import AdoptMode
 
@@ -57,10 +58,21 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """A version of a fragment was made and is on its way to everybody."""
+    """A version of a fragment was made and is on its way to everybody, or to everybody of a group whose model it is."""
 
     fragment: int
     version: int
+    group: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exchanged:
+    """A node's side of an exchange is over: it has mixed, or what it waited for has not come and it gives up."""
+
+    node: int
+    partner: int
+    fragment: int
+    mixed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +117,7 @@ Event = (
     | Gathered
     | Lost
     | Merged
+    | Exchanged
     | Adopted
     | NodeDown
     | NodeBack
@@ -200,6 +213,34 @@ class Discard:
 
 
 @dataclass(frozen=True, slots=True)
+class Exchange:
+    """Let two nodes send each other their outer gradients of a fragment and the slow weights that these started from.
+
+    The legs are booked now. Each node takes its outer gradient when its message leaves, and mixes once that and the
+    other's message are there. A node is in one exchange of a fragment at a time; :class:`Exchanged` is said of each of
+    the two when it is over.
+    """
+
+    fragment: int
+    a: int
+    b: int
+    to_b: tuple[Hop, ...]
+    to_a: tuple[Hop, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SendGroup:
+    """Take a group's outer gradient now and send it to a site, from whichever of its nodes it is there first.
+
+    It is a gathering of one. Nothing is taken where no node of the group has its newest version and a route.
+    """
+
+    key: Key
+    group: int
+    site: int
+
+
+@dataclass(frozen=True, slots=True)
 class Wake:
     """Ask for :class:`Woke` at this time."""
 
@@ -212,7 +253,7 @@ class Finish:
     """Nothing is left to do."""
 
 
-Decision = Train | Hold | Send | Gather | AllReduce | Cancel | MergeNow | Discard | Wake | Finish
+Decision = Train | Hold | Send | Gather | AllReduce | Cancel | MergeNow | Discard | Exchange | SendGroup | Wake | Finish
 
 # -- the view ---
 
@@ -228,24 +269,45 @@ class NodeView(NamedTuple):
     base_version: int  # the version it last adopted
     holding: bool
     waiting_for: int | None  # version that holds its last contribution and that it has not adopted yet
-    under_way: bool  # its outer gradient is on the way to, or waits at, a site
+    under_way: bool  # its outer gradient is on the way to, or waits at, a site; or it is in an exchange
+
+
+class GroupState(NamedTuple):
+    """What a group's model holds, as it is known now."""
+
+    unmerged_steps: int  # of its nodes, that no global version holds
+    free: bool  # its outer gradient may be taken: the last one is merged, and its result taken
 
 
 class View(Protocol):
     """What is known now. Predictions are exact as long as a node is told nothing new."""
 
-    now_us: int
     horizon_us: int
     step_us: int
     fragments: int
     fragment_bits: int  # of one outer gradient of a fragment, or of an average of them
+    offer_bits: int  # of one outer gradient of a fragment with the slow weights that it started from
     network: Network
-    bookings: Bookings  # fork before trying something out
     training_nodes: tuple[int, ...]
     holders: tuple[int, ...]  # nodes that hold the global model
     sites: tuple[int, ...]  # nodes at which contributions may meet
-    draining: bool  # the budget is trained
-    down: frozenset[int]  # nodes that are known to be out: routes avoid them
+    groups: Groups  # nodes that share a model between global merges; one of all where the policy has none
+
+    @property
+    def now_us(self) -> int:
+        """Now."""
+
+    @property
+    def bookings(self) -> Bookings:
+        """All that is booked; fork before trying something out."""
+
+    @property
+    def draining(self) -> bool:
+        """Whether the budget is trained."""
+
+    @property
+    def down(self) -> frozenset[int]:
+        """Nodes that are known to be out: routes avoid them."""
 
     def sum_bits(self, count: int) -> int:
         """Size of a message on its way to a site that holds this many outer gradients of a fragment."""
@@ -264,6 +326,12 @@ class View(Protocol):
 
     def merged_us(self, fragment: int) -> int:
         """When the newest version of a fragment was made."""
+
+    def group(self, number: int) -> View:
+        """What is known within a group: its nodes, and its model, whose versions are counted along its own line."""
+
+    def group_state(self, number: int) -> GroupState:
+        """A group's model beside the global one."""
 
     def node(self, node: int, fragment: int) -> NodeView:
         """A training node's state."""
@@ -289,6 +357,7 @@ class Adoption:
     mode: AdoptMode = "keep"
     alpha: float = 1.0  # of ``blend``
     after_steps: int = 0
+    scope: Literal["global", "own", "group"] = "global"  # whose versions: the global model's, slow weights of their own
 
 
 MemoryT = TypeVar("MemoryT")

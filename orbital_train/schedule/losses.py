@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 
 from orbital_train.schedule.lineage import kept_merges
-from orbital_train.schedule.trace import Lose, Merge, Restore, Snapshot, Step, Trace
+from orbital_train.schedule.trace import Lose, Merge, Mix, Restore, Snapshot, Step, Trace
 
 
 def fault_lost_steps(trace: Trace) -> int:
     """Whole inner steps that failures cost; those of a fragment are its share of a step.
 
     A node that keeps its state loses what it trained since it last saved. One that loses its state, or begins anew with
-    a copy from another, loses all that is in no merge of the final model and was in no outer gradient that is.
+    a copy from another, loses all that is in no merge of the final model and was in no outer gradient that is; in
+    gossip, all that no other node has taken in.
     """
     merged = _merged_snapshots(trace)
     trained: dict[int, int] = defaultdict(int)
@@ -22,7 +23,11 @@ def fault_lost_steps(trace: Trace) -> int:
         if isinstance(op, Step):
             trained[op.node] += op.n
         elif isinstance(op, Snapshot):
-            held[op.node, op.fragment] += merged.get(op.value, 0)
+            key = op.node, op.fragment
+            if trace.own and op.value in merged:  # it holds again what was offered before and not mixed by its own node
+                held[key] = trained[op.node] - lost[key]
+            else:
+                held[key] += merged.get(op.value, 0)
         elif isinstance(op, Lose | Restore):
             for key in ((op.node, fragment) for fragment in range(trace.fragments)):
                 if isinstance(op, Lose) and not op.loses_state:
@@ -33,6 +38,8 @@ def fault_lost_steps(trace: Trace) -> int:
 
 
 def _merged_snapshots(trace: Trace) -> dict[str, int]:
-    """Steps of every outer gradient that the final model is made of, by its name."""
+    """Steps of every outer gradient that the final model is made of, or that another node took in, by its name."""
+    if trace.own:
+        return {c.snapshot: c.steps for op in trace.of_kind(Mix) for c in op.contributions if c.node != op.node}
     kept = kept_merges(trace)
     return {c.snapshot: c.steps for op in trace.of_kind(Merge) if op.id in kept for c in op.contributions}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from orbital_train.schedule.losses import fault_lost_steps
 from orbital_train.schedule.power import US_PER_H
-from orbital_train.schedule.trace import Merge, Trace
+from orbital_train.schedule.trace import GLOBAL, Merge, Mix, Trace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,8 @@ class Measures:
     merged_tokens_per_h: float  # of simulated time
     duty: float  # steps that energy allows / steps in constant sunlight
     goodput: float  # merged steps / steps that energy allows
-    merges: int
+    merges: int  # in gossip: of one node's slow weights with another's; the other's steps are the contribution
+    # Of contributions of nodes; where there are groups, those to their groups' models.
     mean_inner_steps: float | None  # of a contribution; None where nothing was merged
     mean_staleness: float | None
     max_staleness: int | None
@@ -44,7 +45,11 @@ def measure(trace: Trace) -> Measures:
     powered = sum(a.steps_always_powered for a in nodes)
     trained = sum(a.steps for a in nodes)
     merges: list[Merge] = list(trace.of_kind(Merge))
-    contributions = [c for merge in merges for c in merge.contributions if c.steps]
+    mixes: list[Mix] = list(trace.of_kind(Mix))
+    of_nodes = [merge for merge in merges if merge.scope != GLOBAL] if trace.grouped else merges
+    merged = [c for merge in of_nodes for c in merge.contributions]
+    taken_in = [c for mix in mixes for c in mix.contributions if c.node != mix.node]
+    contributions = [c for c in (*merged, *taken_in) if c.steps]
     time_us = max(1, trace.end_us * len(nodes))
     return Measures(
         simulated_s=trace.end_us / 1e6,
@@ -56,11 +61,11 @@ def measure(trace: Trace) -> Measures:
         merged_tokens_per_h=trace.merged_steps * trace.tokens_per_step / max(1, trace.end_us) * US_PER_H,
         duty=allowed / max(1, powered),
         goodput=trace.merged_steps / max(1, allowed),
-        merges=len(merges),
+        merges=len(merges) + len(mixes),
         mean_inner_steps=_mean([c.steps for c in contributions]),
         mean_staleness=_mean([c.staleness for c in contributions]),
         max_staleness=max((c.staleness for c in contributions), default=None),
-        mean_contributors=len(contributions) / max(1, len(merges)),
+        mean_contributors=len(contributions) / max(1, len(of_nodes) + len(mixes)),
         link_bytes=sum(t.bits for t in trace.transfers) / 8,
         lost_transfers=sum(t.lost for t in trace.transfers),
         training_fraction=sum(a.training_us for a in nodes) / time_us,

@@ -85,7 +85,7 @@ class Network:
     """
 
     def __init__(self, plan: ContactPlan) -> None:
-        self.nodes = len(plan.node_names)
+        self.nodes, self.node_names = len(plan.node_names), plan.node_names
         self.horizon_us = math.floor(plan.horizon_s * 1e6)
         self.out: list[dict[int, Edge]] = [{} for _ in range(self.nodes)]
         self.into: list[dict[int, Edge]] = [{} for _ in range(self.nodes)]

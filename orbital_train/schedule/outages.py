@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from orbital_train.schedule import known
 from orbital_train.schedule.carriage import PATIENCE_US
-from orbital_train.schedule.copies import Gathering
+from orbital_train.schedule.copies import Gathering, Version
 from orbital_train.schedule.faults import Outage
 from orbital_train.schedule.reductions import SILENCE_US, Reductions
 from orbital_train.schedule.routes import earliest_arrivals
@@ -91,11 +91,11 @@ class Outages(Reductions):
         if life != self._lives[node]:
             return
         asked = earliest_arrivals(self.network, self.bookings, {node: self.now_us}, NEWS_BITS).arrival_us
-        ready_us = {i: t for i, t in asked.items() if i != node and self._has_model(i)}
+        ready_us = {i: t for i, t in asked.items() if i != node and self._can_give(i, node)}
         if self.policy.home and node in self._holding:  # nobody can bring it up to date later
             newest = max((self._age_of_model(i) for i in ready_us), default=0)
             ready_us = {i: t for i, t in ready_us.items() if self._age_of_model(i) == newest}
-        bits = self.scenario.workload.restore_bits(node in self._holding)
+        bits = self._restore_bits(node)
         route = (
             earliest_arrivals(self.network, self.bookings, ready_us, bits, (node,)).route(node) if ready_us else None
         )
@@ -104,13 +104,24 @@ class Outages(Reductions):
             self._push(again_us, RESTORED, node, (life, -1, ()))
             return
         source = route[0].source
-        versions = tuple(self._version_at(source, fragment) for fragment in range(self.fragments))
+        versions = tuple(self._version_for(node, source, fragment) for fragment in range(self.fragments))
         self._book(route)
-        value = restored_value(node, life)
-        if self._pass_along(route, value):
+        if self._pass_along(route, restored_value(node, source, life)):
             self._push(route[-1].arrival_us, RESTORED, node, (life, source, versions))
         else:
             self._push(route[-1].arrival_us + PATIENCE_US, RESTORED, node, (life, -1, ()))
+
+    def _restore_bits(self, node: int) -> int:
+        """Size of what a node is sent that begins anew."""
+        return self.scenario.workload.restore_bits(node in self._holding)
+
+    def _can_give(self, node: int, asking: int) -> bool:
+        """Whether a node could send another what it needs to begin anew."""
+        return self._has_model(node)
+
+    def _version_for(self, node: int, source: int, fragment: int) -> int:
+        """The version that a node is sent by another when it begins anew."""
+        return self._version_at(source, fragment)
 
     def _has_model(self, node: int) -> bool:
         """Whether a node could give a version of the global model to another."""
@@ -166,7 +177,8 @@ class Outages(Reductions):
 
     def _heard_us(self, node: int, *, silent: bool) -> int:
         """When the news that a node is silent, or back, is where decisions are taken; after the horizon if never."""
-        seats = {self._seat} if self._seat != node and not self._is_out(self._seat) else self._others(node)
+        seat = self._seat
+        seats = {seat} if seat not in (None, node) and not self._is_out(seat) else self._others(node)
         if not seats:
             return self.now_us
         ready_us = {node: self.now_us}
@@ -222,22 +234,34 @@ class Outages(Reductions):
         """
         for fragment, versions in enumerate(self._versions):
             while (head := self._heads[fragment]) and self._is_lost(fragment, head):
-                for gradient in versions[head].gradients:
-                    copy = self._copies[gradient.node][fragment]
-                    if copy.merged is gradient:
-                        copy.merged = copy.merged_in = None
-                        copy.merged_steps -= gradient.steps
+                self._give_up_version(fragment, head)
                 self._heads[fragment] = versions[head].parent
-            real = versions[self._heads[fragment]]
-            if real.made_us:
-                real.complete_us = {i: t for i, t in real.complete_us.items() if t > self.now_us or i in real.has_us}
+            self._foresee(fragment, self._heads[fragment])
+
+    def _give_up_version(self, fragment: int, version: int) -> None:
+        """What was merged into a version is merged in none."""
+        for gradient in self._versions[fragment][version].gradients:
+            copy = self._copy_of(gradient)
+            if copy.merged is gradient:
+                copy.merged = copy.merged_in = None
+                copy.merged_steps -= gradient.steps
+
+    def _foresee(self, fragment: int, version: int) -> None:
+        """Who should have a version by now and has not will have it at a time that nobody knows."""
+        real = self._versions[fragment][version]
+        if real.made_us:
+            real.complete_us = {i: t for i, t in real.complete_us.items() if t > self.now_us or i in real.has_us}
 
     def _is_lost(self, fragment: int, version: int) -> bool:
         """Whether nobody has a version; with homes, whether only others have, and a home has an older one."""
         versions = self._versions[fragment]
-        having, coming = versions[version].has_us.keys(), versions[version].coming
+        having = versions[version].has_us.keys()
         if self.policy.home and having and self._holding.isdisjoint(having):
             lost = not all(self._holding.isdisjoint(older.has_us) for older in versions[:version])
         else:
             lost = not having
-        return lost and not any(life == self._lives[i] for i, life in coming.items() if i in self._holding)
+        return lost and not self._is_coming(versions[version])
+
+    def _is_coming(self, made: Version) -> bool:
+        """Whether a version is on its way to anybody who holds the model, as far as is known."""
+        return any(life == self._lives[i] for i, life in made.coming.items() if i in self._holding)

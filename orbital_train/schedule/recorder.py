@@ -14,17 +14,22 @@ from orbital_train.schedule.network import Hop
 from orbital_train.schedule.node import Node, Run
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.trace import (
+    GLOBAL,
     WHOLE,
     Adopt,
     Combine,
     Contribution,
     Deliver,
     Evaluate,
+    GroupSnapshot,
     Lose,
     Merge,
+    Mix,
     NodeAccount,
     Op,
+    OwnVersions,
     Part,
+    Rebase,
     Restore,
     Snapshot,
     Stage,
@@ -32,6 +37,7 @@ from orbital_train.schedule.trace import (
     SyncStep,
     Trace,
     Transfer,
+    group_snapshot_value,
     snapshot_value,
 )
 
@@ -103,7 +109,7 @@ class Recorder:
         )
         self.transfers += sent
 
-    def snapshot(self, node: int, at_us: int, fragment: int, base_version: int, steps: int) -> str:
+    def snapshot(self, node: int, at_us: int, fragment: int, base_version: int, steps: int, scope: str = GLOBAL) -> str:
         """Record an outer gradient; returns its name.
 
         One that was refused and is offered again by a node that has not trained since is the same outer gradient.
@@ -116,7 +122,7 @@ class Recorder:
             workload = self.scenario.workload
             tokens = steps * workload.tokens_per_step
             self.ops.append(
-                Snapshot(-1, at_us, at_us, node, state, fragment, base_version, steps, tokens, workload.codec)
+                Snapshot(-1, at_us, at_us, node, state, fragment, base_version, steps, tokens, workload.codec, scope)
             )
         return value
 
@@ -147,6 +153,8 @@ class Recorder:
         contributions: tuple[Contribution, ...],
         inputs: tuple[str, ...],
         input_weights: tuple[float, ...],
+        scope: str = GLOBAL,
+        holders: tuple[int, ...] | None = None,
     ) -> None:
         """Record an outer step."""
         self.ops.append(
@@ -154,9 +162,9 @@ class Recorder:
                 id=-1,
                 start_us=at_us,
                 end_us=at_us,
-                scope="global",
+                scope=scope,
                 site=site,
-                holders=self.holders,
+                holders=self.holders if holders is None else holders,
                 fragment=fragment,
                 from_version=from_version,
                 to_version=to_version,
@@ -168,6 +176,37 @@ class Recorder:
             )
         )
 
+    def group_snapshot(
+        self, group: int, node: int, at_us: int, fragment: int, base_version: int, version: int, steps: int
+    ) -> str:
+        """Record a group's outer gradient; returns its name. One that is sent again is the same."""
+        value = group_snapshot_value(group, node, fragment, version)
+        if value not in self.snapshots:
+            self.snapshots.add(value)
+            workload = self.scenario.workload
+            tokens, codec = steps * workload.tokens_per_step, workload.codec
+            self.ops.append(
+                GroupSnapshot(-1, at_us, at_us, group, node, fragment, base_version, version, steps, tokens, codec)
+            )
+        return value
+
+    def rebase(self, at_us: int, group: int, fragment: int, old: int, since: int, taken: int, to_version: int) -> None:
+        """Record that a group took a global version."""
+        self.ops.append(Rebase(-1, at_us, at_us, group, fragment, old, since, taken, to_version))
+
+    def mix(
+        self,
+        node: int,
+        at_us: int,
+        fragment: int,
+        from_version: int,
+        contributions: tuple[Contribution, ...],
+        slow_versions: tuple[int, ...],
+    ) -> None:
+        """Record that a node made the next version of its own slow weights."""
+        codec, to = self.scenario.workload.state_codec, from_version + 1
+        self.ops.append(Mix(-1, at_us, at_us, node, fragment, from_version, to, contributions, slow_versions, codec))
+
     def adopt(
         self,
         node: int,
@@ -177,11 +216,14 @@ class Recorder:
         version: int,
         since: str | None,
         how: Adoption,
+        scope: str = GLOBAL,
     ) -> None:
         """Record that a node took a version."""
-        state, codec = self._next_state(node), None if node in self.holders else self.scenario.workload.state_codec
+        exact = node in self.holders or scope != GLOBAL
+        state, codec = self._next_state(node), None if exact else self.scenario.workload.state_codec
+        base, alpha = base_version, how.alpha
         self.ops.append(
-            Adopt(-1, at_us, at_us, node, state, fragment, base_version, version, since, how.mode, how.alpha, codec)
+            Adopt(-1, at_us, at_us, node, state, fragment, base, version, since, how.mode, alpha, codec, scope)
         )
 
     def unsaved_steps(self, node: int) -> int:
@@ -198,10 +240,13 @@ class Recorder:
         saved, state = self.saved_state[node], self._next_state(node)
         self.ops.append(Restore(-1, at_us, at_us, node, state, node, saved, (), 0, None))
 
-    def restore(self, node: int, at_us: int, source: int, versions: tuple[int, ...], life: int) -> None:
+    def restore(
+        self, node: int, at_us: int, source: int, versions: tuple[int, ...], life: int, own: tuple[int, ...] = ()
+    ) -> None:
         """Record that a node was sent the model by another."""
         codec = None if node in self.holders else self.scenario.workload.state_codec
-        self.ops.append(Restore(-1, at_us, at_us, node, self._next_state(node), source, -1, versions, life, codec))
+        state = self._next_state(node)
+        self.ops.append(Restore(-1, at_us, at_us, node, state, source, -1, versions, life, codec, own))
 
     def stage(self, node: int, at_us: int) -> None:
         """Record that a node can begin."""
@@ -211,12 +256,21 @@ class Recorder:
         """Record that the final model came down."""
         self.ops.append(Deliver(-1, start_us, end_us, site, source, versions))
 
-    def evaluate(self, at_us: int, versions: tuple[int, ...], merged_steps: int) -> None:
-        """Record a validation of the global model."""
+    def evaluate(self, at_us: int, versions: tuple[int, ...], merged_steps: int, own: OwnVersions = ()) -> None:
+        """Record a validation of the global model, or of the mean of what nodes have of their own."""
         tokens = merged_steps * self.scenario.workload.tokens_per_step
-        self.ops.append(Evaluate(-1, at_us, at_us, "global", versions, merged_steps, tokens))
+        scope, versions = ("mean", ()) if own else (GLOBAL, versions)
+        self.ops.append(Evaluate(-1, at_us, at_us, scope, versions, merged_steps, tokens, own))
 
-    def trace(self, policy: str, versions: tuple[int, ...], merged_steps: int, end_us: int, nodes: list[Node]) -> Trace:
+    def trace(
+        self,
+        policy: str,
+        versions: tuple[int, ...],
+        merged_steps: int,
+        end_us: int,
+        nodes: list[Node],
+        own: OwnVersions = (),
+    ) -> Trace:
         """The finished trace; all nodes must have been advanced to ``end_us``.
 
         Messages that had not begun when the run ended, as those of the last merge's result, never happen and are left
@@ -234,6 +288,7 @@ class Recorder:
             versions=versions,
             budget_steps=self.scenario.budget_steps,
             merged_steps=merged_steps,
+            own=own,
             end_us=end_us,
             step_us=workload.step_us,
             tokens_per_step=workload.tokens_per_step,

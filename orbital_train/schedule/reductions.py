@@ -157,7 +157,7 @@ class Reductions(Carriage):
             return False
         parcels = sorted(reduction.at[node], key=lambda parcel: parcel.part)
         for parcel in parcels:
-            self._learn(parcel)
+            self._learn(parcel.holds)
         reduction.version = self._make_version(fragment, node, parcels)
         super()._discard(reduction.key)
         made = versions[reduction.version]

@@ -6,6 +6,10 @@ Every operation has a dense ``id`` in topological order; it reads and writes nam
 - ``local/N@K``: the K-th state of node N's replica and inner optimizer. State 0 is given (it equals version 0).
 - ``snap/N/F@K``: node N's outer gradient of fragment F, taken when its replica was in state K.
 - ``sum/N/F@K``: the K-th sum of outer gradients of fragment F that was formed at node or site N.
+- ``group/G/N/F@V``: group G's outer gradient of fragment F, taken at node N when the group's model was version V. Where
+  there are groups, ``global`` has the versions of their models too: all are one tree.
+- ``own/N/F@V``: version V of fragment F of node N's own slow weights, with an outer optimizer state of its own, where
+  there is no global model (gossip). Version 0 is given (it equals version 0 of the global model).
 
 A name that ends in ``#c/C`` is that of part c of C equal parts: of an outer gradient on its way, or of a sum of such.
 
@@ -19,7 +23,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 AdoptMode = Literal["replace", "keep", "blend"]
 
@@ -27,10 +31,31 @@ Part = tuple[int, int]
 """Number, of how many equal parts of a vector."""
 WHOLE: Part = (0, 1)
 
+OwnVersions = tuple[tuple[int, ...], ...]
+"""Of each node: its number, and the version of each fragment of its own slow weights."""
+
+
+GLOBAL: Final = "global"  # the scope of the global model
+
+
+def group_scope(group: int) -> str:
+    """The scope of the model of a group."""
+    return f"group/{group}"
+
+
+def own_scope(node: int) -> str:
+    """The scope of a node's own slow weights."""
+    return f"own/{node}"
+
+
+def version_value(scope: str, fragment: int, version: int) -> str:
+    """Name of a version of a fragment of a scope's model."""
+    return f"{scope}/{fragment}@{version}"
+
 
 def global_value(fragment: int, version: int) -> str:
     """Name of a version of a fragment of the global model."""
-    return f"global/{fragment}@{version}"
+    return version_value(GLOBAL, fragment, version)
 
 
 def local_value(node: int, state: int) -> str:
@@ -41,6 +66,11 @@ def local_value(node: int, state: int) -> str:
 def snapshot_value(node: int, fragment: int, state: int) -> str:
     """Name of an outer gradient, taken from a node's replica in this state."""
     return f"snap/{node}/{fragment}@{state}"
+
+
+def group_snapshot_value(group: int, node: int, fragment: int, version: int) -> str:
+    """Name of a group's outer gradient, taken at one of its nodes when its model was this version."""
+    return f"group/{group}/{node}/{fragment}@{version}"
 
 
 def sum_value(site: int, fragment: int, number: int) -> str:
@@ -75,9 +105,14 @@ def state_value(fragment: int, version: int) -> str:
     return f"state/{fragment}@{version}"
 
 
-def restored_value(node: int, life: int) -> str:
-    """Name of the copy of the whole model that a node is sent after its ``life``-th failure."""
-    return f"restored/{node}@{life}"
+def offer_value(node: int, fragment: int, state: int) -> str:
+    """Name of what a node sends to one that it mixes with: its outer gradient, and the slow weights it started from."""
+    return f"offer/{node}/{fragment}@{state}"
+
+
+def restored_value(node: int, source: int, life: int) -> str:
+    """Name of the copy of the whole model that a node is sent by another after its ``life``-th failure."""
+    return f"restored/{node}/{source}@{life}"
 
 
 FIRST_MODEL = "stage/model"  # as it is sent up to all nodes
@@ -91,6 +126,11 @@ def data_value(node: int) -> str:
 def final_value(versions: tuple[int, ...]) -> str:
     """Name of the final model, as it is sent down."""
     return "final/" + "/".join(map(str, versions))
+
+
+def own_values(own: OwnVersions) -> tuple[str, ...]:
+    """Names of the slow weights of nodes."""
+    return tuple(version_value(own_scope(node), f, v) for node, *versions in own for f, v in enumerate(versions))
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +242,7 @@ class Snapshot(Op):
     steps: int
     tokens: int
     codec: str
+    scope: str = GLOBAL  # whose version
 
     @property
     def value(self) -> str:
@@ -211,7 +252,7 @@ class Snapshot(Op):
     @property
     def reads(self) -> tuple[str, ...]:
         """The replica and the version that it started from."""
-        return (local_value(self.node, self.state), global_value(self.fragment, self.base_version))
+        return (local_value(self.node, self.state), version_value(self.scope, self.fragment, self.base_version))
 
     @property
     def writes(self) -> tuple[str, ...]:
@@ -267,6 +308,9 @@ class Contribution:
 class Merge(Op):
     """An outer step: contributions meet at ``site``, and every holder applies the same step to its own copy.
 
+    In the scope of a group its nodes are the holders; the step is then the plain average, without momentum, and
+    contributions to the global model are those of groups.
+
     The averaged outer gradient is the sum of ``inputs`` with ``input_weights``; each input is an outer gradient or a
     partial sum of several. What is sent back, and applied everywhere, is that average as ``codec`` encodes it.
     Inputs may be sums of parts, of every part then, each complete. Whoever has been sent all of these needs nothing
@@ -298,6 +342,104 @@ class Merge(Op):
 
 
 @dataclass(frozen=True, slots=True)
+class GroupSnapshot(Op):
+    """A group's outer gradient: the global version that it took last minus its own newest, at a node that has both."""
+
+    kind: ClassVar[str] = "group_snapshot"
+    group: int
+    node: int
+    fragment: int
+    base_version: int
+    version: int
+    steps: int  # of its nodes that are in its version and not in the global one
+    tokens: int
+    codec: str
+
+    @property
+    def value(self) -> str:
+        """Name of the outer gradient."""
+        return group_snapshot_value(self.group, self.node, self.fragment, self.version)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The two versions."""
+        return tuple(global_value(self.fragment, version) for version in (self.base_version, self.version))
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The outer gradient."""
+        return (self.value,)
+
+
+@dataclass(frozen=True, slots=True)
+class Rebase(Op):
+    """A group takes a global version and keeps what is not in it: its model becomes
+
+        from_version - since_version + global_version,
+
+    where ``since_version`` is its model at its outer gradient that the global version holds, or else the global version
+    that it took before. All of the group's nodes do the same, and nothing is sent but what made the global version.
+    """
+
+    kind: ClassVar[str] = "rebase"
+    group: int
+    fragment: int
+    from_version: int
+    since_version: int
+    global_version: int
+    to_version: int
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The three versions that it is made of."""
+        versions = (self.from_version, self.since_version, self.global_version)
+        return tuple(global_value(self.fragment, version) for version in versions)
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The group's next version."""
+        return (global_value(self.fragment, self.to_version),)
+
+
+@dataclass(frozen=True, slots=True)
+class Mix(Op):
+    """Gossip: one node makes a new version of its own slow weights, from its own and those of the nodes it met.
+
+    With outer gradients D_j of weights w_j (they add up to 1), slow weights p_j, and m the plain mean of all p_j
+    (NoLoCo, arXiv 2506.10911; here an outer gradient is slow weights minus replica):
+
+        momentum' = a momentum + b sum_j w_j D_j + c (p - m),    p' = p - momentum'
+
+    with the momentum coefficient a, outer learning rate b and pull c of the outer optimizer. ``p - m`` is reckoned with
+    every p_j as ``codec`` encodes it, the node's own too: what is pulled from one node is then given to the others, and
+    mixing leaves the mean of all nodes' slow weights where it is. The first contribution is the node's own.
+    """
+
+    kind: ClassVar[str] = "mix"
+    node: int
+    fragment: int
+    from_version: int
+    to_version: int
+    contributions: tuple[Contribution, ...]
+    slow_versions: tuple[int, ...]  # of the slow weights that came with each contribution
+    codec: str  # of slow weights
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Outer gradients, and the slow weights that they started from."""
+        slow = (
+            version_value(own_scope(c.node), self.fragment, version)
+            for c, version in zip(self.contributions, self.slow_versions, strict=True)
+        )
+        return (*slow, *(c.snapshot for c in self.contributions))
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The node's slow weights after."""
+        return (version_value(own_scope(self.node), self.fragment, self.to_version),)
+
+
+@dataclass(frozen=True, slots=True)
 class Adopt(Op):
     """A node takes a version of a fragment of the global model.
 
@@ -320,13 +462,14 @@ class Adopt(Op):
     mode: AdoptMode
     alpha: float = 1.0
     codec: str | None = None
+    scope: str = GLOBAL  # whose version
 
     @property
     def reads(self) -> tuple[str, ...]:
         """The replica, the version, and where the progress that is kept began."""
-        begun = self.since_snapshot or global_value(self.fragment, self.base_version)
+        begun = self.since_snapshot or version_value(self.scope, self.fragment, self.base_version)
         kept = () if self.mode == "replace" else (begun,)
-        return (local_value(self.node, self.state), global_value(self.fragment, self.version), *kept)
+        return (local_value(self.node, self.state), version_value(self.scope, self.fragment, self.version), *kept)
 
     @property
     def writes(self) -> tuple[str, ...]:
@@ -351,7 +494,8 @@ class Restore(Op):
 
     From its own store (``source`` is the node itself) it takes its replica and inner optimizer as they were in
     ``from_state``. From another node it takes the global model in ``versions`` of each fragment, and its inner
-    optimizer starts anew.
+    optimizer starts anew. In gossip it takes the other node's slow weights for ``own_versions`` of its own, without
+    momentum.
     """
 
     kind: ClassVar[str] = "restore"
@@ -362,18 +506,21 @@ class Restore(Op):
     versions: tuple[int, ...]
     life: int  # how often the node has failed
     codec: str | None  # of the parameters that it is sent; None: they are exact, as holders of the model need them
+    own_versions: tuple[int, ...] = ()
 
     @property
     def reads(self) -> tuple[str, ...]:
         """What it goes on from."""
         if self.source == self.node:
             return (local_value(self.node, self.from_state),)
-        return tuple(global_value(fragment, version) for fragment, version in enumerate(self.versions))
+        scope = own_scope(self.source) if self.own_versions else GLOBAL
+        return tuple(version_value(scope, fragment, version) for fragment, version in enumerate(self.versions))
 
     @property
     def writes(self) -> tuple[str, ...]:
-        """The replica after."""
-        return (local_value(self.node, self.state + 1),)
+        """The replica after, and in gossip the slow weights."""
+        own = (version_value(own_scope(self.node), f, version) for f, version in enumerate(self.own_versions))
+        return (local_value(self.node, self.state + 1), *own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,22 +548,31 @@ class Deliver(Op):
 
 @dataclass(frozen=True, slots=True)
 class Evaluate(Op):
-    """Validation of the global model, after ``merged_steps`` inner steps went into it."""
+    """Validation of the global model, after ``merged_steps`` inner steps went into it.
+
+    In gossip the scope is ``mean``: of the slow weights of all nodes that are up, with their spread about it.
+    """
 
     kind: ClassVar[str] = "evaluate"
     scope: str
-    versions: tuple[int, ...]  # of each fragment
+    versions: tuple[int, ...]  # of each fragment; () for ``mean``
     merged_steps: int
     merged_tokens: int
+    own: OwnVersions = ()
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The fragments of the model."""
-        return tuple(global_value(fragment, version) for fragment, version in enumerate(self.versions))
+        """The fragments of the model, or of every node's."""
+        model = tuple(global_value(fragment, version) for fragment, version in enumerate(self.versions))
+        return (*model, *own_values(self.own))
 
 
 OPS: dict[str, type[Op]] = {
-    c.kind: c for c in (Step, SyncStep, Snapshot, Combine, Merge, Adopt, Lose, Restore, Stage, Deliver, Evaluate)
+    c.kind: c
+    for c in (
+        *(Step, SyncStep, Snapshot, GroupSnapshot, Combine, Merge, Rebase, Mix),
+        *(Adopt, Lose, Restore, Stage, Deliver, Evaluate),
+    )
 }
 
 
@@ -453,6 +609,7 @@ class Trace:
     versions: tuple[int, ...]  # of each fragment, that the final model is made of
     budget_steps: int
     merged_steps: int  # a step counts where all fragments of it are merged; parts of steps add up
+    own: OwnVersions = ()  # gossip: the final model is the mean of these
     end_us: int
     step_us: int
     tokens_per_step: int
@@ -461,6 +618,11 @@ class Trace:
     transfers: tuple[Transfer, ...]
     ops: tuple[Op, ...]
     accounts: tuple[NodeAccount, ...]  # one per node of the contact plan
+
+    @property
+    def grouped(self) -> bool:
+        """Whether groups of nodes have models of their own."""
+        return any(op.scope != GLOBAL for op in self.of_kind(Merge))
 
     def of_kind(self, kind: type[Op]) -> Iterator[Any]:
         """Operations of one kind, in id order."""
@@ -493,6 +655,7 @@ class Trace:
                 else:
                     accounts.append(NodeAccount(**_tuples(row["account"])))
         fields = _tuples({k: header[k] for k in _HEADER})
+        fields["own"] = tuple(tuple(row) for row in fields["own"])
         return cls(**fields, accounts=tuple(accounts), transfers=tuple(transfers), ops=tuple(ops))
 
 
@@ -503,6 +666,7 @@ _HEADER = (
     "versions",
     "budget_steps",
     "merged_steps",
+    "own",
     "end_us",
     "step_us",
     "tokens_per_step",
@@ -522,6 +686,8 @@ def _tuples(row: dict[str, Any]) -> dict[str, Any]:
 def _op(row: dict[str, Any]) -> Op:
     kind = OPS[row.pop("op")]
     row = _tuples(row)
-    if kind is Merge:
+    if kind in (Merge, Mix):
         row["contributions"] = tuple(Contribution(**c) for c in row["contributions"])
+    if kind is Evaluate:
+        row["own"] = tuple(tuple(versions) for versions in row["own"])
     return kind(**row)

@@ -48,6 +48,11 @@ class Workload:
         return math.ceil(self.message_bits / self.fragments)
 
     @property
+    def fragment_offer_bits(self) -> int:
+        """Size of what two nodes that mix send each other of a fragment: an outer gradient, and slow weights."""
+        return self.fragment_bits + self.fragment_state_bits
+
+    @property
     def sum_codec(self) -> str:
         """How sums of several outer gradients are encoded on their way to where they are merged."""
         return WIDE_CODEC if self.partial_sums == "wide" else self.codec

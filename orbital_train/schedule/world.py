@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from orbital_train.schedule.bookings import Bookings
-from orbital_train.schedule.copies import Copy, Gathering, Version
+from orbital_train.schedule.copies import Copy, Gathering, OuterGradient, Version
 from orbital_train.schedule.fault_times import FaultTimes
+from orbital_train.schedule.groups import Groups
 from orbital_train.schedule.known import Event, Key, Policy
 from orbital_train.schedule.network import Hop, Network
 from orbital_train.schedule.node import Node
@@ -37,7 +38,8 @@ from orbital_train.schedule.scenario import Scenario
     SNAPSHOT,
     LEAVE,
     WAKE,
-) = range(17)
+    MIXING,
+) = range(18)
 
 
 class World(ABC):
@@ -53,10 +55,13 @@ class World(ABC):
         self.step_us = scenario.workload.step_us
         self.fragments = scenario.workload.fragments
         self.fragment_bits = scenario.workload.fragment_bits
+        self.offer_bits = scenario.workload.fragment_offer_bits
         self.sum_bits = scenario.workload.sum_bits  # by how many outer gradients are in it
         self.training_nodes = scenario.training_nodes
-        self.holders = policy.home or self.training_nodes
+        self._gossips = policy.adoption.scope == "own"  # then nobody holds a global model
+        self.holders = () if self._gossips else policy.home or self.training_nodes
         self._holding = frozenset(self.holders)
+        self.groups: Groups = (self.training_nodes,)
         self.draining = False
         self.down: frozenset[int] = frozenset()  # nodes that are known to be out
         self._unready: set[int] = set()  # of these, who only waits for model and data, and passes messages on
@@ -77,7 +82,8 @@ class World(ABC):
         self._recorder = Recorder(scenario, self.holders)
         # With links that failed: how long they are left alone, since when, and when they are known to carry again.
         self._patience_us: dict[frozenset[int], tuple[int, int, int]] = {}
-        self._seat = self.holders[0]  # where decisions are taken: the site of the newest version
+        # Where decisions are taken: the site of the newest version; in gossip, at every node.
+        self._seat = None if self._gossips else self.holders[0]
         self._free = Bookings()  # of what needs no volume
         self._queue: list[tuple[int, int, int, int, Any]] = []
         self._sequence = 0
@@ -141,10 +147,18 @@ class World(ABC):
         """Record what was trained since the last time; progress counts the fleet as training like this node."""
         copies, budget = self._copies[node], self.scenario.budget_steps
         per_step = len(self.training_nodes) / budget
-        adopted = sum(self._versions[f][copy.base_version].merged_steps for f, copy in enumerate(copies))
+        adopted = sum(self._adopted_steps(node, fragment) for fragment in range(self.fragments))
         own = sum(copy.base_steps for copy in copies)
         at_zero = (adopted / budget - own * per_step) / self.fragments
         self._recorder.steps(node, self._nodes[node].take_runs(), at_zero, per_step)
+
+    def _adopted_steps(self, node: int, fragment: int) -> int:
+        """Steps of the fleet that are in what a node last adopted, as far as it can know."""
+        return self._versions[fragment][self._copies[node][fragment].base_version].merged_steps
+
+    def _copy_of(self, gradient: OuterGradient) -> Copy:
+        """The copy of the model that an outer gradient was taken of."""
+        return self._copies[gradient.node][gradient.fragment]
 
     def _is_out(self, node: int) -> bool:
         return bool(self._nodes[node].out)

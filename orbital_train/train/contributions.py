@@ -30,12 +30,20 @@ def without_refused(total_F: Tensor, refused: float, averaged: int) -> Tensor:
     return torch.cat([total_F[:averaged] / left, total_F[averaged:]])
 
 
-def check_merging(spec: OuterSpec, *, sums: bool) -> None:
-    """Median and trimmed mean need every contribution by itself.
+def check_merging(spec: OuterSpec, *, sums: bool, gossips: bool) -> None:
+    """Median and trimmed mean need every contribution by itself; gossip has an outer optimizer of its own.
 
     Raises:
-        InputError: sums are formed on the way (``outer.merging``).
+        InputError: sums are formed on the way (``outer.merging``), or nodes gossip and more is asked for than SGD and
+            means (``outer.optimizer``, ``outer.merging``, ``outer.delay_merges``).
     """
+    for key, value, accepted in (
+        ("optimizer", spec.optimizer, "sgd"),
+        ("merging", spec.merging, "mean"),
+        ("delay_merges", spec.delay_merges, 1),
+    ):
+        if gossips and value != accepted:
+            raise InputError(f"outer.{key}", value, f"is not for gossip; accepted: {accepted}")
     if sums and spec.merging != "mean":
         problem = "needs every contribution by itself, and here sums are formed on their way; accepted: mean"
         raise InputError("outer.merging", spec.merging, problem)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from orbital_train.schedule.trace import WHOLE, Combine, Merge, Snapshot
-from orbital_train.train.feedback import Feedback, decay, encoded_value, residual_value
+from orbital_train.schedule.trace import WHOLE, Combine, GroupSnapshot, Merge, Snapshot
+from orbital_train.train.feedback import Encoding, Feedback, decay, encoded_value, residual_value
 from orbital_train.train.flat import Layout
 from orbital_train.train.inner import clip
 from orbital_train.train.packets import Form, pack, residual_of, seed_of
@@ -20,7 +20,7 @@ from orbital_train.train.placement import Owners
 from orbital_train.train.side_stream import SideStream
 from orbital_train.train.state import NodeState
 from orbital_train.train.transport import Transport
-from orbital_train.train.tree import receive, send
+from orbital_train.train.tree import moved
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +38,8 @@ class Encoders:
     side: SideStream
     device: torch.device
 
-    def contribute(self, op: Snapshot, delta_F: Tensor, refused: bool) -> None:
-        """Let a node of this worker hold its outer gradient, while training goes on.
+    def contribute(self, op: Snapshot | GroupSnapshot, delta_F: Tensor, refused: bool) -> None:
+        """Let a node of this worker hold its outer gradient, or its group's, while training goes on.
 
         Args:
             op: the snapshot.
@@ -72,21 +72,15 @@ class Encoders:
         """What is added to a sum or an average on the worker where it is; the others send it there, and get nothing."""
         found = []
         for residual in self.feedback.get(op.id, ()):
-            holder = self.holders[residual]
-            source = self.owners[holder]
-            if source == self.transport.rank != root:
-                send(self.nodes[holder].held[residual], root, self.transport)
-            elif self.transport.rank == root != source:
-                left_F = torch.empty(self._form(op).trained, device=self.device)
-                found.append(receive(left_F, source, self.transport))
-            elif self.transport.rank == root:
-                found.append(self.nodes[holder].held[residual])
-        return tuple(found)
+            holder, size = self.holders[residual], self._form(op).trained
+            left_F = self.nodes[holder].held[residual] if holder in self.nodes else None
+            found.append(moved(left_F, size, self.device, self.owners[holder], root, self.transport))
+        return tuple(left_F for left_F in found if left_F is not None)
 
-    def _form(self, op: Snapshot | Combine | Merge) -> Form:
+    def _form(self, op: Encoding) -> Form:
         return Form.of(self.layout, op.fragment, op.part if isinstance(op, Combine) else WHOLE)
 
-    def _encoded(self, op: Snapshot | Combine | Merge, vector_F: Tensor) -> tuple[Tensor, ...]:
+    def _encoded(self, op: Encoding, vector_F: Tensor) -> tuple[Tensor, ...]:
         """The packet and, where it is added to something later, the residual."""
         form, value = self._form(op), encoded_value(op)
         packet = pack(vector_F, op.codec, form, seed_of(self.seed, value))

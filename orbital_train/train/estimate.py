@@ -49,7 +49,7 @@ def worker_bytes(
         parameters: of the trained model.
         activation_bytes: kept for the backward pass of what goes through the model at once.
         nodes: replicas on the worker.
-        versions: of the global model, held at once (``liveness.peak_versions``).
+        versions: of the global model, held at once (``liveness.peak_versions``), and of nodes' own in gossip.
         version_vectors: of each.
         states: of replicas, kept at once on the worker (``liveness.peak_states`` at most).
         residuals: held at once on the worker (``liveness.peak_residuals`` at most).

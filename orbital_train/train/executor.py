@@ -75,7 +75,7 @@ class Executor(Operations):
         return self.position == len(self._trace.ops) and gate.enter(self.position)
 
     def final_module(self) -> nn.Module:
-        """The module with the final global model, once the trace is done."""
+        """The module with the final model, once the trace is done."""
         self._bench.bind(self.final_P())
         return self._problem.module
 

@@ -5,7 +5,9 @@ times 0.95 where the codec is sparse.
 
 - Of a node's outer gradient it is added to the node's first one that starts from a version with that outer gradient in
   it. One that was lost on its way takes its residual with it: the node's progress is all in the next one, and what was
-  added to the lost one is added again.
+  added to the lost one is added again. In gossip these versions are the node's own.
+- Of a group's outer gradient it is added to the first one that is taken at the same node and starts from a version with
+  it in.
 - Of an average that a site sent back (sparse codecs only) it is added to the site's first one that is made from that
   version. Of a version that was given up it is not.
 - Of a sum that a site formed on the way (sparse codecs only) it is added to the site's first one after that sum was
@@ -21,14 +23,32 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from orbital_train.schedule.trace import Combine, Lose, Merge, Op, Part, Restore, Snapshot, Trace, result_value
+from orbital_train.schedule.trace import (
+    GLOBAL,
+    Combine,
+    GroupSnapshot,
+    Lose,
+    Merge,
+    Mix,
+    Op,
+    Part,
+    Rebase,
+    Restore,
+    Snapshot,
+    Trace,
+    own_scope,
+    result_value,
+)
 from orbital_train.schedule.wire import has_feedback, sums_have_feedback
 
 # What a sparse codec left out waits long, while nodes make much of that progress anew: it fades (SparseLoCo).
 SPARSE_DECAY = 0.95
 
 Feedback = Mapping[int, tuple[str, ...]]  # residuals that are added, by the id of the operation that encodes
-Place = tuple[int, int]  # node or site, fragment; or fragment, version
+Encoding = Snapshot | GroupSnapshot | Combine | Merge  # what encodes something
+Line = tuple[str, int]  # of versions: scope, fragment; those of groups are among the global ones
+Place = tuple[int, int]  # site, fragment
+Source = tuple[int, int, bool]  # node, fragment, whether it is its group's
 PartOf = tuple[int, int, Part]  # site, fragment, part
 
 
@@ -42,7 +62,7 @@ def decay(codec: str) -> float:
     return SPARSE_DECAY if sums_have_feedback(codec) else 1.0
 
 
-def encoded_value(op: Snapshot | Combine | Merge) -> str:
+def encoded_value(op: Encoding) -> str:
     """Name of what an operation encodes."""
     return result_value(op.fragment, op.to_version) if isinstance(op, Merge) else op.value
 
@@ -65,10 +85,10 @@ class _Book:
     """What is known so far."""
 
     added: dict[int, list[str]] = field(default_factory=dict)
-    parents: dict[Place, int] = field(default_factory=dict)  # versions by (fragment, version)
+    parents: dict[tuple[Line, int], int] = field(default_factory=dict)  # versions
     merged_in: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))  # versions, by outer gradient
     inside: dict[str, set[str]] = field(default_factory=dict)  # sums that are in a sum, with itself
-    own: dict[Place, list[str]] = field(default_factory=lambda: defaultdict(list))  # outer gradients of a node
+    own: dict[Source, list[str]] = field(default_factory=lambda: defaultdict(list))  # outer gradients of a node
     made: dict[Place, list[int]] = field(default_factory=lambda: defaultdict(list))  # versions, by site
     formed: dict[PartOf, list[str]] = field(default_factory=lambda: defaultdict(list))  # sums by site, not added yet
     arrived: set[str] = field(default_factory=set)  # sums that are merged
@@ -77,20 +97,26 @@ class _Book:
         """Go on by one operation."""
         match op:
             case Snapshot() if has_feedback(op.codec):
-                self._snapshot(op)
+                self._snapshot(op, (op.node, op.fragment, False), (op.scope, op.fragment))
+            case GroupSnapshot() if has_feedback(op.codec):
+                self._snapshot(op, (op.node, op.fragment, True), (GLOBAL, op.fragment))
             case Combine():
                 self._combine(op)
             case Merge():
                 self._merge(op)
+            case Rebase():
+                self.parents[(GLOBAL, op.fragment), op.to_version] = op.from_version
+            case Mix():
+                self._mix(op)
             case Lose() if op.loses_state:
                 self._forget(op.node)
             case Restore() if op.source != op.node:
                 self._forget(op.node)
 
-    def _snapshot(self, op: Snapshot) -> None:
-        taken = self.own[op.node, op.fragment]
+    def _snapshot(self, op: Snapshot | GroupSnapshot, source: Source, line: Line) -> None:
+        taken = self.own[source]
         for k in reversed(range(len(taken))):
-            if any(self._leads_to(op.fragment, version, op.base_version) for version in self.merged_in[taken[k]]):
+            if any(self._leads_to(line, version, op.base_version) for version in self.merged_in[taken[k]]):
                 self.added[op.id] = [taken[k]]
                 del taken[:k]  # the versions that a node starts from follow on each other: older ones are done with
                 break
@@ -105,7 +131,7 @@ class _Book:
             waiting[:] = [*(value for value in waiting if value not in self.arrived), op.value]
 
     def _merge(self, op: Merge) -> None:
-        self.parents[op.fragment, op.to_version] = op.from_version
+        self.parents[(GLOBAL, op.fragment), op.to_version] = op.from_version
         for contribution in op.contributions:
             if contribution.weight:
                 self.merged_in[contribution.snapshot].append(op.to_version)
@@ -114,18 +140,24 @@ class _Book:
         if counted and sums_have_feedback(op.codec):
             self._average(op)
 
+    def _mix(self, op: Mix) -> None:
+        self.parents[(own_scope(op.node), op.fragment), op.to_version] = op.from_version
+        own = op.contributions[0]
+        if own.weight:
+            self.merged_in[own.snapshot].append(op.to_version)
+
     def _average(self, op: Merge) -> None:
         versions = self.made[op.site, op.fragment]
         for k in reversed(range(len(versions))):
-            if self._leads_to(op.fragment, versions[k], op.from_version):
+            if self._leads_to((GLOBAL, op.fragment), versions[k], op.from_version):
                 self.added[op.id] = [result_value(op.fragment, versions[k])]
                 break
         versions.append(op.to_version)
 
-    def _leads_to(self, fragment: int, version: int, later: int) -> bool:
+    def _leads_to(self, line: Line, version: int, later: int) -> bool:
         """Whether a version is one that a later one, or the same, was made from."""
         while later > version:
-            later = self.parents[fragment, later]
+            later = self.parents[line, later]
         return later == version
 
     def _forget(self, node: int) -> None:

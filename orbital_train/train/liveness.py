@@ -6,20 +6,26 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
 from orbital_train.schedule.trace import (
+    GLOBAL,
     Adopt,
     Combine,
     Evaluate,
+    GroupSnapshot,
     Merge,
+    Mix,
     Op,
+    Rebase,
     Restore,
     Snapshot,
     Step,
     SyncStep,
     Trace,
     global_value,
+    own_scope,
     snapshot_value,
+    version_value,
 )
-from orbital_train.train.feedback import Feedback, encoded_value, feedback, residual_value, weighed
+from orbital_train.train.feedback import Encoding, Feedback, encoded_value, feedback, residual_value, weighed
 
 # A value and the node that holds it; None: every worker holds it.
 Held = tuple[int | None, str]
@@ -30,6 +36,16 @@ def mark_value(snapshot: str) -> str:
     return f"mark/{snapshot}"
 
 
+def own_value(node: int, fragment: int, version: int) -> str:
+    """Name of a version of a node's own slow weights."""
+    return version_value(own_scope(node), fragment, version)
+
+
+def momentum_value(node: int, fragment: int, version: int) -> str:
+    """Name of the momentum of a node's own slow weights, which only the node's next mixing reads."""
+    return f"momentum/{own_value(node, fragment, version)}"
+
+
 def is_mark(name: str, node: int, fragment: int) -> bool:
     """Whether a value that a node holds is a mark of this fragment."""
     return name.rpartition("@")[0] == mark_value(snapshot_value(node, fragment, 0)).rpartition("@")[0]
@@ -38,12 +54,13 @@ def is_mark(name: str, node: int, fragment: int) -> bool:
 def holders(trace: Trace) -> dict[str, int]:
     """The node that holds each outer gradient, each sum, and each residual, by the name of the value.
 
-    An outer gradient stays at its node. A sum is held by the lowest node whose outer gradient is in it: that is where
-    the executor's tree of additions ends, wherever the simulated sum was formed. A residual is where it was left.
+    An outer gradient stays at its node, that of a group at the node at which it was taken. A sum is held by the lowest
+    node whose outer gradient is in it: that is where the executor's tree of additions ends, wherever the simulated sum
+    was formed. A residual is where it was left.
     """
     found: dict[str, int] = {}
     for op in trace.ops:
-        if isinstance(op, Snapshot):
+        if isinstance(op, Snapshot | GroupSnapshot):
             found[op.value] = op.node
         elif isinstance(op, Combine):
             counted = weighed(op.inputs, op.weights) or dict.fromkeys(op.inputs, 0.0)
@@ -78,11 +95,16 @@ def drops(trace: Trace) -> dict[int, tuple[Held, ...]]:
     """
     last: dict[Held, int] = {(None, global_value(fragment, 0)): 0 for fragment in range(trace.fragments)}
     where, kept, fed = holders(trace), kept_states(trace), feedback(trace)
+    if trace.own:
+        last |= {held: 0 for i in trace.fleet_nodes for f in range(trace.fragments) for held in _own(i, f, 0)}
     for op in trace.ops:
         for held in (*_reads(op, where, fed), *_writes(op, where, kept)):
             last[held] = op.id
     for fragment, version in enumerate(trace.versions):
         last.pop((None, global_value(fragment, version)))
+    for node, *versions in trace.own:
+        for fragment, version in enumerate(versions):
+            last.pop((node, own_value(node, fragment, version)))
     dropped: dict[int, list[Held]] = defaultdict(list)
     for held, op_id in last.items():
         dropped[op_id].append(held)
@@ -120,7 +142,7 @@ def peak_residuals(trace: Trace) -> int:
     held: Counter[int] = Counter()
     peak = 0
     for op in trace.ops:
-        if isinstance(op, Snapshot | Combine | Merge) and residual_value(encoded_value(op)) in kept:
+        if isinstance(op, Encoding) and residual_value(encoded_value(op)) in kept:
             held[op.fragment] += 1
             peak = max(peak, held[op.fragment])
         held.subtract(
@@ -129,8 +151,31 @@ def peak_residuals(trace: Trace) -> int:
     return peak
 
 
+def peak_own(trace: Trace) -> int:
+    """Largest number of whole models that nodes' own slow weights amount to at once, those of all nodes together."""
+    dropped = drops(trace)
+    held = peak = len(trace.fleet_nodes) * trace.fragments if trace.own else 0
+    for op in trace.ops:
+        held += sum(value.startswith(_OWN) for value in op.writes)
+        peak = max(peak, held)
+        held -= sum(value.startswith(_OWN) for _, value in dropped.get(op.id, ()))
+    return -(-peak // trace.fragments)
+
+
+_OWN = "own/"
+
+
 def _fragment(value: str) -> str:
     return value.partition("@")[0]
+
+
+def _own(node: int, fragment: int, version: int) -> tuple[Held, Held]:
+    return (node, own_value(node, fragment, version)), (node, momentum_value(node, fragment, version))
+
+
+def _version(op: Snapshot | Adopt, version: int) -> Held:
+    """A version of what a node takes its outer gradients of, and adopts."""
+    return None if op.scope == GLOBAL else op.node, version_value(op.scope, op.fragment, version)
 
 
 def _writes(op: Op, where: Mapping[str, int], kept: frozenset[str]) -> Iterator[Held]:
@@ -138,8 +183,15 @@ def _writes(op: Op, where: Mapping[str, int], kept: frozenset[str]) -> Iterator[
         case Step() | Adopt() | Restore():
             if op.writes[0] in kept:
                 yield op.node, op.writes[0]
-        case SyncStep() | Merge():
+            if isinstance(op, Restore):
+                for fragment, version in enumerate(op.own_versions):
+                    yield from _own(op.node, fragment, version)
+        case Mix():
+            yield from _own(op.node, op.fragment, op.to_version)
+        case SyncStep() | Merge() | Rebase():
             yield None, op.writes[0]
+        case GroupSnapshot():
+            yield op.node, op.value
         case Snapshot():
             yield op.node, op.value
             yield op.node, mark_value(op.value)
@@ -151,11 +203,22 @@ def _reads(op: Op, where: Mapping[str, int], fed: Feedback) -> Iterator[Held]:
     for residual in fed.get(op.id, ()):
         yield where[residual], residual
     match op:
-        case SyncStep() | Evaluate():
+        case SyncStep() | GroupSnapshot() | Rebase():
             for value in op.reads:
                 yield None, value
+        case Evaluate():
+            for fragment, version in enumerate(op.versions):
+                yield None, global_value(fragment, version)
+            for node, *versions in op.own:
+                for fragment, version in enumerate(versions):
+                    yield node, own_value(node, fragment, version)
         case Snapshot():
-            yield None, global_value(op.fragment, op.base_version)
+            yield _version(op, op.base_version)
+        case Mix():
+            yield from _own(op.node, op.fragment, op.from_version)
+            for c, version in zip(op.contributions, op.slow_versions, strict=True):
+                yield c.node, c.snapshot
+                yield c.node, own_value(c.node, op.fragment, version)
         case Combine():
             for value in op.inputs:
                 yield where[value], value
@@ -165,12 +228,12 @@ def _reads(op: Op, where: Mapping[str, int], fed: Feedback) -> Iterator[Held]:
                 yield where[value], value
         case Restore():
             if goes_back(op) or op.source != op.node:
-                where_from = op.node if op.source == op.node else None
+                where_from = op.source if op.source == op.node or op.own_versions else None
                 for value in op.reads:
                     yield where_from, value
         case Adopt():
-            yield None, global_value(op.fragment, op.version)
+            yield _version(op, op.version)
             if op.mode == "keep" and op.since_snapshot is None:
-                yield None, global_value(op.fragment, op.base_version)
+                yield _version(op, op.base_version)
             elif op.mode == "keep" and op.since_snapshot is not None:
                 yield op.node, mark_value(op.since_snapshot)

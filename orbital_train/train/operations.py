@@ -11,13 +11,17 @@ import torch
 from torch import Tensor
 
 from orbital_train.schedule.trace import (
+    GLOBAL,
     Adopt,
     Combine,
     Deliver,
     Evaluate,
+    GroupSnapshot,
     Lose,
     Merge,
+    Mix,
     Op,
+    Rebase,
     Restore,
     Snapshot,
     Stage,
@@ -34,7 +38,8 @@ from orbital_train.train.flat import Layout
 from orbital_train.train.gate import Gate
 from orbital_train.train.inner import Replica
 from orbital_train.train.liveness import drops, goes_back, holders, is_mark, kept_states, mark_value
-from orbital_train.train.outer import outer_step
+from orbital_train.train.outer import average, outer_step, rebased
+from orbital_train.train.own_weights import OwnWeights
 from orbital_train.train.placement import Owners
 from orbital_train.train.scratch import Scratch
 from orbital_train.train.side_stream import SideStream
@@ -52,12 +57,12 @@ NOT_FINITE = "it is not finite"
 class Operations:
     """One worker's part of everything that happens to its nodes' replicas between inner steps.
 
-    Every worker holds all live versions of the global model; replicas, snapshots, sums and marks are held by the
-    worker that hosts their node.
+    Every worker holds all live versions of the global model, and of groups'; replicas, snapshots, sums, marks and, in
+    gossip, slow weights of nodes' own are held by the worker that hosts their node.
 
     Args:
-        trace: what to do; InputError where sums are formed and each contribution is needed by itself.
-        outer: the outer optimizer.
+        trace: what to do.
+        outer: the outer optimizer; InputError where it, or its way of merging, is not for the trace.
         seed: of the rounding of what is sent.
         layout: of the model, in the trace's fragments.
         initial_P: version 0 of it.
@@ -88,11 +93,12 @@ class Operations:
         self._trace, self._outer = trace, outer
         self._transport, self._owners = transport, owners
         self._emit, self._validate, self._progress = emit, validate, progress
-        check_merging(outer, sums=any(trace.of_kind(Combine)))
+        check_merging(outer, sums=any(trace.of_kind(Combine)), gossips=bool(trace.own))
         self.layout, self._device = layout, initial_P.device
         self._versions = Versions(layout, initial_P, outer)
         self.nodes = {n: NodeState(replica=replica(initial_P.clone())) for n in sorted(self._own_replicas())}
-        self._drops, self._holders, self._final = drops(trace), holders(trace), trace.versions
+        self._final_P: Tensor | None = None  # in gossip, once the trace is done
+        self._drops, self._holders = drops(trace), holders(trace)
         self._kept_states, self._base_codecs = kept_states(trace), base_codecs(trace)
         self._encoders = Encoders(
             nodes=self.nodes,
@@ -118,13 +124,19 @@ class Operations:
             device=self._device,
             scratch=Scratch(self._device),
         )
+        self._own_weights = OwnWeights(layout=layout, nodes=self.nodes, sums=self._sums)
         for node in self.nodes:
             self._keep(node, 0)
+        if trace.own:
+            self._own_weights.begin(initial_P)
         self._evaluator = {op.id: k % transport.size for k, op in enumerate(trace.of_kind(Evaluate))}
         self._execute: dict[type[Op], Callable[[Any], None]] = {
             Snapshot: self._snapshot,
+            GroupSnapshot: self._group_snapshot,
             Combine: self._combine,
             Merge: self._merge,
+            Rebase: self._rebase,
+            Mix: self._mix,
             Adopt: self._adopt,
             Lose: self._lose,
             Restore: self._restore,
@@ -153,6 +165,8 @@ class Operations:
             self.position = op_id + 1
             if self._progress:
                 self._progress(op)
+        if self._trace.own and self.position == len(self._trace.ops):
+            self._final_P = self._own_weights.mean_P(self._trace.own)
         self._transport.flush()
 
     def stepped(self, op: Step, losses: Sequence[Tensor]) -> None:
@@ -170,15 +184,15 @@ class Operations:
         self._emit({**row_of("stop", op), **row})
 
     def final_P(self) -> Tensor:
-        """Vector of the final global model, once the trace is done."""
-        return self._versions.whole_P(self._final)
+        """Vector of the final model, once the trace is done: the global one, in gossip the nodes' mean."""
+        return self._versions.whole_P(self._trace.versions) if self._final_P is None else self._final_P
 
     def parameters(self) -> dict[str, Tensor]:
-        """The named parameters and buffers of the final global model, once the trace is done."""
+        """The named parameters and buffers of the final model, once the trace is done."""
         return self.layout.tensors(self.final_P())
 
     def digest(self) -> str:
-        """SHA-256 of the final global model: the raw little-endian float32 of its tensors in the layout's order."""
+        """SHA-256 of the final model: the raw little-endian float32 of its tensors in the layout's order."""
         content = hashlib.sha256()
         for tensor in self.layout.views(self.final_P()).values():
             content.update(tensor.cpu().numpy().astype("<f4", copy=False).tobytes())
@@ -220,7 +234,10 @@ class Operations:
 
     def _own_replicas(self) -> set[int]:
         """Nodes of this worker that have a replica of their own (those of synchronous steps share one)."""
-        nodes = {op.node for op in self._trace.ops if isinstance(op, Step | Snapshot | Adopt | Restore)}
+        kinds = Step | Snapshot | GroupSnapshot | Adopt | Restore
+        nodes = {op.node for op in self._trace.ops if isinstance(op, kinds)}
+        if self._trace.own:
+            nodes = set(self._trace.fleet_nodes)
         return {node for node in nodes if self._owners[node] == self._transport.rank}
 
     def _keep(self, node: int, state: int) -> None:
@@ -254,13 +271,23 @@ class Operations:
     def _combine(self, op: Combine) -> None:
         self._sums.combine(op)
 
+    def _group_snapshot(self, op: GroupSnapshot) -> None:
+        """Where it is taken is of no consequence: all workers have both versions."""
+        if self.changing(op.node):
+            base, own = (self._versions.get(op.fragment, v).parameters_F for v in (op.base_version, op.version))
+            self._encoders.contribute(op, base - own, refused=False)
+
     def _merge(self, op: Merge) -> None:
         before, trained = self._versions.get(op.fragment, op.from_version), self.layout.fragment_trained(op.fragment)
         outer_gradient_F, refused = self._sums.average(op)
-        after = outer_step(before, outer_gradient_F, self._outer, trained)
+        if op.scope == GLOBAL:
+            after = outer_step(before, outer_gradient_F, self._outer, trained)
+        else:
+            after = average(before, outer_gradient_F)
         self._versions.put(op.fragment, op.to_version, after)
         if self._transport.rank == 0:
             row = {
+                "scope": op.scope,
                 "fragment": op.fragment,
                 "to_version": op.to_version,
                 "contributors": sum(1 for c in op.contributions if c.weight),
@@ -268,13 +295,24 @@ class Operations:
             }
             self._emit({**row_of("merge", op), **row, **({"refused_weight": refused} if refused else {})})
 
+    def _rebase(self, op: Rebase) -> None:
+        versions = (op.from_version, op.since_version, op.global_version)
+        own, since, taken = (self._versions.get(op.fragment, version) for version in versions)
+        self._versions.put(op.fragment, op.to_version, rebased(own, since, taken))
+
+    def _mix(self, op: Mix) -> None:
+        row = self._own_weights.mix(op, self._outer)
+        if row is not None:
+            what = {"node": op.node, "fragment": op.fragment, "to_version": op.to_version}
+            self._emit({**row_of("mix", op), **what, **row})
+
     def _adopt(self, op: Adopt) -> None:
         node = self.changing(op.node)
         if node is None:
             return
         local_P = node.replica.parameters_P.detach()
         local_F = self.layout.take(local_P, op.fragment)
-        after_F = adopted(op, local_F, self._received(op.fragment, op.version, op.codec), self._since(node, op))
+        after_F = adopted(op, local_F, self._received(op, op.version, op.codec), self._since(node, op))
         after_F[self.layout.fragment_averaged(op.fragment) :].round_()  # a blend of integers is one
         for name, held in node.held.items():
             if is_mark(name, op.node, op.fragment):
@@ -291,12 +329,15 @@ class Operations:
 
     def _base(self, op: Snapshot | Adopt) -> Tensor:
         """The version that a node adopted last, as the node has it."""
-        return self._received(op.fragment, op.base_version, self._base_codecs.get(op.id))
+        return self._received(op, op.base_version, self._base_codecs.get(op.id))
 
-    def _received(self, fragment: int, version: int, codec: str | None) -> Tensor:
-        """A version as a node has it that was sent it by this codec."""
-        version_F = self._versions.get(fragment, version).parameters_F
-        return received(version_F, codec, self.layout.fragment_trained(fragment))
+    def _received(self, op: Snapshot | Adopt, version: int, codec: str | None) -> Tensor:
+        """A version of the global model, or of the node's own, as a node has it that was sent it by this codec."""
+        if op.scope == GLOBAL:
+            version_F = self._versions.get(op.fragment, version).parameters_F
+        else:
+            version_F = self._own_weights.get_F(op.node, op.fragment, version)
+        return received(version_F, codec, self.layout.fragment_trained(op.fragment))
 
     def _lose(self, op: Lose) -> None:
         """What a node loses it does not read again: nothing is to be done."""
@@ -308,24 +349,29 @@ class Operations:
         """It takes simulated time only."""
 
     def _restore(self, op: Restore) -> None:
+        if op.own_versions:
+            self._own_weights.restore(op)
         node = self.changing(op.node)
         if node is None:
             return
         if goes_back(op):
             node.go_back(op.reads[0])
         elif op.source != op.node:
-            for fragment, version in enumerate(op.versions):
-                received_F = self._received(fragment, version, op.codec)
+            for fragment, version in enumerate(() if op.own_versions else op.versions):
+                version_F = self._versions.get(fragment, version).parameters_F
+                received_F = received(version_F, op.codec, self.layout.fragment_trained(fragment))
                 self.layout.put(node.replica.parameters_P.detach(), fragment, received_F)
             node.replica.start_anew()
         self._emit({**row_of("restore", op), "node": op.node, "source": op.source, "versions": list(op.versions)})
 
     def _evaluate(self, op: Evaluate) -> None:
-        """On one worker; workers take turns."""
+        """On one worker; workers take turns. In gossip all give their part of the mean, and of the spread about it."""
+        mean_P = self._own_weights.mean_P(op.own) if op.own else None
+        spread = {} if mean_P is None else {"nodes": len(op.own), "spread": self._own_weights.spread(op.own, mean_P)}
         if self._evaluator[op.id] == self._transport.rank:
-            found = self._validate(op, self._versions.whole_P(op.versions))
+            found = self._validate(op, self._versions.whole_P(op.versions) if mean_P is None else mean_P)
             row = {"versions": list(op.versions), "merged_steps": op.merged_steps}
-            self._emit({**row_of("evaluate", op), **row, **found})
+            self._emit({**row_of("evaluate", op), **row, **found, **spread})
 
 
 def row_of(event: str, op: Op) -> Row:

@@ -19,7 +19,8 @@ State = Mapping[str, Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class GlobalState:
-    """One version of a fragment of the global model with the state of the outer optimizer. Never changed in place."""
+    """One version of a fragment of the global model, or of a group's or a node's own, with the state of the outer
+    optimizer. Never changed in place."""
 
     parameters_F: Tensor
     outer: State
@@ -33,6 +34,17 @@ def initial_state(parameters_F: Tensor, spec: OuterSpec, trained: int | None = N
     if spec.delay_merges != 1:
         outer |= {"pending": torch.zeros_like(parameters_F[:trained]), "merges": torch.zeros((), dtype=torch.int64)}
     return GlobalState(parameters_F=parameters_F, outer=outer)
+
+
+def average(state: GlobalState, outer_gradient_F: Tensor) -> GlobalState:
+    """The next version of a group's model: less the mean outer gradient. The state stays that of the global model."""
+    return GlobalState(parameters_F=state.parameters_F - outer_gradient_F, outer=state.outer)
+
+
+def rebased(own: GlobalState, since: GlobalState, taken: GlobalState) -> GlobalState:
+    """A group's model on a global version, with what it has merged since: exactly that version if that is nothing."""
+    kept_F = own.parameters_F - since.parameters_F
+    return GlobalState(parameters_F=kept_F.add_(taken.parameters_F), outer=taken.outer)
 
 
 def outer_step(

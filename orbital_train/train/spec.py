@@ -58,6 +58,12 @@ class OuterSpec:
     merging: Literal["mean", "trimmed_mean", "median"] = "mean"
     trim_fraction: float = 0.2  # of the contributions, with trimmed_mean: left out at either end
     clip_norm: float = 0.0  # of every contribution; 0 turns clipping off
+    pull: float | None = None  # gossip: towards the mean of those that mix
+
+    @property
+    def pull_or_usual(self) -> float:
+        """The pull; the middle of what keeps nodes together where none is given (see ``mixing.mixed``)."""
+        return 1 - self.momentum**2 if self.pull is None else self.pull
 
     def of_fleet(self, nodes: int) -> OuterSpec:
         """The same with all that follows from the number of training nodes."""

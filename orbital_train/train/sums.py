@@ -8,14 +8,14 @@ is float32; and that of the average, from which everyone makes the same step. Su
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from orbital_train.schedule.trace import WHOLE, Combine, Merge, Part, Snapshot, Trace, part_of, parts_of
+from orbital_train.schedule.trace import WHOLE, Combine, GroupSnapshot, Merge, Part, Snapshot, Trace, part_of, parts_of
 from orbital_train.schedule.wire import encoded_bytes
 from orbital_train.train.codecs import decode, whole_grains
 from orbital_train.train.contributions import robust_average, without_refused
@@ -29,14 +29,14 @@ from orbital_train.train.scratch import Scratch
 from orbital_train.train.spec import OuterSpec
 from orbital_train.train.state import NodeState
 from orbital_train.train.transport import Transport
-from orbital_train.train.tree import BUCKET_BYTES, Vector, broadcast, receive, send, settled, sum_on_tree
+from orbital_train.train.tree import BUCKET_BYTES, Vector, broadcast, moved, receive, send, settled, sum_on_tree
 
 Input = tuple[int, str, float]  # to a sum, if it counts: the node that holds it, its name, its weight
 
 
 def value_codecs(trace: Trace) -> dict[str, str]:
     """How outer gradients and sums are encoded, by their names."""
-    return {op.value: op.codec for op in trace.ops if isinstance(op, Snapshot | Combine)}
+    return {op.value: op.codec for op in trace.ops if isinstance(op, Snapshot | GroupSnapshot | Combine)}
 
 
 def _rows(inputs: list[Input], part: Part) -> list[Input]:
@@ -106,7 +106,7 @@ class Sums:
 
     def _exact_mean(self, op: Merge, inputs: list[Input]) -> tuple[Tensor, float]:
         """The mean where nothing is encoded: workers need not leave it to one of them."""
-        self._begin(inputs)
+        self.settle(node for node, _, _ in inputs)
         found, refused, parts = [], 0.0, parts_of(op.inputs)
         for part in parts:
             form, rows = Form.of(self.layout, op.fragment, part), _rows(inputs, part)
@@ -143,28 +143,18 @@ class Sums:
         for node, value, _ in inputs:
             packet_bytes[node] += lengths[value]
         owners = settled(packet_bytes, self.owners, FLOAT_BYTES * form.size)
-        self._begin(inputs)
+        self.settle(node for node, _, _ in inputs)
         packets = self._gather(inputs, owners, lambda _, packet: packet, lambda value: self._bytes(lengths[value]))
         vectors = self._terms(op, inputs, packets, form)
         total_F = sum_on_tree(vectors, tuple(packet_bytes), owners, self.transport)
-        return self._moved(total_F, self.owners[inputs[0][0]], root, form)
-
-    def _moved(self, total_F: Tensor | None, source: int, dest: int, form: Form) -> Tensor | None:
-        """A sum, from where it was formed to where it is wanted; None on other workers."""
-        if source == dest:
-            return total_F
-        if total_F is not None:
-            send(total_F, dest, self.transport)
-        if self.transport.rank == dest:
-            return receive(torch.empty(form.size, device=self.device), source, self.transport)
-        return None
+        return moved(total_F, form.size, self.device, self.owners[inputs[0][0]], root, self.transport)
 
     def _robust(self, op: Merge, inputs: list[Input], root: int) -> Tensor | None:
         """Median or trimmed mean of the inputs and, as a last element, how much of their weight was refused.
 
         Formed on one worker, in pieces, so that no more than a bucket of all contributions is there at once.
         """
-        self._begin(inputs)
+        self.settle(node for node, _, _ in inputs)
         form = Form.of(self.layout, op.fragment)
         total_F = torch.empty(form.size, device=self.device)
         owners, mine = dict.fromkeys((node for node, _, _ in inputs), root), self.transport.rank == root
@@ -186,9 +176,9 @@ class Sums:
                 total_F[piece] = robust_average(vectors_KE[counts_K], self.spec, size)
         return total_F if mine else None
 
-    def _begin(self, inputs: list[Input]) -> None:
-        """Wait for what is encoded here, and for what the last sum posted: buffers stay bounded."""
-        if self.transport.rank in {self.owners[node] for node, _, _ in inputs}:
+    def settle(self, nodes: Iterable[int]) -> None:
+        """Where values of these nodes are, wait for what is encoded, and for what was posted: buffers stay bounded."""
+        if self.transport.rank in {self.owners[node] for node in nodes}:
             self.encoders.side.join()
             self.transport.flush()
 

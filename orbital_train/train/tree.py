@@ -108,6 +108,25 @@ def receive(out: Tensor, source: int, transport: Transport, bucket_bytes: int = 
     return out
 
 
+def moved(
+    tensor: Tensor | None,
+    size: int,
+    device: torch.device,
+    source: int,
+    dest: int,
+    transport: Transport,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor | None:
+    """Take a vector (``size``,) from one worker, which alone has it, to another; None on all others."""
+    if source == dest or transport.rank not in (source, dest):
+        return tensor
+    if transport.rank == dest:
+        return receive(torch.empty(size, dtype=dtype, device=device), source, transport)
+    assert tensor is not None
+    send(tensor, dest, transport)
+    return None
+
+
 def broadcast(
     tensor: Tensor | None, like: Tensor, root: int, transport: Transport, bucket_bytes: int = BUCKET_BYTES
 ) -> Tensor:

@@ -9,9 +9,25 @@ from collections import defaultdict
 import pytest
 
 from orbital_train.schedule.scenario import Scenario
-from orbital_train.schedule.trace import Adopt, Merge, Restore, Snapshot, Step, Trace, Transfer
+from orbital_train.schedule.trace import (
+    GLOBAL,
+    Adopt,
+    Contribution,
+    GroupSnapshot,
+    Lose,
+    Merge,
+    Mix,
+    Rebase,
+    Restore,
+    Snapshot,
+    Step,
+    Trace,
+    Transfer,
+)
 
 US_PER_H = 3.6e9
+
+Taken = dict[str, tuple[Snapshot | GroupSnapshot, int]]  # outer gradients; and how far their nodes were then
 
 
 # -- links ---
@@ -97,9 +113,9 @@ def _after_wh(
 
 def assert_contributions_are_real(trace: Trace, scenario: Scenario) -> None:
     """Every contribution was taken before, of steps that its node had trained and that no other holds, and is as old
-    as is said: the versions between are counted."""
+    as is said: the versions between are counted. In gossip a node keeps what is not mixed, but for what it loses."""
     trained = dict.fromkeys(scenario.training_nodes, 0)
-    taken: dict[str, tuple[Snapshot, int]] = {}
+    taken: Taken = {}
     parent: dict[tuple[int, int], int] = {}
     adopted: dict[tuple[int, int], int] = defaultdict(int)
     for op in trace.ops:
@@ -107,49 +123,94 @@ def assert_contributions_are_real(trace: Trace, scenario: Scenario) -> None:
             case Step():
                 trained[op.node] += op.n
                 assert op.lr_progress >= -1e-9
+            case Lose() if trace.own:
+                trained[op.node] -= op.steps
             case Snapshot():
                 assert op.base_version == adopted[op.node, op.fragment]
                 assert op.steps <= trained[op.node]
                 taken[op.value] = op, trained[op.node]
+            case GroupSnapshot():
+                taken[op.value] = op, 0
             case Adopt():
                 adopted[op.node, op.fragment] = op.version
             case Restore() if op.source != op.node:
-                adopted |= {(op.node, fragment): version for fragment, version in enumerate(op.versions)}
+                versions = op.own_versions or op.versions
+                adopted |= {(op.node, fragment): version for fragment, version in enumerate(versions)}
+            case Rebase():
+                parent[op.fragment, op.to_version] = op.from_version
+            case Mix():
+                for c in op.contributions:
+                    _assert_taken_before(op, c, taken)
             case Merge():
                 parent[op.fragment, op.to_version] = op.from_version
                 for c in op.contributions:
-                    snapshot, _ = taken[c.snapshot]
-                    assert (c.node, c.steps) == (snapshot.node, snapshot.steps)
-                    assert snapshot.end_us <= op.start_us
+                    snapshot = _assert_taken_before(op, c, taken)
                     age, version = 0, op.from_version
                     while version > snapshot.base_version:
                         age, version = age + 1, parent[op.fragment, version]
                     assert c.staleness == age
-    _assert_claimed_once(trace, taken, parent)
+    if trace.own:
+        assert sum(map(len, taken_in(trace, taken).values())) // trace.fragments == trace.merged_steps
+    else:
+        _assert_claimed_once(trace, taken, parent)
 
 
-def _assert_claimed_once(
-    trace: Trace, taken: dict[str, tuple[Snapshot, int]], parent: dict[tuple[int, int], int]
-) -> None:
+def _assert_taken_before(op: Merge | Mix, c: Contribution, taken: Taken) -> Snapshot | GroupSnapshot:
+    snapshot, _ = taken[c.snapshot]
+    assert (c.node, c.steps) == (snapshot.node, snapshot.steps)
+    assert snapshot.end_us <= op.start_us
+    return snapshot
+
+
+def taken_in(trace: Trace, taken: Taken) -> dict[tuple[int, int], set[int]]:
+    """Gossip: the steps of each node, and fragment, that any other has mixed in."""
+    found: dict[tuple[int, int], set[int]] = defaultdict(set)
+    for op in trace.of_kind(Mix):
+        own, *others = op.contributions
+        assert own.node == op.node
+        for c in others:
+            found[c.node, op.fragment].update(_mine(c, taken))
+    return found
+
+
+def _mine(c: Contribution, taken: Taken) -> range:
+    snapshot, total = taken[c.snapshot]
+    return range(total - snapshot.steps, total)
+
+
+def _assert_claimed_once(trace: Trace, taken: Taken, parent: dict[tuple[int, int], int]) -> None:
     """Of the versions that the final model is made of: each holds its own steps of every node, after those before."""
-    final = set()
-    for fragment, version in enumerate(trace.versions):
-        while version:
-            final.add((fragment, version))
-            version = parent[fragment, version]
+    final = _final_versions(trace, taken, parent)
     claimed: dict[tuple[int, int], set[range]] = defaultdict(set)
     for op in trace.of_kind(Merge):
         if (op.fragment, op.to_version) in final:
             for c in op.contributions:
-                snapshot, total = taken[c.snapshot]
-                mine = range(total - snapshot.steps, total)
-                claimed[c.node, op.fragment].add(mine)
+                if isinstance(taken[c.snapshot][0], Snapshot):
+                    claimed[c.node, op.fragment].add(_mine(c, taken))
     for ranges in claimed.values():
         for a, b in itertools.combinations(ranges, 2):
             assert a.stop <= b.start or b.stop <= a.start, "steps are claimed twice"
     if trace.versions and any(True for _ in trace.of_kind(Merge)):
         total = sum(len(r) for ranges in claimed.values() for r in ranges)
         assert total // trace.fragments == trace.merged_steps
+
+
+def _final_versions(trace: Trace, taken: Taken, parent: dict[tuple[int, int], int]) -> set[tuple[int, int]]:
+    """Those that the final model is made of; with them, of groups, those that their outer gradients are of."""
+    merges = {(op.fragment, op.to_version): op for op in trace.of_kind(Merge)}
+    found: set[tuple[int, int]] = set()
+    left = list(enumerate(trace.versions))
+    while left:
+        fragment, version = left.pop()
+        if version and (fragment, version) not in found:
+            found.add((fragment, version))
+            merge = merges.get((fragment, version))
+            for c in merge.contributions if merge and merge.scope == GLOBAL else ():
+                snapshot, _ = taken[c.snapshot]
+                if isinstance(snapshot, GroupSnapshot):
+                    left.append((fragment, snapshot.version))
+            left.append((fragment, parent[fragment, version]))
+    return found
 
 
 def assert_sound(trace: Trace, scenario: Scenario) -> None:

@@ -52,7 +52,7 @@ def fleets(draw: st.DrawFn) -> Scenario:
     """Two to five nodes over two hours, up to two of them relays; some short of power, of links or of terminals."""
     nodes = draw(st.integers(2, 5))
     relays = draw(st.sampled_from([(), (), (1,), (nodes - 1,), (nodes - 2, nodes - 1)][: 2 * nodes - 2]))
-    step_s, codec = draw(st.sampled_from([10.0, 7.3, 33.333333])), draw(st.sampled_from(["fp32", "bf16", "topk3"]))
+    step_s, codec = draw(st.sampled_from([10.0, 7.3, 33.333333])), draw(st.sampled_from(["fp32", "bf16", "int8"]))
     return Scenario(
         contacts=draw(contact_plans(nodes)),
         light=draw(lights(nodes)),
@@ -204,6 +204,7 @@ def schedules(draw: st.DrawFn, arm: Arm, fleet: Scenario) -> Schedule:
         form=arm[1],  # type: ignore[arg-type]
         budget_steps=fleet.budget_steps,
         inner_steps=inner_steps,
+        between_steps=draw(st.sampled_from([None, 1, 7, 40, 90])),
         fragments=draw(st.sampled_from([None, *range(1, min(3, inner_steps) + 1)])),
         weights=draw(st.sampled_from(["tokens", "uniform"])),
         home=draw(st.sampled_from([None, *names])),

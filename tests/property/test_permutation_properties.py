@@ -6,7 +6,6 @@ and no node starts training when another does.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
@@ -15,28 +14,49 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orbital_train.schedule.groups import Groups, groups_of
+from orbital_train.schedule.network import Network
 from orbital_train.schedule.simulate import simulate
 from orbital_train.schedule.trace import Combine, Merge, NodeAccount, Op, Trace, Transfer
 from tests.property.fleets import Arm, every_policy, few, fleets, flown, irregular, reordered, schedules
 
 Order = Sequence[int]  # the new number of each node
 
+# Where names of values have nodes, behind the first word; the others have one there.
+NODES_IN = {"group": (1,), "restored": (0, 1), "stage": (1,), "result": (), "state": (), "final": ()}
 
-def renumbered(trace: Trace, order: Order) -> tuple[list[str], list[str]]:
-    """Operations and transfers with nodes by their new numbers, in an order of their own."""
+
+def renumbered(trace: Trace, order: Order, groups: Groups) -> tuple[list[str], list[str]]:
+    """Operations and transfers with nodes, and groups of them, by their new numbers, in an order of their own."""
+    members = [sorted(order[i] for i in group) for group in groups]
+    group_order = [sorted(members).index(group) for group in members]
 
     def value(name: str) -> str:
-        return re.sub(r"^(local|snap|sum|restored|stage/data)/(\d+)", lambda m: f"{m[1]}/{order[int(m[2])]}", name)
+        """A value or a scope."""
+        what, *rest = name.split("/")
+        if what == "group":
+            rest[0] = str(group_order[int(rest[0])])
+        for k in NODES_IN.get(what, (0,)):
+            if len(rest) > k:  # the scope of a group has none
+                node, at, number = rest[k].partition("@")
+                rest[k] = f"{order[int(node)]}{at}{number}" if node.isdigit() else rest[k]
+        return "/".join([what, *rest])
 
     def row(thing: Op | Transfer, **changed: Any) -> str:
         plain = {field.name: getattr(thing, field.name) for field in fields(thing)} | {"id": 0}
         for key, old in plain.items():
             if key in ("node", "site", "source", "dest"):
                 plain[key] = order[old]
-            elif key in ("value", "since_snapshot") and old is not None:
+            elif key in ("value", "since_snapshot", "scope") and old is not None:
                 plain[key] = value(old)
-            elif key in ("holders", "group"):
+            elif key == "holders":
                 plain[key] = sorted(order[i] for i in old)
+            elif key == "group":
+                plain[key] = group_order[old]
+            elif key == "own":
+                plain[key] = sorted((order[i], *versions) for i, *versions in old)
+            elif key == "contributions":
+                plain[key] = [replace(c, node=order[c.node], snapshot=value(c.snapshot)) for c in old]
         return f"{type(thing).__name__} {plain | changed}"
 
     def op_row(op: Op) -> str:
@@ -73,9 +93,10 @@ def test_another_order_of_the_nodes_gives_the_same_trace(arm: Arm, data: st.Data
     first = simulate(*flown(fleet, schedule))
     second = simulate(*flown(reordered(fleet, order), schedule))
     assert (first.merged_steps, first.end_us) == (second.merged_steps, second.end_us)
-    kept = range(len(order))
-    for before, after in zip(renumbered(first, order), renumbered(second, kept), strict=True):
-        assert before == after
+    groups = [groups_of(Network(f.contacts), f.training_nodes) for f in (fleet, reordered(fleet, order))]
+    before, after = renumbered(first, order, groups[0]), renumbered(second, range(len(order)), groups[1])
+    for mine, yours in zip(before, after, strict=True):
+        assert mine == yours
     for node, account in enumerate(first.accounts):
         again = second.accounts[order[node]]
         assert account.name == again.name

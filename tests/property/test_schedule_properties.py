@@ -20,7 +20,7 @@ from orbital_train.schedule.policies.fixed_period import FixedPeriod
 from orbital_train.schedule.policies.link_aware import LinkAware
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.simulate import simulate
-from orbital_train.schedule.trace import Adopt, Evaluate, Merge, Step, Trace
+from orbital_train.schedule.trace import GLOBAL, Adopt, Evaluate, Merge, Stage, Step, Trace
 from orbital_train.schedule.validate import validate
 from tests.property.brute_force import assert_sound
 from tests.property.fleets import ARMS, Arm, every_policy, failing_flights, few, fleets, flown, schedules
@@ -111,9 +111,12 @@ def assert_accounted_for(trace: Trace, scenario: Scenario) -> None:
 
 def assert_evaluated(trace: Trace, scenario: Scenario) -> None:
     """Once for every bucket of steps that merges reach, of the versions that there were then."""
+    if trace.own:
+        assert_mean_evaluated(trace, scenario)
+        return
     versions, parts = [0] * trace.fragments, 0
     made = {tuple(versions): 0}
-    for op in trace.of_kind(Merge):
+    for op in (op for op in trace.of_kind(Merge) if op.scope == GLOBAL):
         versions[op.fragment] = op.to_version
         parts += sum(c.steps for c in op.contributions)
         made[tuple(versions)] = parts // trace.fragments
@@ -124,6 +127,21 @@ def assert_evaluated(trace: Trace, scenario: Scenario) -> None:
     assert evaluations[-1].merged_steps == trace.merged_steps
     buckets = [e.merged_steps // scenario.evaluate_every_steps for e in evaluations]
     assert {steps // scenario.evaluate_every_steps for steps in made.values()} == set(buckets)
+
+
+def assert_mean_evaluated(trace: Trace, scenario: Scenario) -> None:
+    """Gossip: of all nodes that have begun, as they are then; once for every bucket of steps that others took in."""
+    evaluations = list(trace.of_kind(Evaluate))
+    begun = [i for i in scenario.training_nodes if scenario.staging is None or i in scenario.staging.sources]
+    assert evaluations[0].own == tuple((i, *([0] * trace.fragments)) for i in begun or scenario.training_nodes)
+    ready_us = dict.fromkeys(begun, 0) | {op.node: op.end_us for op in trace.of_kind(Stage)}
+    for e in evaluations[1:]:
+        assert [node for node, *_ in e.own] == [
+            i for i in scenario.training_nodes if ready_us.get(i, scenario.horizon_us) <= e.end_us
+        ]
+    assert evaluations[-1].merged_steps == trace.merged_steps
+    buckets = [e.merged_steps // scenario.evaluate_every_steps for e in evaluations[:-1]]
+    assert buckets == sorted(set(buckets))
 
 
 @every_policy
@@ -150,7 +168,8 @@ def test_where_every_node_is_always_linked_the_whole_budget_is_merged(arm: Arm, 
     if trace.end_us < fleet.horizon_us:
         assert trained == fleet.budget_steps
         if getattr(policy, "adopt", "keep") == "keep":
-            assert trace.merged_steps == fleet.budget_steps
+            alone = policy.name == "gossip" and len(fleet.training_nodes) == 1
+            assert trace.merged_steps == (0 if alone else fleet.budget_steps)
     else:  # too little power for the budget
         assert fleet.power is not None
         assert trained < fleet.budget_steps

@@ -10,6 +10,8 @@ from orbital_train.orbit.ephemeris import GroundSite
 from orbital_train.orbit.fleet import ElementFileSpec
 from orbital_train.orbit.shells import LayeredSpec, ShellSpec, SunSynchronousSpec, WalkerSpec
 from orbital_train.schedule.policies.fixed_period import FixedPeriod
+from orbital_train.schedule.policies.gossip import Gossip
+from orbital_train.schedule.policies.hierarchical import Hierarchical
 from orbital_train.schedule.policies.link_aware import LinkAware
 from orbital_train.train.spec import Named
 from tests import small
@@ -127,6 +129,18 @@ def test_policies(tmp_path: Path):
     assert isinstance(once, FixedPeriod)
     assert (once.inner_steps, once.site, once.form) == (None, 0, "blocking")
     assert build.policy(small.recipe(tmp_path, "schedule.policy=fully_connected"), NODES) is None
+
+
+def test_gossip_has_a_seed_of_its_own(tmp_path: Path):
+    recipe = small.recipe(tmp_path, "schedule.policy=gossip", "seeds.pairs=3", "schedule.weights=uniform")
+    assert build.policy(recipe, NODES) == Gossip(inner_steps=10, seed=3, weights="uniform")
+
+
+def test_between_groups_a_node_trains_five_times_as_long(tmp_path: Path):
+    recipe = small.recipe(tmp_path, "schedule.policy=hierarchical", "schedule.drift_steps=90")
+    assert build.policy(recipe, NODES) == Hierarchical(inner_steps=10, between_steps=50, drift_steps=90.0)
+    recipe = small.recipe(tmp_path, "schedule.policy=hierarchical", "schedule.between_steps=20")
+    assert build.policy(recipe, NODES) == Hierarchical(inner_steps=10, between_steps=20)
 
 
 def test_an_unknown_home(tmp_path: Path):

@@ -98,7 +98,8 @@ def test_paths_are_taken_from_the_recipes_folder(tmp_path: Path):
         ("inner.lr=1e9", "inner.lr", 1e9, "must be less than or equal to 1000"),
         ("links.grazing_altitude_km=201", "links.grazing_altitude_km", 201, "must be less than or equal to 200"),
         ("light.shadow_margin_km=100", "light.shadow_margin_km", 100, "must be less than 100"),
-        ("schedule.policy=gossip", "schedule.policy", "gossip", "must be 'link_aware', 'fixed_period', "),
+        ("outer.pull=0.4", "outer.pull", 0.4, "must be below 2 (1 - momentum^2) = 0.38, or nodes drive each other"),
+        ("schedule.policy=gosip", "schedule.policy", "gosip", "must be 'link_aware', 'fixed_period', "),
         (
             "fleet.kind=ring",
             "fleet.kind",

@@ -1,5 +1,5 @@
-"""Golden histories of a two-parameter model: every operation, whole, in two fragments, and with failures; and every
-kind of optimizer, of merging and of lossy codec.
+"""Golden histories of a two-parameter model: every operation, whole, in two fragments, with failures, in gossip and in
+groups; and every kind of optimizer, of merging and of lossy codec.
 
 Written anew by
 
@@ -29,6 +29,8 @@ from tests.unit.train.traces import (
     contributions_trace,
     everything_trace,
     failures_trace,
+    gossip_trace,
+    groups_trace,
     line_problem,
     one_by_one_trace,
     streaming_trace,
@@ -54,6 +56,8 @@ CASES = {
         "two_parameters": Case(everything_trace),
         "two_fragments": Case(streaming_trace),
         "failures": Case(failures_trace),
+        "gossip": Case(gossip_trace),
+        "groups": Case(groups_trace),
         "inner_sgd": Case(
             everything_trace, InnerSpec(lr=5e-2, optimizer="SGD", arguments={"momentum": 0.9}, schedule="linear")
         ),
@@ -70,7 +74,7 @@ CASES = {
 
 
 def history(case: Case) -> list[dict[str, list[float]]]:
-    """Parameters of every replica and every live global version after each operation."""
+    """Parameters of every replica and every live version, of the global model or nodes' own, after each operation."""
     trace = case.trace()
     executor = Executor(
         trace=trace,
@@ -83,7 +87,10 @@ def history(case: Case) -> list[dict[str, list[float]]]:
     rows = []
     for op in trace.ops:
         executor.run(Gate(start=op.id, limit=op.id + 1, leave=True))
-        nodes = {f"node {n}": saved.tensors["parameters"] for n, saved in executor.save_nodes().items()}
+        saved_nodes = executor.save_nodes()
+        nodes = {f"node {n}": saved.tensors["parameters"] for n, saved in saved_nodes.items()}
+        for saved in saved_nodes.values():
+            nodes |= {n: t for n, t in saved.tensors.items() if n.startswith(("own/", "momentum/"))}
         shared = {n: t for n, t in executor.save_shared().tensors.items() if n.startswith("global")}
         rows.append({name: t.tolist() for name, t in sorted({**nodes, **shared}.items())})
     return rows

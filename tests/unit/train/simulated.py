@@ -4,6 +4,8 @@ from dataclasses import replace
 
 from orbital_train.schedule.faults import FaultPlan, LinkOutage, Outage
 from orbital_train.schedule.policies.fixed_period import FixedPeriod
+from orbital_train.schedule.policies.gossip import Gossip
+from orbital_train.schedule.policies.hierarchical import Hierarchical
 from orbital_train.schedule.policies.link_aware import LinkAware
 from orbital_train.schedule.simulate import simulate
 from orbital_train.schedule.trace import Trace
@@ -25,12 +27,14 @@ POLICIES = {
     "replace": LinkAware(min_inner_steps=20, adopt="replace"),
     "home": LinkAware(min_inner_steps=20, home=(4,)),
     "skipping": FixedPeriod(inner_steps=25, site=0, form="skipping", timeout_s=60.0),
+    "gossip": Gossip(inner_steps=20),
+    "hierarchical": Hierarchical(inner_steps=10, between_steps=20),
 }
 
 
 def trace_of(policy: str) -> Trace:
     """Four nodes and a ground site; the model in two fragments where the policy can."""
-    fragments = 1 if policy == "skipping" else 2
+    fragments = 1 if policy in ("skipping", "hierarchical") else 2
     fleet = scenario(
         5,
         training_nodes=(0, 1, 2, 3),

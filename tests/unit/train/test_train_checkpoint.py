@@ -35,6 +35,8 @@ from tests.unit.train.traces import (
     Group,
     everything_trace,
     failures_trace,
+    gossip_trace,
+    groups_trace,
     streaming_trace,
     tiny_problem,
     tiny_spec,
@@ -372,7 +374,9 @@ def test_urls() -> None:
     assert store_at("s3://bucket/run/", folder) == ObjectStore("s3://bucket/run")
 
 
-@pytest.mark.parametrize("trace", [everything_trace(), streaming_trace(), failures_trace()])
+@pytest.mark.parametrize(
+    "trace", [everything_trace(), streaming_trace(), failures_trace(), gossip_trace(), groups_trace()]
+)
 def test_saving_what_moved_is_saving_everything(trace: Trace) -> None:
     """After every single operation, on two workers: whatever an operation changes, its node has moved."""
     group = Group.of(trace, SPEC, lambda: tiny_problem(SPEC, trace.fleet_nodes), 2)

@@ -302,7 +302,7 @@ def test_rows_of_a_round() -> None:
     step, _, merge, evaluate = result.rows
     assert step | {"loss": 0} == {"event": "step", "op": 0, "sim_s": 1e-6, "node": 0, "first": 0, "n": 2, "loss": 0}
     assert merge | {"outer_gradient_norm": 0} == {
-        "event": "merge", "op": 4, "sim_s": 5e-6, "fragment": 0, "to_version": 1, "contributors": 2,
+        "event": "merge", "op": 4, "sim_s": 5e-6, "scope": "global", "fragment": 0, "to_version": 1, "contributors": 2,
         "outer_gradient_norm": 0,
     }  # fmt: skip
     # 4 merged steps of 2 sequences of 8 tokens

@@ -1,10 +1,13 @@
 """Error feedback: what is added to what, and that nothing is lost that was only left out."""
 
+from dataclasses import replace
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor
 
-from orbital_train.schedule.trace import Trace
+from orbital_train.schedule.trace import Combine, GroupSnapshot, Merge, Snapshot, Trace
 from orbital_train.schedule.wire import has_feedback
 from orbital_train.train.executor import Executor
 from orbital_train.train.feedback import decay, feedback
@@ -12,7 +15,15 @@ from orbital_train.train.liveness import drops, holders, peak_residuals
 from orbital_train.train.packets import Form, pack, residual_of, unpack
 from orbital_train.train.problem import Problem
 from orbital_train.train.spec import OuterSpec
-from tests.unit.train.traces import Group, TraceBuilder, codec_trace, tiny_problem, tiny_spec
+from tests.unit.train.traces import (
+    Group,
+    TraceBuilder,
+    codec_trace,
+    gossip_trace,
+    groups_trace,
+    tiny_problem,
+    tiny_spec,
+)
 
 LOSSY = ("fp8", "int8", "int4", "topk1", "topk3")
 SPEC = tiny_spec(outer=OuterSpec(lr=1.0, momentum=0.0))
@@ -122,6 +133,64 @@ def test_a_node_that_fails_has_it_still_if_it_has_its_store(own: bool) -> None:
     build.step(0, 1)
     build.snapshot(0, 2, "int4")
     assert list(added(build).values()) == ([[first], [last]] if own else [[last]])
+
+
+# -- gossip and groups -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mixed", [True, False])
+def test_in_gossip_it_is_added_once_its_own_node_has_mixed_it(mixed: bool) -> None:
+    """That another has does not count: then the node's progress is all in its next one."""
+    build = TraceBuilder(nodes=NODES, gossips=True)
+    for node in NODES:
+        build.step(node, 1)
+    first, other = build.offer(0, "int4"), build.offer(1, "int4")
+    if mixed:
+        build.mix(0, {first: 0.5, other: 0.5})
+    build.mix(1, {other: 0.5, first: 0.5})
+    build.step(0, 1)
+    again = len(build.ops)
+    build.offer(0, "int4")
+    assert added(build) == ({again: [first]} if mixed else {})
+    build.copy_slow_weights(0, 1)
+    build.step(0, 1)
+    last = build.offer(0, "int4")
+    build.mix(0, {last: 0.0, other: 1.0})  # of weight zero: it was not mixed
+    build.step(0, 1)
+    build.offer(0, "int4")
+    assert list(added(build)) == ([again] if mixed else [])
+
+
+def test_in_a_group_it_is_added_over_a_global_version_that_was_taken() -> None:
+    build = TraceBuilder(nodes=NODES)
+    build.step(0, 1)
+    first = build.snapshot(0, 0, "int4")
+    build.merge(0, {first: 1.0}, to_version=1, group=0)
+    offer = build.group_snapshot(0, 0, base=0, version=1, codec="fp32")
+    build.merge(0, {offer: 1.0}, to_version=2)
+    build.rebase(0, old=1, since=1, taken=2, to_version=3)
+    build.adopt(0, 3, "keep", first)
+    build.step(0, 1)
+    last = len(build.ops)
+    build.snapshot(0, 3, "int4")
+    assert added(build) == {last: [first]}
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_of_a_groups_outer_gradient_it_stays_at_the_node_where_that_was_taken(moved: bool) -> None:
+    build = TraceBuilder(nodes=NODES)
+    build.step(0, 1)
+    build.merge(0, {build.snapshot(0, 0): 1.0}, to_version=1, group=0)
+    offer = build.group_snapshot(0, 0, base=0, version=1, codec="int4")
+    build.merge(0, {offer: 1.0}, to_version=2)
+    build.rebase(0, old=1, since=1, taken=2, to_version=3)
+    build.adopt(0, 3)
+    build.step(0, 1)
+    build.merge(3, {build.snapshot(0, 3): 1.0}, to_version=4, group=0)
+    last = len(build.ops)
+    build.group_snapshot(0, 1 if moved else 0, base=2, version=4, codec="int4")
+    assert added(build) == ({} if moved else {last: [offer]})
+    assert moved or holders(build.trace())[f"residual/{offer}"] == 0
 
 
 # -- sums and averages -----------------------------------------------------------------------------------------------
@@ -254,9 +323,23 @@ def fleet_gpt() -> Problem:
     return tiny_problem(SPEC, (0, 2, 3, 7))
 
 
-@pytest.mark.parametrize("codec", LOSSY)
-def test_any_number_of_workers_and_a_resume_give_the_same_bits(codec: str) -> None:
-    trace = codec_trace(codec)
+def all_in(codec: str, trace: Trace) -> Trace:
+    """The same with all that is encoded by a codec in this one."""
+    kinds = Snapshot | GroupSnapshot | Combine | Merge
+    return replace(trace, ops=tuple(replace(op, codec=codec) if isinstance(op, kinds) else op for op in trace.ops))
+
+
+TRACES = {
+    **{codec: partial(codec_trace, codec) for codec in LOSSY},
+    **{f"gossip {codec}": lambda codec=codec: all_in(codec, gossip_trace()) for codec in ("int4", "topk3")},
+    **{f"groups {codec}": lambda codec=codec: all_in(codec, groups_trace()) for codec in ("int4", "topk3")},
+}
+
+
+@pytest.mark.parametrize("name", TRACES)
+def test_any_number_of_workers_and_a_resume_give_the_same_bits(name: str) -> None:
+    trace = TRACES[name]()
+    assert residual_names(trace)
     groups = {workers: Group.of(trace, SPEC, fleet_gpt, workers) for workers in (1, 2, 3, 4)}
     for group in groups.values():
         group.run(SPEC)

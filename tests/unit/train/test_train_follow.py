@@ -84,6 +84,8 @@ def plain(kind: type[Optimizer], **arguments: float) -> Callable[[nn.Module], Op
 CASES = {
     "simulated": Case(partial(trace_of, "keep"), wide, adamw, "AdamW"),
     "home": Case(partial(trace_of, "home"), wide, adamw, "AdamW"),
+    "gossip": Case(partial(trace_of, "gossip"), wide, adamw, "AdamW", outer=OuterSpec(momentum=0.5)),
+    "hierarchical": Case(partial(trace_of, "hierarchical"), wide, adamw, "AdamW", outer=OuterSpec(momentum=0.5)),
     "failures": Case(failures_trace, gpt, plain(NAdam), "NAdam"),
     "streaming": Case(streaming_trace, gpt, plain(Adagrad), "Adagrad"),
     "buffers": Case(failures_trace, normed, plain(SGD, momentum=0.9), "SGD", {"momentum": 0.9}),

@@ -3,11 +3,11 @@
 import pytest
 
 from orbital_train.schedule.trace import Adopt, Lose, Restore
-from orbital_train.train.spec import InnerSpec
+from orbital_train.train.spec import InnerSpec, OuterSpec
 from tests.unit.train.simulated import POLICIES, trace_of
 from tests.unit.train.traces import REPLICA, Group, line_problem, tiny_spec
 
-SPEC = tiny_spec(inner=InnerSpec(lr=5e-2))
+SPEC = tiny_spec(inner=InnerSpec(lr=5e-2), outer=OuterSpec(momentum=0.5))
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -35,7 +35,8 @@ def test_failures_change_no_bit_with_the_number_of_workers_nor_with_a_resume(pol
     losses = [row["loss"] for row in rows if row["event"] == "evaluate"]
     assert losses[-1] < 0.8 * losses[0]
     nodes, shared = alone.saved()
-    assert {name for saved in nodes.values() for name in saved.tensors} == REPLICA
+    own = {f"own/{node}/{f}@{version}" for node, *versions in trace.own for f, version in enumerate(versions)}
+    assert {name for saved in nodes.values() for name in saved.tensors} == REPLICA | own
     assert {name.rpartition("/")[0] for name in shared.tensors} == {
         f"global/{fragment}@{version}" for fragment, version in enumerate(trace.versions)
     }

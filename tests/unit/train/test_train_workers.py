@@ -17,6 +17,8 @@ from tests.unit.train.traces import (
     Group,
     everything_trace,
     failures_trace,
+    gossip_trace,
+    groups_trace,
     line_problem,
     rounds_trace,
     streaming_trace,
@@ -26,7 +28,13 @@ from tests.unit.train.traces import (
 
 SPEC = tiny_spec()
 TRACE = everything_trace()
-TRACES = {"everything": TRACE, "streaming": streaming_trace(), "failures": failures_trace()}
+TRACES = {
+    "everything": TRACE,
+    "streaming": streaming_trace(),
+    "failures": failures_trace(),
+    "gossip": gossip_trace(),
+    "groups": groups_trace(),
+}
 
 
 def gpt() -> Problem:

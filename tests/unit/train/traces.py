@@ -10,19 +10,27 @@ import torch
 from torch import Tensor, nn
 
 from orbital_train.schedule.trace import (
+    GLOBAL,
     Adopt,
     AdoptMode,
     Combine,
     Contribution,
     Evaluate,
+    GroupSnapshot,
     Lose,
     Merge,
+    Mix,
     Op,
+    OwnVersions,
+    Rebase,
     Restore,
     Snapshot,
     Step,
     SyncStep,
     Trace,
+    group_scope,
+    group_snapshot_value,
+    own_scope,
     part_value,
     snapshot_value,
     sum_value,
@@ -50,10 +58,13 @@ class TraceBuilder:
     nodes: tuple[int, ...]
     budget_steps: int = 100
     fragments: int = 1
+    gossips: bool = False
     ops: list[Op] = field(default_factory=list)
     first: dict[int, int] = field(default_factory=dict)  # batch indices used so far, by node
     state: dict[int, int] = field(default_factory=dict)  # of the replica, by node
     adopted: dict[tuple[int, int], int] = field(default_factory=dict)  # version, by node and fragment
+    own: dict[tuple[int, int], int] = field(default_factory=dict)  # version of own slow weights, likewise
+    offered: dict[str, int] = field(default_factory=dict)  # version that an outer gradient started from
     sums: dict[tuple[int, int], int] = field(default_factory=dict)  # formed so far, by site and fragment
     holds: dict[str, dict[str, float]] = field(default_factory=dict)  # snapshots in a value, with their weights
 
@@ -91,10 +102,42 @@ class TraceBuilder:
         state = self.state.get(node, 0)
         name = snapshot_value(node, fragment, state)
         self.holds[name] = {name: 1.0}
+        self.offered[name] = base
         self._add(
-            Snapshot, node=node, state=state, fragment=fragment, base_version=base, steps=1, tokens=1, codec=codec
+            Snapshot,
+            node=node,
+            state=state,
+            fragment=fragment,
+            base_version=base,
+            steps=1,
+            tokens=1,
+            codec=codec,
+            scope=own_scope(node) if self.gossips else GLOBAL,
         )
         return name
+
+    def offer(self, node: int, codec: str = "fp32", fragment: int = 0) -> str:
+        """A node's outer gradient from its newest slow weights on."""
+        return self.snapshot(node, self.own.get((node, fragment), 0), codec, fragment)
+
+    def mix(self, node: int, weights: dict[str, float], codec: str = "fp32", fragment: int = 0) -> None:
+        """A node mixes outer gradients, its own first, and adopts what comes of it."""
+        version, (since, *_) = self.own.get((node, fragment), 0), weights
+        self.own[node, fragment] = version + 1
+        self._add(
+            Mix,
+            node=node,
+            fragment=fragment,
+            from_version=version,
+            to_version=version + 1,
+            contributions=tuple(
+                Contribution(snapshot=name, node=int(name.split("/")[1]), steps=1, weight=weight, staleness=0)
+                for name, weight in weights.items()
+            ),
+            slow_versions=tuple(self.offered[name] for name in weights),
+            codec=codec,
+        )
+        self.adopt(node, version + 1, "keep", since, fragment=fragment)
 
     def combine(
         self,
@@ -122,15 +165,16 @@ class TraceBuilder:
         codec: str = "fp32",
         fragment: int = 0,
         to_version: int | None = None,
+        group: int | None = None,
     ) -> None:
         """``to_version`` follows on ``from_version`` unless there is such a one already, that was given up."""
         contributions = tuple(
-            Contribution(snapshot=name, node=int(name.split("/")[1]), steps=1, weight=weight, staleness=staleness)
+            Contribution(snapshot=name, node=int(name.split("/")[-2]), steps=1, weight=weight, staleness=staleness)
             for name, weight in self._held(weights).items()
         )
         self._add(
             Merge,
-            scope="global",
+            scope=GLOBAL if group is None else group_scope(group),
             site=self.nodes[0],
             holders=self.nodes,
             fragment=fragment,
@@ -141,6 +185,35 @@ class TraceBuilder:
             input_weights=tuple(weights.values()),
             momentum="replicated",
             codec=codec,
+        )
+
+    def group_snapshot(self, group: int, node: int, base: int, version: int, codec: str = "fp32") -> str:
+        """A group's outer gradient of the whole model."""
+        name = group_snapshot_value(group, node, 0, version)
+        self.holds[name] = {name: 1.0}
+        self._add(
+            GroupSnapshot,
+            group=group,
+            node=node,
+            fragment=0,
+            base_version=base,
+            version=version,
+            steps=1,
+            tokens=1,
+            codec=codec,
+        )
+        return name
+
+    def rebase(self, group: int, old: int, since: int, taken: int, to_version: int) -> None:
+        """A group takes a global version."""
+        self._add(
+            Rebase,
+            group=group,
+            fragment=0,
+            from_version=old,
+            since_version=since,
+            global_version=taken,
+            to_version=to_version,
         )
 
     def adopt(
@@ -166,6 +239,7 @@ class TraceBuilder:
             mode=mode,
             alpha=alpha,
             codec=codec,
+            scope=own_scope(node) if self.gossips else GLOBAL,
         )
 
     def lose(self, node: int, steps: int = 0, *, everything: bool = False) -> None:
@@ -185,12 +259,39 @@ class TraceBuilder:
         state = self._next_state(node)
         self._restore(node=node, state=state, source=source, from_state=-1, versions=versions, codec=codec)
 
+    def copy_slow_weights(self, node: int, source: int, codec: str = "bf16") -> None:
+        """The node fails and loses its state, and is sent another's slow weights."""
+        self.lose(node, everything=True)
+        every = range(self.fragments)
+        versions = tuple(self.own.get((source, f), 0) for f in every)
+        own = tuple(self.own.get((node, f), 0) + 1 for f in every)
+        for fragment, version in enumerate(own):
+            self.own[node, fragment] = self.adopted[node, fragment] = version
+        state = self._next_state(node)
+        self._restore(
+            node=node, state=state, source=source, from_state=-1, versions=versions, codec=codec, own_versions=own
+        )
+
     def _restore(self, **fields: object) -> None:
         self._add(Restore, life=1, **fields)
 
     def evaluate(self, *versions: int, merged_steps: int = 0) -> None:
         """``versions`` of all fragments."""
         self._add(Evaluate, scope="global", versions=versions, merged_steps=merged_steps, merged_tokens=merged_steps)
+
+    def evaluate_mean(self, *nodes: int, merged_steps: int = 0) -> None:
+        """The mean of these nodes' slow weights."""
+        self._add(
+            Evaluate,
+            scope="mean",
+            versions=(),
+            merged_steps=merged_steps,
+            merged_tokens=merged_steps,
+            own=self._own_versions(nodes),
+        )
+
+    def _own_versions(self, nodes: tuple[int, ...]) -> OwnVersions:
+        return tuple((i, *(self.own.get((i, f), 0) for f in range(self.fragments))) for i in nodes)
 
     def trace(self) -> Trace:
         return Trace(
@@ -200,6 +301,7 @@ class TraceBuilder:
             versions=self._newest(),
             budget_steps=self.budget_steps,
             merged_steps=0,
+            own=self._own_versions(self.nodes) if self.gossips else (),
             end_us=len(self.ops),
             step_us=1,
             tokens_per_step=1,
@@ -214,7 +316,7 @@ class TraceBuilder:
         """The last version of each fragment."""
         last = [0] * self.fragments
         for op in self.ops:
-            if isinstance(op, SyncStep | Merge):
+            if isinstance(op, SyncStep) or (isinstance(op, Merge) and op.scope == GLOBAL):
                 last[op.fragment if isinstance(op, Merge) else 0] = op.to_version
         return tuple(last)
 
@@ -376,6 +478,81 @@ def failures_trace() -> Trace:
     build.step(7, 2)
     build.merge(2, {build.snapshot(7, 2, fragment=1): 1.0}, fragment=1)
     build.evaluate(2, 3, merged_steps=16)
+    return build.trace()
+
+
+def groups_trace() -> Trace:
+    """Two groups, (0, 2) and (3, 7): they merge among themselves and between them, one with a contribution that is
+    late, keep what they merged since, and take a global version that holds nothing of theirs."""
+    build = TraceBuilder(nodes=(0, 2, 3, 7), budget_steps=20)
+    build.evaluate(0)
+    for node in build.nodes:
+        build.step(node, 1 + node % 3)
+    a, b, c = build.snapshot(0, 0), build.snapshot(2, 0, "bf16"), build.snapshot(3, 0)
+    build.merge(0, {a: 0.5, b: 0.5}, to_version=1, group=0)
+    build.step(0, 1)
+    build.adopt(0, 1, "keep", a)
+    first = build.group_snapshot(0, 0, base=0, version=1, codec="bf16")
+    build.merge(0, {c: 1.0}, to_version=2, group=1)
+    build.adopt(2, 1, "keep", b)
+    build.step(2, 1)
+    build.merge(0, {first: 1.0}, to_version=3)
+    build.evaluate(3, merged_steps=4)
+    second = build.group_snapshot(1, 7, base=0, version=2)
+    d = build.snapshot(2, 1)
+    build.merge(1, {d: 1.0}, to_version=4, group=0)
+    build.rebase(0, old=4, since=1, taken=3, to_version=5)
+    build.step(0, 1)
+    e = build.snapshot(0, 1)
+    build.merge(5, {e: 1.0}, to_version=6, group=0, staleness=2)
+    build.adopt(2, 6, "keep", d)
+    build.adopt(0, 6, "keep", e)
+    third = build.group_snapshot(0, 2, base=3, version=6)
+    build.adopt(7, 2, "keep")
+    build.merge(3, {second: 0.25, third: 0.75}, to_version=7, staleness=1)
+    build.step(7, 2)
+    build.rebase(1, old=2, since=2, taken=7, to_version=8)  # it is the global version
+    f = build.snapshot(7, 2)
+    build.merge(8, {f: 1.0}, to_version=9, group=1)
+    build.adopt(7, 9, "keep", f)
+    build.adopt(3, 9, "keep", c)
+    build.step(3, 1)
+    build.evaluate(7, merged_steps=11)
+    return build.trace()
+
+
+def gossip_trace() -> Trace:
+    """Two fragments and no global model: pairs mix, both or one of them, at once or with steps in between; an outer
+    gradient is offered twice, one is never mixed; a node goes on as it was earlier, one with another's slow weights."""
+    build = TraceBuilder(nodes=(0, 2, 3, 7), budget_steps=20, fragments=2, gossips=True)
+    build.evaluate_mean(*build.nodes)
+    for node in build.nodes:
+        build.step(node, 1 + node % 3)
+    a, d = build.offer(0, "bf16"), build.offer(7, "bf16")
+    build.step(0, 1)
+    build.mix(0, {a: 0.25, d: 0.75}, "bf16")
+    build.step(0, 1)
+    x, z = build.offer(0, fragment=1), build.offer(3, fragment=1)
+    b, c = build.offer(2), build.offer(3)
+    build.mix(7, {d: 0.75, a: 0.25}, "bf16")  # from slow weights that node 0 has not any more
+    build.mix(3, {c: 0.5, b: 0.5})
+    build.step(3, 1)
+    build.mix(0, {x: 0.5, z: 0.5}, fragment=1)
+    build.evaluate_mean(0, 3, 7, merged_steps=8)
+    build.step(2, 2)
+    build.go_on(2, states_lost=1)
+    e, f = build.offer(2), build.offer(7)
+    build.mix(2, {e: 1.0, f: 0.0})  # what node 3 sent was lost
+    build.mix(3, {z: 0.5, x: 0.5}, fragment=1)
+    build.copy_slow_weights(3, 2)
+    build.step(3, 2)
+    build.step(7, 1)
+    g, h = build.offer(3), build.offer(7)
+    build.mix(7, {h: 0.4, g: 0.6}, "bf16")
+    build.mix(3, {g: 0.6, h: 0.4}, "bf16")
+    build.step(3, 1)
+    build.offer(2, fragment=1)
+    build.evaluate_mean(*build.nodes, merged_steps=14)
     return build.trace()
 
 
