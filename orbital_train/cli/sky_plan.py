@@ -17,8 +17,9 @@ from orbital_train.cli.planning import flown_fleet, in_the_recipes_words, longes
 from orbital_train.cli.run_directory import RunDirectory, check_directory, open_run, write_json
 from orbital_train.cli.seasons import season_lines
 from orbital_train.cli.sky import sky_at
+from orbital_train.cli.sky_cache import streamed_or_cached
 from orbital_train.cli.sky_estimate import estimate_line
-from orbital_train.cli.sky_stream import MOST_ON_GRID, check_streamable, stream_contacts, stream_eclipses
+from orbital_train.cli.sky_stream import MOST_ON_GRID, check_streamable
 from orbital_train.cli.sky_tables import PlannedSky, figures, shells_table, windows_table
 from orbital_train.cli.survey import CONTACTS, Survey, write_windows
 from orbital_train.config.load import dump_recipe
@@ -106,7 +107,7 @@ def _on_grid(recipe: SkyRecipe, fleet: Fleet, out: Path, exports: tuple[str, ...
 def _streamed(recipe: SkyRecipe, fleet: Fleet, out: Path, notes: tuple[str, ...]) -> PlannedSky:
     """The same in bounded memory; light and pictures are not kept."""
     with _written(recipe, out) as run, stages(Console(stderr=True)) as note:
-        tally = stream_contacts(recipe, fleet, run.plan / CONTACTS, note)
+        tally, dark = streamed_or_cached(recipe, fleet, run.plan / CONTACTS, note)
         planned = PlannedSky(
             fleet=fleet,
             horizon_s=recipe.time.horizon_h * 3600.0,
@@ -114,7 +115,7 @@ def _streamed(recipe: SkyRecipe, fleet: Fleet, out: Path, notes: tuple[str, ...]
             sites=0,
             links=tally.contacts // 2,
             tally=tally,
-            eclipses=stream_eclipses(recipe, fleet, note),
+            eclipses=dark,
         )
         write_json(run.plan_summary, {**figures(planned), "notes": list(notes)})
     return planned

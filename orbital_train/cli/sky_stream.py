@@ -24,7 +24,6 @@ from orbital_train.windows.links import STEP_S
 from orbital_train.windows.measures import Eclipses
 from orbital_train.windows.nearest import NearestLinks, nearest_links
 from orbital_train.windows.nearest_plan import nearest_conditions, nearest_spec
-from orbital_train.windows.tally import Tally, tally_file
 from orbital_train.windows.writer import write_contacts
 
 MOST_ON_GRID = 5_000
@@ -64,8 +63,8 @@ _INSTEAD = {
 }
 
 
-def stream_contacts(recipe: SkyRecipe, fleet: Fleet, path: Path, note: Stages) -> Tally:
-    """Find the links of a fleet, write them as a contact plan, and count them.
+def stream_contacts(recipe: SkyRecipe, fleet: Fleet, path: Path, note: Stages) -> None:
+    """Find the links of a fleet, and write them as a contact plan.
 
     Raises:
         InputError: SGP4 loses a satellite (key ``fleet.path``).
@@ -77,8 +76,6 @@ def stream_contacts(recipe: SkyRecipe, fleet: Fleet, path: Path, note: Stages) -
     satellites = Sgp4Ephemeris(fleet.names, fleet.satrecs, start)
     found = _followed(nearest_links(satellites, conditions, nearest_spec(spec), horizon_s), horizon_s, note)
     write_contacts(path, found, node_names=fleet.names, horizon_s=horizon_s, rate_bps=spec.rate_bps)
-    note("counting contacts")
-    return tally_file(path, len(fleet), horizon_s)
 
 
 def stream_eclipses(recipe: SkyRecipe, fleet: Fleet, note: Stages) -> Eclipses:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orbital_train
 from orbital_train.cli.folder_cache import cached, file_sha256
@@ -25,6 +25,8 @@ from orbital_train.errors import InputWarning
 from orbital_train.orbit.download import is_url
 from orbital_train.orbit.folders import cache_folder
 from orbital_train.orbit.sun import sun_source
+
+T = TypeVar("T")
 
 SWITCH = "ORBITAL_TRAIN_PLAN_CACHE"
 
@@ -44,21 +46,28 @@ _CODE = ("orbit", "windows", "config", "cli")
 
 def survey_or_cached(recipe: SkyRecipe, what: str, make: Callable[[], Survey]) -> Survey:
     """A survey of a recipe from the cache, or made and kept; what it warned of is repeated."""
-    key = None if os.environ.get(SWITCH) == "off" else survey_key(recipe, what)
-    if key is None:
-        return make()
-
-    def write(sky: Survey, folder: Path) -> None:
-        # A file that changed while it was being read would otherwise be kept under its old content's name.
-        if survey_key(recipe, what) != key:
-            raise OSError(errno.EAGAIN, "a file that the recipe names has just changed")
-        write_survey(sky, folder)
-
-    sky, kept = cached(cache_folder("plans"), key, make, read=read_survey, write=write)
+    sky, kept = made_or_kept(recipe, what, make, read=read_survey, write=write_survey)
     if kept:
         for note in sky.notes:
             warnings.warn(note, InputWarning, stacklevel=3)
     return sky
+
+
+def made_or_kept(
+    recipe: SkyRecipe, what: str, make: Callable[[], T], *, read: Callable[[Path], T], write: Callable[[T, Path], None]
+) -> tuple[T, bool]:
+    """What depends on a recipe's sky alone, and whether it came from the cache; see :func:`cached`."""
+    key = None if os.environ.get(SWITCH) == "off" else survey_key(recipe, what)
+    if key is None:
+        return make(), False
+
+    def write_unchanged(found: T, folder: Path) -> None:
+        # A file that changed while it was being read would otherwise be kept under its old content's name.
+        if survey_key(recipe, what) != key:
+            raise OSError(errno.EAGAIN, "a file that the recipe names has just changed")
+        write(found, folder)
+
+    return cached(cache_folder("plans"), key, make, read=read, write=write_unchanged)
 
 
 def survey_key(recipe: SkyRecipe, what: str) -> str | None:

@@ -182,6 +182,9 @@ def _anchor_paths(tree: dict[str, Any], folder: Path) -> None:
             continue
         value = keys.get(key)
         if isinstance(value, str) and not is_url(value) and not (key == "corpus" and value in KNOWN_CORPORA):
+            if "://" in value:
+                problem = "is no address that can be read; accepted is a file, or http:// or https:// for element sets"
+                raise InputError(f"{table}.{key}" if table else key, value, problem)
             keys[key] = str((folder / value).resolve())
 
 

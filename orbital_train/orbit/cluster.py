@@ -1,4 +1,4 @@
-"""A formation-flying cluster, held together by SGP4 alone: the recipe of docs/physics.md.
+"""A formation-flying cluster, held together by SGP4 alone: the recipe of docs/physics/sources.md.
 
 All satellites have the same node and inclination and go around equally fast. They differ in their mean eccentricity
 vectors (e cos ω, e sin ω), which lie on a square lattice. An offset δe moves a satellite around the centre on an

@@ -9,8 +9,10 @@ import time
 import urllib.request
 import warnings
 from collections.abc import Callable
+from concurrent.futures import Future
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from threading import Thread
 from typing import TypeVar
 from urllib.error import HTTPError, URLError
 
@@ -73,11 +75,8 @@ def download(url: str, *, key: str, timeout_s: float = TIMEOUT_S, largest_bytes:
     Raises:
         InputError: the server cannot be reached, refuses, takes too long, breaks off or sends too much.
     """
-    until_s = time.monotonic() + timeout_s
     try:
-        request = urllib.request.Request(url, headers={"User-Agent": _AGENT})
-        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
-            return _read(answer, until_s, largest_bytes)
+        return _within(timeout_s, lambda: _asked(url, timeout_s, largest_bytes))
     except HTTPError as error:
         error.close()
         raise InputError(key, url, f"the server answers {error.code} {error.reason}") from None
@@ -95,8 +94,34 @@ def download(url: str, *, key: str, timeout_s: float = TIMEOUT_S, largest_bytes:
         ) from None
 
 
+def _within(timeout_s: float, work: Callable[[], T]) -> T:
+    """What ``work`` gives or raises, or TimeoutError after so long.
+
+    It runs in a thread of its own, and is left to itself after that: a timeout of sockets is one for every piece, and
+    nothing limits how long a name is looked up, or how long headers come drop by drop.
+    """
+    outcome: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(work())
+        except Exception as error:
+            outcome.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    return outcome.result(timeout=timeout_s)
+
+
+def _asked(url: str, timeout_s: float, largest_bytes: int) -> bytes:
+    """The body of the answer."""
+    until_s = time.monotonic() + timeout_s
+    request = urllib.request.Request(url, headers={"User-Agent": _AGENT})
+    with urllib.request.urlopen(request, timeout=timeout_s) as answer:
+        return _read(answer, until_s, largest_bytes)
+
+
 def _read(answer: HTTPResponse, until_s: float, largest_bytes: int) -> bytes:
-    """The body; a limit for the whole of it, since a timeout of sockets is one for every piece."""
+    """The body, for as long as somebody waits for it."""
     pieces, size = [], 0
     while piece := answer.read1(_CHUNK_BYTES):
         pieces.append(piece)

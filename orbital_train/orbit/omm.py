@@ -125,6 +125,8 @@ def _xml_fields(number: int, message: ElementTree.Element) -> dict[str, Any]:
         name, unit = _tag(field), field.get("units")
         if unit is not None and name in UNITS and unit.lower() != UNITS[name].lower():
             raise BrokenElements(f"message {number}", f"{name} is in {unit!r}; accepted is {UNITS[name]!r}")
+        if unit is not None and name == "ECCENTRICITY":
+            raise BrokenElements(f"message {number}", f"{name} is in {unit!r}; it has no unit")
         fields[name] = field.text
     return fields
 

@@ -1,6 +1,6 @@
 """Eclipse seasons: when over a year an orbit has eclipses, and how long they are.
 
-One revolution a day is searched for its umbra. The Sun is the Almanac's (54 arc seconds, 0.24 s of eclipse time at 550
+One revolution a day is searched for its umbra. The Sun is the Almanac's (38 arc seconds, 0.17 s of eclipse time at 550
 km), so that a year needs no ephemeris file. The umbra of such a revolution is good to a second, the longest of the year
 too; the first and last day of a season to a day, since the revolutions between are not looked at.
 """

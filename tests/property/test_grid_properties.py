@@ -19,11 +19,13 @@ from orbital_train.orbit.constants import EARTH_RADIUS_M
 from orbital_train.orbit.ephemeris import Ephemeris, GroundSite, KeplerEphemeris, Sgp4Ephemeris, SiteEphemeris, joined
 from orbital_train.orbit.grid import StateGrid, sample
 from orbital_train.orbit.sun import sun_positions_almanac_m
+from orbital_train.windows.field_of_regard import FieldOfRegard, field_function
 from orbital_train.windows.geometry import range_function, rate_function, sight_function
 from orbital_train.windows.ground import ground_windows
 from orbital_train.windows.pairs import pair_windows
 from orbital_train.windows.search import Windows
 from orbital_train.windows.shadow import Occulter, find_shadows
+from orbital_train.windows.sun_exclusion import glare_windows
 
 MU = 3.986004418e14
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -144,6 +146,21 @@ def test_links_agree_on_all_grids(two: list[Elements], by_sgp4: bool) -> None:
     assume(any((windows.end_s < HORIZON_S).any() for windows in found))
 
 
+FIELD = FieldOfRegard(azimuth_deg=40.0, elevation_deg=-10.0, half_angle_deg=60.0)
+
+
+@few
+@given(pairs(), st.integers(0, 364), st.booleans())
+def test_blinded_and_pointed_terminals_agree_on_all_grids(two: list[Elements], day: int, by_sgp4: bool) -> None:
+    """An exclusion of 30 degrees around the Sun, so that many of these pairs look into it."""
+    ephemeris = flown(two, by_sgp4)
+    found = [
+        agree(ephemeris, lambda grid: glare_windows(grid, PAIR, sun(day), 30.0)),
+        agree(ephemeris, lambda grid: pair_windows(grid, PAIR, field_function(FIELD))),
+    ]
+    assume(all(len(windows) for windows in found))
+
+
 def over(site: GroundSite, mask_deg: float) -> Callable[[StateGrid], Windows]:
     return lambda grid: ground_windows(grid, (site,), 1, np.array([mask_deg]))
 
@@ -184,7 +201,7 @@ def found_on_all_grids(ephemeris: Ephemeris, find: Callable[[StateGrid], Windows
     assert is_open(windows, np.array([top_s])).all()
 
 
-half_length = st.floats(3.0, 20.0)
+half_length = st.floats(2.5, 20.0)
 
 
 @dataclass(frozen=True)

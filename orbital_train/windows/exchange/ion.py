@@ -27,7 +27,7 @@ import numpy as np
 
 from orbital_train.errors import InputError, InputWarning
 from orbital_train.windows.exchange.listed import PLAN_KEY, Listed, refuse_no_length, refused
-from orbital_train.windows.exchange.whole import WholeContacts, whole_contacts
+from orbital_train.windows.exchange.whole import WholeContacts, first_overlap, whole_contacts
 from orbital_train.windows.plan import CONTACT_PLAN, ContactPlan
 
 # ionadmin reads rates into 32 bits, so faster ones would come out as something else.
@@ -46,7 +46,8 @@ def ion_text(plan: ContactPlan, start: datetime) -> str:
     Rates above what ``ionadmin`` can read are written as the largest that it can, with an InputWarning.
 
     Raises:
-        InputError: the scenario does not start at a whole second (key ``time.start``).
+        InputError: the scenario does not start at a whole second (key ``time.start``), or two contacts from one node to
+            the same other overlap, which ION does not have (key ``contact plan``).
     """
     if start.microsecond:
         raise InputError("time.start", start.isoformat(), "ION counts whole seconds; accepted is a whole second")
@@ -56,6 +57,11 @@ def ion_text(plan: ContactPlan, start: datetime) -> str:
         problem = f"{capped} contacts are faster than the {_LARGEST_RATE * 8e-9:.1f} Gbit/s that ION can read"
         warnings.warn(f"{CONTACT_PLAN}: {problem}; they are written with that", InputWarning, stacklevel=2)
     contacts = whole_contacts(plan, np.minimum(rate, _LARGEST_RATE))
+    pair = first_overlap(contacts.source, contacts.dest, contacts.start_s, contacts.end_s)
+    if pair is not None:
+        a, b = (plan.node_names[int(n[pair[0]]) - 1] for n in (contacts.source, contacts.dest))
+        problem = f"two contacts overlap at {int(contacts.start_s[pair[1]])} s; in this format they must not"
+        raise InputError(CONTACT_PLAN, f"{a} to {b}", problem)
     lines = [f"@ {start:%Y/%m/%d-%H:%M:%S}", *_range_lines(contacts)]
     columns = (contacts.start_s, contacts.end_s, contacts.source, contacts.dest, contacts.rate)
     lines += [
@@ -98,14 +104,16 @@ def parse_ion(path: Path, text: str, start: datetime) -> list[Listed]:
     left out, as ION does, and contacts of less than full confidence are taken as certain; an InputWarning counts them.
 
     Raises:
-        InputError: a line is none of ION's commands, changes or deletes contacts, or has wrong values; the file and
-            the line are named (key ``links.plan``).
+        InputError: a line is none of ION's commands, changes or deletes contacts, or has wrong values, or a contact
+            overlaps another one from the same node to the same other; the file and the line are named (key
+            ``links.plan``).
     """
     commands = _Commands(path, start)
     for number, line in enumerate(text.splitlines(), 1):
         tokens = line.split()
         if tokens and tokens[0] not in _SILENT and not line.lstrip().startswith("#"):
             _obey(commands, f"line {number}", tokens)
+    _refuse_overlaps(commands)
     found = [c if c.source == c.dest else _with_light_time(commands, c) for c in commands.contacts]
     known = [contact for contact in found if contact is not None]
     if len(known) < len(found):
@@ -114,6 +122,18 @@ def parse_ion(path: Path, text: str, start: datetime) -> list[Listed]:
     if commands.unsure:
         _warn(path, f"{commands.unsure} contacts of less than full confidence are taken as certain")
     return known
+
+
+def _refuse_overlaps(commands: _Commands) -> None:
+    """Contacts of a node to itself carry nothing and may overlap."""
+    between = [c for c in commands.contacts if c.source != c.dest]
+    rows = np.array([(c.source, c.dest, c.start_s, c.end_s) for c in between]).reshape(-1, 4)
+    source, dest, start_s, end_s = rows.T
+    pair = first_overlap(source.astype(np.int64), dest.astype(np.int64), start_s, end_s)
+    if pair is not None:
+        one, two = between[pair[0]], between[pair[1]]
+        problem = f"overlaps the contact from node {one.source} to {one.dest} of {one.where}"
+        raise refused(commands.path, two.where, problem)
 
 
 def _warn(path: Path, problem: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orbital_train.errors import InputError, InputWarning
+from orbital_train.errors import InputWarning
 from orbital_train.windows.plan import CONTACT_PLAN, ContactPlan, FloatArray, IntArray
 
 
@@ -32,9 +32,6 @@ def whole_contacts(plan: ContactPlan, rate: FloatArray) -> WholeContacts:
 
     Returns:
         The contacts that are still there; an InputWarning counts those that are not.
-
-    Raises:
-        InputError: two contacts from one node to another overlap, which neither format has (key ``contact plan``).
     """
     start_s, end_s, whole = np.ceil(plan.start_s), np.floor(plan.end_s), np.floor(rate)
     kept = (end_s > start_s) & (whole > 0)
@@ -42,7 +39,7 @@ def whole_contacts(plan: ContactPlan, rate: FloatArray) -> WholeContacts:
     if lost:
         problem = f"{lost} of {len(plan)} contacts hold no whole second or no whole unit of rate, and are left out"
         warnings.warn(f"{CONTACT_PLAN}: {problem}", InputWarning, stacklevel=2)
-    contacts = WholeContacts(
+    return WholeContacts(
         source=plan.source[kept] + 1,
         dest=plan.dest[kept] + 1,
         start_s=start_s[kept].astype(np.int64),
@@ -50,12 +47,6 @@ def whole_contacts(plan: ContactPlan, rate: FloatArray) -> WholeContacts:
         rate=whole[kept].astype(np.int64),
         owlt_s=np.ceil(plan.owlt_s[kept]).astype(np.int64),
     )
-    pair = first_overlap(contacts.source, contacts.dest, contacts.start_s, contacts.end_s)
-    if pair is not None:
-        a, b = (plan.node_names[int(n[pair[0]]) - 1] for n in (contacts.source, contacts.dest))
-        problem = f"two contacts overlap at {int(contacts.start_s[pair[1]])} s; in this format they must not"
-        raise InputError(CONTACT_PLAN, f"{a} to {b}", problem)
-    return contacts
 
 
 def first_overlap(

@@ -58,6 +58,12 @@ def test_element_sets_that_are_not_there(tmp_path: Path, recipe: Path):
     assert line.startswith(f"{recipe}: fleet.path = '{tmp_path / 'none'}': cannot be read: No such file")
 
 
+def test_an_address_that_nobody_can_read(tmp_path: Path, recipe: Path):
+    line = unchanged(tmp_path, "plan", recipe, "--set", 'fleet={kind="omm", path="ftp://example.org/gp.json"}')
+    problem = "is no address that can be read; accepted is a file, or http:// or https:// for element sets"
+    assert line == f"{recipe}: fleet.path = 'ftp://example.org/gp.json': {problem}"
+
+
 def two_satellites(tmp_path: Path, day: float) -> list[str]:
     sets = element_set("A", day, 11111) + element_set("B", day, 22222, anomaly_deg=30.0)
     (tmp_path / "elements").write_text(sets, encoding="utf-8")

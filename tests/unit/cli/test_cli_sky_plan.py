@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from orbital_train.cli import sky_cache
 from orbital_train.cli.sky_estimate import estimate_line
 from orbital_train.cli.sky_plan import plan_sky
 from orbital_train.cli.sky_stream import check_streamable
@@ -71,6 +72,23 @@ def test_a_streamed_plan_is_the_plan_that_is_made_on_a_grid(tmp_path: Path) -> N
     assert rows(on_grid) == rows(streamed) == WINDOWS
     assert [(out / "plan" / "orbits.png").exists() for out in (grid, stream)] == [True, False]
     assert streamed.startswith("estimate for 72 satellites over 2.00 h: about ")
+
+
+def test_a_streamed_plan_comes_from_the_cache_the_second_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORBITAL_TRAIN_CACHE", str(tmp_path / "cache"))
+    recipe = sky(tmp_path)
+    first = told(recipe, tmp_path / "first", most_on_grid=71)
+    (entry,) = (path for path in (tmp_path / "cache" / "plans").iterdir() if path.is_dir())
+    with monkeypatch.context() as nobody:
+        for name in ("stream_contacts", "stream_eclipses"):
+            nobody.setattr(sky_cache, name, None)
+        second = told(recipe, tmp_path / "second", most_on_grid=71)
+    (entry / "contacts.parquet").write_bytes(b"PAR1")
+    third = told(recipe, tmp_path / "third", most_on_grid=71)
+    assert rows(first) == rows(second) == rows(third) == WINDOWS
+    for name in ("contacts.parquet", "summary.json"):
+        first_bytes = (tmp_path / "first" / "plan" / name).read_bytes()
+        assert [(tmp_path / out / "plan" / name).read_bytes() for out in ("second", "third")] == [first_bytes] * 2
 
 
 def rows(text: str) -> str:

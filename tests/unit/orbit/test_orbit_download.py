@@ -159,6 +159,16 @@ def test_a_server_that_drips(server: Server) -> None:
     assert problem(server.url, timeout_s=0.2) == "the server took longer than 0.2 s"
 
 
+def test_a_server_whose_headers_drip(server: Server) -> None:
+    def drip(request: BaseHTTPRequestHandler) -> None:
+        request.wfile.write(b"HTTP/1.0 200 OK\r\nX: ")
+        while not server.closing.wait(0.02):
+            request.wfile.write(b"x")
+
+    server.answer = drip
+    assert problem(server.url, timeout_s=0.2) == "the server took longer than 0.2 s"
+
+
 def test_an_answer_in_time_is_no_warning(server: Server, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

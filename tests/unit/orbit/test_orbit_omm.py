@@ -161,6 +161,7 @@ def test_other_units_are_refused() -> None:
     assert problem(xml_text([RECORD], {"MEAN_MOTION": "rad/s"})) == (
         "message 1: MEAN_MOTION is in 'rad/s'; accepted is 'rev/day'"
     )
+    assert problem(xml_text([RECORD], {"ECCENTRICITY": "%"})) == "message 1: ECCENTRICITY is in '%'; it has no unit"
     assert parse_omm(xml_text([RECORD], {"BSTAR": "1/er"}))[0][0] == "STARLINK-1007"
 
 

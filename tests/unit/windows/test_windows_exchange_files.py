@@ -59,12 +59,19 @@ def test_contacts_are_cut_to_the_horizon() -> None:
     assert plan.end_s.tolist() == [5.0, 100.0]
 
 
+def test_contacts_that_overlap_are_of_several_links() -> None:
+    plan = listed((1, 2, 0, 50), (1, 2, 20, 70), (2, 1, 0, 50), (1, 2, 50, 90), (1, 3, 10, 30), (1, 2, 60, 65))
+    assert plan.start_s.tolist() == [0.0, 0.0, 10.0, 20.0, 50.0, 60.0]
+    assert plan.link_id.tolist() == [0, 0, 1, 2, 0, 3]
+    assert plan.source_terminal.tolist() == [0, 0, 3, 1, 0, 2]
+    assert plan.dest_terminal.tolist() == [0, 0, 0, 1, 0, 2]
+
+
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
         ((1, 5, 0, 9), "there is no node 5; accepted are 1 (s0) to 4 (ground), satellites before sites"),
         ((0, 1, 0, 9), "there is no node 0; accepted are 1 (s0) to 4 (ground), satellites before sites"),
-        ((1, 2, 49, 70), "overlaps the contact from node 1 to 2 of line 1"),
     ],
 )
 def test_contacts_that_cannot_be(row: tuple[int, int, float, float], problem: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from orbital_train.errors import InputError, InputWarning
 from orbital_train.windows.exchange.hdtn import hdtn_text, parse_hdtn
-from orbital_train.windows.exchange.listed import Listed
+from orbital_train.windows.exchange.listed import Listed, listed_plan
 from tests.unit.schedule.scenarios import contacts
 
 FILE = Path("plan.json")
@@ -108,6 +108,15 @@ def test_writing_rounds_inwards() -> None:
         '{"contact": 1, "source": 2, "dest": 1, "startTime": 11, "endTime": 20, "rateBitsPerSec": 0, "owlt": 2}\n'
         "]}\n"
     )
+
+
+def test_overlapping_contacts_are_written_as_they_were_read() -> None:
+    """As HDTN's contactPlan_RoutingTest.json has them."""
+    contacts = [{**CONTACT, "dest": 2, "startTime": start, "endTime": end} for start, end in ((0, 120), (17, 200))]
+    text = json.dumps({"contacts": [{**contact, "contact": k} for k, contact in enumerate(contacts)]})
+    plan = listed_plan(FILE, parse_hdtn(FILE, text), ("a", "b"), 2, 200.0)
+    assert plan.link_id.tolist() == [0, 1]
+    assert json.loads(hdtn_text(plan)) == json.loads(text)
 
 
 def test_a_rate_below_one_bit_per_second_does_not_become_unlimited() -> None:

@@ -164,6 +164,12 @@ def test_broken_lines_are_told_with_their_place(line: str, told: str) -> None:
     assert str(caught.value) == f"links.plan = 'plan.ion, line 3': {told}"
 
 
+def test_overlapping_contacts_are_told_with_their_place() -> None:
+    with pytest.raises(InputError) as caught:
+        parsed("a contact +10 +50 1 2 100", "a contact +0 +60 1 1 100", "a contact +49 +70 1 2 100")
+    assert str(caught.value) == "links.plan = 'plan.ion, line 3': overlaps the contact from node 1 to 2 of line 1"
+
+
 def two_ways(**change: np.ndarray) -> ContactPlan:
     return replace(contacts(2, [(0, 1, 10.4, 20.6)], 99.0, 1000.0, 0.02), **change)
 

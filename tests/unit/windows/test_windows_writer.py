@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,13 +12,14 @@ import pytest
 from orbital_train.orbit.constants import LIGHT_SPEED_MPS
 from orbital_train.orbit.ephemeris import Sgp4Ephemeris
 from orbital_train.orbit.fleet import WalkerSpec, build_fleet
-from orbital_train.windows.links import LinkSpec, Opportunities, link_conditions
+from orbital_train.orbit.grid import sample
+from orbital_train.windows.links import LinkSpec, Opportunities, link_conditions, visible_opportunities
 from orbital_train.windows.nearest import NearestLinks, nearest_links
 from orbital_train.windows.nearest_plan import nearest_spec
 from orbital_train.windows.opportunity_file import read_opportunities, write_opportunities
 from orbital_train.windows.plan import ContactPlan, LinkKind
 from orbital_train.windows.writer import write_contacts
-from tests.sampled import contact_plan
+from tests.sampled import contact_plan, opportunities
 
 START = datetime(2026, 3, 20, tzinfo=UTC)
 FLEET = build_fleet(
@@ -80,3 +81,12 @@ def test_opportunities_survive_exactly(tmp_path: Path, sizes: list[int]) -> None
     for field in fields(Opportunities):
         before = [value for part in parts for value in getattr(part, field.name).tolist()]
         assert getattr(again, field.name).tolist() == before
+
+
+def test_streamed_opportunities_of_all_pairs_are_those_that_are_found_in_one_go(tmp_path: Path) -> None:
+    spec, ephemeris = replace(SPEC, topology="all_visible"), Sgp4Ephemeris(FLEET.names, FLEET.satrecs, START)
+    parts = visible_opportunities(len(FLEET), sample(ephemeris, 6000.0, 60.0), spec)
+    assert write_opportunities(tmp_path / "found", parts) > 200
+    streamed, whole = read_opportunities(tmp_path / "found"), opportunities(FLEET, ephemeris, (), spec, 6000.0)
+    for field in fields(Opportunities):
+        assert getattr(streamed, field.name).tolist() == getattr(whole, field.name).tolist()
