@@ -27,16 +27,17 @@ from orbital_train.schedule.trace import (
     local_value,
 )
 from orbital_train.train.adopt import adopted, base_codecs, moved_mark, received
-from orbital_train.train.contributions import check_merging, is_finite
+from orbital_train.train.contributions import check_merging
+from orbital_train.train.devices import all_finite, norm
 from orbital_train.train.encoders import Encoders
 from orbital_train.train.feedback import feedback
-from orbital_train.train.flat import Layout
 from orbital_train.train.gate import Gate
 from orbital_train.train.inner import Replica
 from orbital_train.train.liveness import drops, goes_back, holders, is_mark, kept_states, mark_value
 from orbital_train.train.outer import outer_step
 from orbital_train.train.placement import Owners
 from orbital_train.train.scratch import Scratch
+from orbital_train.train.shards import Shards
 from orbital_train.train.side_stream import SideStream
 from orbital_train.train.spec import OuterSpec
 from orbital_train.train.state import NodeState, Saved
@@ -53,14 +54,14 @@ class Operations:
     """One worker's part of everything that happens to its nodes' replicas between inner steps.
 
     Every worker holds all live versions of the global model; replicas, snapshots, sums and marks are held by the
-    worker that hosts their node.
+    worker that hosts their node. Where a node spans several devices, all of this is shards, one on each of them.
 
     Args:
         trace: what to do; InputError where sums are formed and each contribution is needed by itself.
         outer: the outer optimizer.
         seed: of the rounding of what is sent.
-        layout: of the model, in the trace's fragments.
-        initial_P: version 0 of it.
+        shards: of the model, in the trace's fragments.
+        initial_P: version 0 of it, this device's shard.
         replica: makes a replica of a vector.
         transport: to the other workers.
         owners: the rank that hosts each training node.
@@ -75,7 +76,7 @@ class Operations:
         trace: Trace,
         outer: OuterSpec,
         seed: int,
-        layout: Layout,
+        shards: Shards,
         initial_P: Tensor,
         replica: Callable[[Tensor], Replica],
         transport: Transport,
@@ -89,7 +90,7 @@ class Operations:
         self._transport, self._owners = transport, owners
         self._emit, self._validate, self._progress = emit, validate, progress
         check_merging(outer, sums=any(trace.of_kind(Combine)))
-        self.layout, self._device = layout, initial_P.device
+        self.shards, self.layout, self._device = shards, (layout := shards.own), initial_P.device
         self._versions = Versions(layout, initial_P, outer)
         self.nodes = {n: NodeState(replica=replica(initial_P.clone())) for n in sorted(self._own_replicas())}
         self._drops, self._holders, self._final = drops(trace), holders(trace), trace.versions
@@ -105,6 +106,7 @@ class Operations:
             clip_norm=outer.clip_norm,
             side=SideStream.of(self._device),
             device=self._device,
+            devices=shards.devices,
         )
         self._sums = Sums(
             nodes=self.nodes,
@@ -170,17 +172,17 @@ class Operations:
         self._emit({**row_of("stop", op), **row})
 
     def final_P(self) -> Tensor:
-        """Vector of the final global model, once the trace is done."""
-        return self._versions.whole_P(self._final)
+        """Vector of the final global model, once the trace is done; all devices of a node ask for it at once."""
+        return self.shards.join(self._versions.whole_P(self._final))
 
     def parameters(self) -> dict[str, Tensor]:
         """The named parameters and buffers of the final global model, once the trace is done."""
-        return self.layout.tensors(self.final_P())
+        return self.shards.whole.tensors(self.final_P())
 
     def digest(self) -> str:
         """SHA-256 of the final global model: the raw little-endian float32 of its tensors in the layout's order."""
         content = hashlib.sha256()
-        for tensor in self.layout.views(self.final_P()).values():
+        for tensor in self.shards.whole.views(self.final_P()).values():
             content.update(tensor.cpu().numpy().astype("<f4", copy=False).tobytes())
         return content.hexdigest()
 
@@ -243,7 +245,7 @@ class Operations:
             return
         local_F = self.layout.take(node.replica.parameters_P.detach(), op.fragment)
         delta_F = self._base(op) - local_F
-        refused = node.replica.stopped or not is_finite(delta_F)
+        refused = node.replica.stopped or not all_finite(delta_F, self.shards.devices).item()
         if refused:
             delta_F = torch.zeros_like(delta_F)
             row = {"node": op.node, "fragment": op.fragment, "problem": NOT_FINITE}
@@ -264,7 +266,7 @@ class Operations:
                 "fragment": op.fragment,
                 "to_version": op.to_version,
                 "contributors": sum(1 for c in op.contributions if c.weight),
-                "outer_gradient_norm": torch.linalg.vector_norm(outer_gradient_F[:trained]).item(),
+                "outer_gradient_norm": norm(outer_gradient_F[:trained], self.shards.devices).item(),
             }
             self._emit({**row_of("merge", op), **row, **({"refused_weight": refused} if refused else {})})
 
