@@ -64,7 +64,7 @@ def check_work(recipe: Recipe, trace: Trace, imports: Imports = ()) -> None:
     if recipe.cluster.address is None:
         choose_device(recipe.cluster.device)
     _warn_of_momentum(recipe, trace)
-    place(trace.fleet_nodes, recipe.cluster.workers)
+    place(trace.fleet_nodes, recipe.cluster.workers, recipe.cluster.devices_per_node)
     spec = build.train_spec(recipe, imports)
     build_data(spec, trace.fleet_nodes)
 
@@ -92,9 +92,10 @@ def needs(recipe: Recipe, trace: Trace, imports: Imports = ()) -> Needs:
     """What the run will take."""
     trial, synchronous = check_problem(recipe, imports), any(trace.of_kind(SyncStep))
     fleet = 0 if synchronous else len(trace.fleet_nodes)
-    nodes = -(-fleet // recipe.cluster.workers)
+    spec = build.train_spec(recipe, imports)
+    nodes = -(-fleet * spec.devices_per_node // recipe.cluster.workers)
     versions, states, residuals = peak_versions(trace), peak_states(trace), peak_residuals(trace)
-    version_vectors = estimate.version_vectors(build.train_spec(recipe, imports).outer)
+    version_vectors = estimate.version_vectors(spec.outer)
     each = estimate.worker_bytes(
         trial.parameters,
         trial.activation_bytes,
@@ -104,6 +105,8 @@ def needs(recipe: Recipe, trace: Trace, imports: Imports = ()) -> Needs:
         states=min(states, nodes),
         residuals=residuals,
         synchronous=synchronous,
+        devices=spec.devices_per_node,
+        sharded=spec.within_node == "fsdp2",
     )
     cut = estimate.checkpoint_bytes(
         trial.parameters,
@@ -113,6 +116,8 @@ def needs(recipe: Recipe, trace: Trace, imports: Imports = ()) -> Needs:
         states=states,
         residuals=residuals,
         synchronous=synchronous,
+        devices=spec.devices_per_node,
+        sharded=spec.within_node == "fsdp2",
     )
     return Needs(worker_bytes=each, cut_bytes=cut)
 

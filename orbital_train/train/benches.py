@@ -9,6 +9,7 @@ shards (``shards.py``). Suffix T: all parameters.
 from __future__ import annotations
 
 import copy
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor
 
 from orbital_train.train.bench import Bench
-from orbital_train.train.devices import Devices
-from orbital_train.train.flat import Layout, named_tensors
+from orbital_train.train.flat import Layout
 from orbital_train.train.inner import Replica, clip
 from orbital_train.train.optimizers import inner_optimizers
 from orbital_train.train.protocol import Batch
@@ -113,7 +113,7 @@ class ShardedBench(_NodeBench):
     ) -> None:
         self._root = shard(module, mesh)
         super().__init__(module, shards.own, shards, dtype, micro_batches)
-        self._local = {name: self._tensors[name].to_local() for name in shards.own.views(self.gradient_P)}
+        self._local = {name: cast(DTensor, self._tensors[name]).to_local() for name in shards.own.parameter_names}
 
     def gradient(self, batch: Batch) -> Tensor:
         """See :meth:`_NodeBench.gradient`; the gradient is averaged where it is scattered."""
@@ -156,7 +156,7 @@ def node_bench(
 
 
 def shard(module: nn.Module, mesh: DeviceMesh) -> FSDPModule:
-    """Divide the parameters of a module among devices, in place: the layers of its lists by themselves, and the rest."""
+    """Divide the parameters of a module among devices, in place: layers in lists by themselves, and the rest."""
     lists = [part for part in module.modules() if isinstance(part, nn.ModuleList)]
     for layer in (layer for part in reversed(lists) for layer in part):  # what is inside of others comes first
         if not isinstance(layer, nn.ModuleList | FSDPModule):

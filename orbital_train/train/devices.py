@@ -44,16 +44,16 @@ ONE_DEVICE = OneDevice()
 
 def norm(shard: Tensor, devices: Devices) -> Tensor:
     """Euclidean norm of a vector of which every device has a shard, as a scalar on the device."""
-    own = torch.linalg.vector_norm(shard)
+    own: Tensor = torch.linalg.vector_norm(shard)
     if devices.size == 1:
         return own
-    squares = own.double().square()
-    devices.add(squares)
-    return squares.sqrt().float()
+    total = own.double().square()
+    devices.add(total)
+    return total.sqrt().float()
 
 
 def all_finite(shard: Tensor, devices: Devices) -> Tensor:
     """Whether every element on every device is a number, as a scalar on the device."""
     refused = (~torch.isfinite(shard).all()).float()
     devices.add(refused)
-    return refused == 0
+    return refused.eq(0.0)

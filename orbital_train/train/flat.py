@@ -86,6 +86,11 @@ class Layout:
         return sum(shape.numel() for shape in self.shapes)
 
     @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Names of the parameters."""
+        return self.names[: self.parameters]
+
+    @property
     def buffer_names(self) -> tuple[str, ...]:
         """Names of the buffers."""
         return self.names[self.parameters :]

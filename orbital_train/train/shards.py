@@ -50,7 +50,7 @@ class Shards:
         mine_T[: self.own.trained] = shard_P[: self.own.trained]
         for part_T, stretches in zip(self.devices.gather(mine_T), self._stretches, strict=True):
             lengths = [where.stop - where.start for where in stretches]
-            for where, part in zip(stretches, part_T[: sum(lengths)].split(lengths), strict=True):
+            for where, part in zip(stretches, torch.split(part_T[: sum(lengths)], lengths), strict=True):
                 out_T[where] = part
 
     def join(self, shard_P: Tensor) -> Tensor:

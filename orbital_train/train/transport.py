@@ -26,7 +26,10 @@ class Transport(Protocol):
 
     rank: int
     size: int
-    bytes_sent: int  # bytes of all tensors sent so far, in the form in which they were sent
+
+    @property
+    def bytes_sent(self) -> int:
+        """Bytes of all tensors sent so far, in the form in which they were sent."""
 
     def send(self, tensor: Tensor, dest: int) -> None:
         """Post a message without blocking. The tensor is kept alive, and must not be changed until :meth:`flush`."""

@@ -102,14 +102,15 @@ def _check_batches(spec: TrainSpec, data: Data) -> None:
 
 
 def _activation_bytes(spec: TrainSpec, problem: Problem) -> int:
-    """What the loss of one micro-batch keeps for its gradient, beside parameters and the batch."""
+    """What the loss of one device's micro-batch keeps for its gradient, beside parameters and the batch."""
     kept: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
         kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
-    batch = tuple(torch.tensor_split(part, spec.inner.micro_batches)[0] for part in problem.batch(0, 0))
+    parts = spec.devices_per_node * spec.inner.micro_batches
+    batch = tuple(torch.tensor_split(part, parts)[0] for part in problem.batch(0, 0))
     with saved_tensors_hooks(pack, lambda tensor: tensor):
         loss = _loss(spec, problem.module, batch)
     if not isinstance(loss, Tensor) or loss.dim() or not loss.requires_grad:
