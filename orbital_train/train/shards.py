@@ -14,6 +14,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
+from orbital_train.errors import InputError
 from orbital_train.train.devices import ONE_DEVICE, Devices
 from orbital_train.train.flat import Layout, stretches_of
 
@@ -23,6 +24,23 @@ def rows_of(shape: torch.Size, rank: int, ranks: int) -> slice:
     rows = shape[0] if shape else 1
     each = -(-rows // ranks)
     return slice(min(rank * each, rows), min((rank + 1) * each, rows))
+
+
+def check_divisible(layout: Layout, devices: int) -> None:
+    """Whether FSDP2 can divide a model among the devices of a node.
+
+    Raises:
+        InputError: a parameter is a scalar (``cluster.within_node``), or there is nothing for the last device
+            (``cluster.devices_per_node``).
+    """
+    shapes = dict(zip(layout.parameter_names, layout.shapes[: layout.parameters], strict=True))
+    if scalars := [name for name, shape in shapes.items() if not shape]:
+        problem = f"divides parameters by their rows, and {scalars[0]} is a scalar; accepted: data_parallel"
+        raise InputError("cluster.within_node", "fsdp2", problem)
+    most = max(shape[0] for shape in shapes.values())
+    if all(rows_of(shape, devices - 1, devices).start == shape[0] for shape in shapes.values()):
+        problem = f"leaves nothing of the model for the last device: its parameters have {most} rows at most"
+        raise InputError("cluster.devices_per_node", devices, problem)
 
 
 @dataclass(frozen=True, kw_only=True)
