@@ -13,11 +13,15 @@ import torch
 from torch import nn
 from orbital_train.cluster.dist_devices import DistDevices
 from orbital_train.cluster.dist_transport import DistTransport
-from orbital_train.train.bench import Bench
-from orbital_train.train.benches import node_bench
+from pathlib import Path
+from transformers import AutoModelForCausalLM, Gemma3TextConfig
+from orbital_train.train.bench import Bench, Binding
+from orbital_train.train.benches import node_bench, skeleton
 from orbital_train.train.executor import Executor
+from orbital_train.train.export import write_model
 from orbital_train.train.flat import Layout, flatten
 from orbital_train.train.gate import Gate
+from orbital_train.train.models.hf import CausalLM
 from orbital_train.train.placement import place
 from orbital_train.train.run import run_local
 from orbital_train.train.shards import Shards
@@ -76,6 +80,20 @@ def both(module, batch):
 generator = torch.Generator().manual_seed(2)
 batch = torch.randn(6, 5, generator=generator), torch.randn(6, generator=generator)
 found["layers"] = both(Layers(), batch)
+tokens = torch.arange(48).view(4, 12) % 24
+config = Gemma3TextConfig(vocab_size=24, hidden_size=16, intermediate_size=32, num_hidden_layers=2,
+                          num_attention_heads=2, num_key_value_heads=1, head_dim=8, max_position_embeddings=64)
+torch.manual_seed(3)
+gemma = CausalLM(AutoModelForCausalLM.from_config(config))
+kept = skeleton(gemma)
+whole = Layout.of(gemma)
+whole_P = flatten(gemma, whole)
+found["gemma"] = both(gemma, (tokens, tokens.roll(1, 1)))
+Binding(kept, whole).bind(whole_P)
+if rank == 0:
+    write_model(kept, Path(folder))
+    read = CausalLM(AutoModelForCausalLM.from_pretrained(folder))
+    found["read"] = torch.equal(flatten(read, whole), whole_P)
 found["normed"] = both(normed().module, (batch[0][:, :2], batch[1]))
 for name, trace in {"everything": everything_trace(), "failures": failures_trace()}.items():
     results = []
@@ -108,11 +126,12 @@ def test_two_devices_do_what_one_does(tmp_path: Path) -> None:
         for rank in range(2)
     ]
     found = [json.loads(worker.communicate(timeout=300)[0]) for worker in workers]
-    for name in ("layers", "normed"):
+    for name in ("layers", "gemma", "normed"):
         first, second = (result[name] for result in found)
         assert max(first["off"], second["off"]) < 1e-6
         assert first["gradient"] + second["gradient"] == first["whole"]
-        assert 0 < second["gradient"] < first["gradient"]
+        assert 0 < second["gradient"] <= first["gradient"]
+    assert found[0]["read"]
     assert found[0]["normed"]["counts"] == found[1]["normed"]["counts"] == [2.0]
     for name in ("everything", "failures"):
         first, second = (result[name] for result in found)
