@@ -46,7 +46,6 @@ ARM_VALUES: dict[str, dict[str, Any]] = {
         "schedule.policy": "fixed_period",
         "schedule.form": "blocking",
         "schedule.home": None,
-        "cluster.workers": 1,
     }
     | PLAIN_AVERAGING,
 }
@@ -145,6 +144,8 @@ def _arms(recipe: Recipe, against: Sequence[BaselineName]) -> Iterator[Arm]:
 def arm_values(recipe: Recipe, name: ArmName) -> dict[str, Any]:
     """What an arm changes in the recipe: its policy, and its tuned learning rates. The recipe's own arm is as it is."""
     values = {} if name == recipe.schedule.policy else dict(ARM_VALUES.get(name, {}))
+    if name == "single_node":
+        values["cluster.workers"] = recipe.cluster.devices_per_node
     tuned = recipe.compare.arms.get(name)
     if tuned is not None:
         values |= {"inner.lr": tuned.inner_lr} if tuned.inner_lr is not None else {}

@@ -238,6 +238,8 @@ def summary(
     figures = asdict(measure(trace))
     plan = json.loads(run.plan_summary.read_text(encoding="utf-8"))
     notes = [*plan["notes"], *refusals(run.metrics, trace)]
+    if recipe.cluster.devices_per_node > 1:
+        notes.append(within_node(recipe.cluster))
     if saved:
         notes.append(f"resumed at operation {saved.manifest.cut}: wall time and real bytes are those since then")
     if result.recoveries:
@@ -253,6 +255,8 @@ def summary(
         "digest": result.digest,
         "wall_s": round(result.wall_s, 3),
         "workers": recipe.cluster.workers,
+        "devices_per_node": recipe.cluster.devices_per_node,
+        "within_node": recipe.cluster.within_node if recipe.cluster.devices_per_node > 1 else None,
         "device": result.device,
         "deterministic": recipe.cluster.deterministic,
         "parameters_trained": trial.parameters,
@@ -268,3 +272,12 @@ def summary(
         "notes": notes,
         "versions": checkpoint.library_versions(),
     }
+
+
+def within_node(cluster: Cluster) -> str:
+    """What to know of a digest where nodes span several devices."""
+    how = {"data_parallel": "data parallel", "fsdp2": "FSDP2"}[cluster.within_node]
+    return (
+        f"every satellite was trained by {cluster.devices_per_node} devices, {how}: they round otherwise than one does,"
+        " so the digest is that of runs with the same setting alone"
+    )

@@ -65,7 +65,7 @@ def check_work(recipe: Recipe, trace: Trace, imports: Imports = ()) -> None:
     if recipe.cluster.address is None:
         choose_device(recipe.cluster.device)
     _warn_of_momentum(recipe, trace)
-    place(trace.fleet_nodes, recipe.cluster.workers)
+    place(trace.fleet_nodes, recipe.cluster.workers, recipe.cluster.devices_per_node)
     spec = build.train_spec(recipe, imports)
     build_data(spec, trace.fleet_nodes)
     outer = spec.outer.of_fleet(len(trace.fleet_nodes))
@@ -95,18 +95,21 @@ def needs(recipe: Recipe, trace: Trace, imports: Imports = ()) -> Needs:
     """What the run will take."""
     trial, synchronous = check_problem(recipe, imports), any(trace.of_kind(SyncStep))
     fleet = 0 if synchronous else len(trace.fleet_nodes)
-    nodes = -(-fleet // recipe.cluster.workers)
+    spec = build.train_spec(recipe, imports)
+    nodes = -(-fleet * spec.devices_per_node // recipe.cluster.workers)
     versions, states, residuals, own = (peak(trace) for peak in (peak_versions, peak_states, peak_residuals, peak_own))
-    version_vectors = estimate.version_vectors(build.train_spec(recipe, imports).outer)
+    version_vectors = estimate.version_vectors(spec.outer)
     each = estimate.worker_bytes(
         trial.parameters,
         trial.activation_bytes,
         nodes=nodes,
-        versions=versions + -(-own // recipe.cluster.workers),
+        versions=versions + -(-own * spec.devices_per_node // recipe.cluster.workers),
         version_vectors=version_vectors,
         states=min(states, nodes),
         residuals=residuals,
         synchronous=synchronous,
+        devices=spec.devices_per_node,
+        sharded=spec.within_node == "fsdp2",
     )
     cut = estimate.checkpoint_bytes(
         trial.parameters,
@@ -116,6 +119,8 @@ def needs(recipe: Recipe, trace: Trace, imports: Imports = ()) -> Needs:
         states=states,
         residuals=residuals,
         synchronous=synchronous,
+        devices=spec.devices_per_node,
+        sharded=spec.within_node == "fsdp2",
     )
     return Needs(worker_bytes=each, cut_bytes=cut)
 

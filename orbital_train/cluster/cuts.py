@@ -114,7 +114,8 @@ class Cuts:
         before = None if whole or self._last is None else self._last.parts
         ask([worker.take.remote(before is None) for worker in workers])
         parts = [worker.packed.remote(before[rank] if before else {}) for rank, worker in enumerate(workers)]
-        kept = [workers[(rank + 1) % len(workers)].keep.remote(part) for rank, part in enumerate(parts)]
+        apart = self.group.devices_per_node  # who hosts other nodes may be on another machine
+        kept = [workers[(rank + apart) % len(workers)].keep.remote(part) for rank, part in enumerate(parts)]
         self._coming = _Copy(cut=cut, parts=parts, kept=kept)
         self._copied_s = time.monotonic()
         if to_disk:
@@ -146,8 +147,11 @@ class Cuts:
     def restore(self) -> list[Ref]:
         """Put all workers back to the last copy."""
         assert self._last is not None
-        parts, workers = self._last.parts, self.group.workers
-        return [worker.restore.remote(self._last.cut, parts[rank], parts[0]) for rank, worker in enumerate(workers)]
+        parts, shared = self._last.parts, self._last.parts[: self.group.devices_per_node]
+        return [
+            worker.restore.remote(self._last.cut, parts[rank], shared[rank % len(shared)])
+            for rank, worker in enumerate(self.group.workers)
+        ]
 
     def drop_unfinished(self) -> None:
         """Forget what was not whole when a worker was lost."""

@@ -42,7 +42,7 @@ class DistTransport:
         Raises:
             PeerLost: not all have come within a while.
         """
-        with _peers_may_be_lost():
+        with peers_may_be_lost():
             dist.init_process_group(
                 backend, init_method=meeting, rank=self.rank, world_size=self.size, timeout=JOIN_PATIENCE
             )
@@ -59,12 +59,12 @@ class DistTransport:
     def send(self, tensor: Tensor, dest: int) -> None:
         """Post a message; the tensor is kept until :meth:`flush`."""
         self.bytes_sent += tensor.nbytes
-        with _peers_may_be_lost():
+        with peers_may_be_lost():
             self._posted.append((dist.isend(tensor, dest), tensor))
 
     def recv(self, tensor_out: Tensor, source: int) -> None:
         """Wait for the next message of ``source``."""
-        with _peers_may_be_lost():
+        with peers_may_be_lost():
             work = dist.irecv(tensor_out, source)
             assert work is not None
             work.wait(PATIENCE)
@@ -75,13 +75,13 @@ class DistTransport:
         self.bytes_sent += sum(tensor.nbytes for tensor, _ in outgoing)
         messages = [dist.P2POp(dist.irecv, tensor, source) for tensor, source in incoming]
         messages += [dist.P2POp(dist.isend, tensor, dest) for tensor, dest in outgoing]
-        with _peers_may_be_lost():
+        with peers_may_be_lost():
             for work in dist.batch_isend_irecv(messages) if messages else ():
                 work.wait(PATIENCE)
 
     def flush(self) -> None:
         """Wait until all posted messages have left."""
-        with _peers_may_be_lost():
+        with peers_may_be_lost():
             for work, _ in self._posted:
                 if work is not None:
                     work.wait(PATIENCE)
@@ -89,9 +89,14 @@ class DistTransport:
 
 
 @contextmanager
-def _peers_may_be_lost() -> Iterator[None]:
-    """Both libraries tell a connection that broke as a RuntimeError."""
+def peers_may_be_lost() -> Iterator[None]:
+    """Within are calls of the libraries alone: both tell a connection that broke as a RuntimeError."""
     try:
         yield
     except RuntimeError as error:
         raise PeerLost(str(error).splitlines()[0]) from None
+
+
+def is_lost_peer(error: RuntimeError) -> bool:
+    """Whether an error that may come from anywhere, as from a module that gathers its parameters, is of that kind."""
+    return isinstance(error, PeerLost | dist.DistError) or "gloo" in str(error)

@@ -36,6 +36,7 @@ class Group:
         self._cluster, self._bundle, self._placement, self._folder = cluster, bundle, placement, folder
         self._processes: dict[int, tuple[str, int, psutil.Process | None]] = {}
         self._meetings = 0
+        self.devices_per_node = cluster.devices_per_node
         self.connected = False
 
     def __len__(self) -> int:
@@ -165,4 +166,4 @@ def _start(rank: int, cluster: Cluster, bundle: dict[str, float], group: Any) ->
         num_gpus=bundle.get("GPU", 0.0),
         max_restarts=0,
         scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=rank),
-    ).remote(rank, cluster.workers)
+    ).remote(rank, cluster.workers, cluster.devices_per_node)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import threading
@@ -11,11 +12,13 @@ from pathlib import Path
 import psutil
 import ray
 
-from orbital_train.cluster.dist_transport import DistTransport
+from orbital_train.cluster.dist_devices import DistDevices
+from orbital_train.cluster.dist_transport import DistTransport, is_lost_peer
 from orbital_train.schedule.trace import Trace
 from orbital_train.train import checkpoint
 from orbital_train.train.checkpoint_store import Store
 from orbital_train.train.device import choose_device, configure
+from orbital_train.train.devices import ONE_DEVICE
 from orbital_train.train.executor import Executor
 from orbital_train.train.export import write_model
 from orbital_train.train.gate import Gate
@@ -25,7 +28,7 @@ from orbital_train.train.placement import place
 from orbital_train.train.problem import build_problem
 from orbital_train.train.spec import TrainSpec
 from orbital_train.train.state import Saved
-from orbital_train.train.transport import LocalTransport, PeerLost
+from orbital_train.train.transport import LaneTransport, LocalTransport
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +60,16 @@ class Outcome:
 
 
 class Worker:
-    """Methods of the ``control`` and ``background`` concurrency groups may be called while :meth:`run` is executing."""
+    """Methods of the ``control`` and ``background`` concurrency groups may be called while :meth:`run` is executing.
 
-    def __init__(self, rank: int, size: int) -> None:
-        self.rank, self.size = rank, size
+    Where nodes span several devices, so many workers, whose ranks follow on each other, host the same nodes.
+    """
+
+    def __init__(self, rank: int, size: int, devices_per_node: int = 1) -> None:
+        self.rank, self.size, self._per_node = rank, size, devices_per_node
+        self._device = rank % devices_per_node  # place among those of its nodes
         self._transport = DistTransport(rank, size) if size > 1 else LocalTransport()
+        self._devices: DistDevices | None = None
         self._executor: Executor | None = None
         self._gate = Gate()
         self._rows: list[Row] = []
@@ -76,37 +84,53 @@ class Worker:
             return
         if one_machine:
             os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = _loopback()
+        self._part()
         self._transport.leave()
         self._transport.join(choose_device(device).backend, meeting)  # type: ignore[arg-type]
+        if self._per_node > 1:
+            self._devices = DistDevices(self._per_node)
 
     def prepare(self, job: Job) -> int:
         """Read the trace, build models and data, restore a checkpoint; returns the position to start from."""
         configure(job.spec)
-        trace = Trace.read(job.trace)
-        owners = place(trace.fleet_nodes, self.size)
-        device = choose_device(job.spec.device)
         self._transport.bytes_sent = 0
-        self._device, self._operations = device.name, len(trace.ops)
-        self._executor = Executor(
+        self._job, self._executor = job, None
+        executor = self._executor = self._built(job)
+        if job.checkpoint is not None:
+            saved, device = job.checkpoint, self._device
+            executor.load(saved.manifest.cut, saved.read_nodes(self._mine, device), saved.read_shared(device))
+        self._stand_at(executor.position)
+        return executor.position
+
+    def _built(self, job: Job) -> Executor:
+        trace, device = Trace.read(job.trace), choose_device(job.spec.device)
+        owners = place(trace.fleet_nodes, self.size, self._per_node)
+        self._device_name, self._operations = device.name, len(trace.ops)
+        self._mine = {node for node, rank in owners.items() if rank == self.rank // self._per_node}
+        sharded = self._devices is not None and job.spec.within_node == "fsdp2"
+        return Executor(
             trace=trace,
             spec=job.spec,
             problem=build_problem(job.spec, trace.fleet_nodes, device.kind),
-            transport=self._transport,
+            transport=LaneTransport(self._transport, self._per_node) if self._per_node > 1 else self._transport,
             owners=owners,
             emit=self._emit,
+            devices=self._devices or ONE_DEVICE,
+            mesh=self._devices.mesh(device.kind) if self._devices and sharded else None,
         )
-        self._mine = {node for node, rank in owners.items() if rank == self.rank}
-        if job.checkpoint is not None:
-            saved = job.checkpoint
-            self._executor.load(saved.manifest.cut, saved.read_nodes(self._mine), saved.read_shared())
-        self._stand_at(self._executor.position)
-        return self._executor.position
 
     def restore(self, cut: int, files: Files, shared: Files) -> None:
-        """Go back, or forward, to a cut of which this worker's files are given, and those of worker 0."""
-        assert self._executor is not None
-        nodes = unpack_nodes(files, self._mine)
-        self._executor.load(cut, nodes, unpack_shared(shared))
+        """Go back, or forward, to a cut.
+
+        Args:
+            cut: where.
+            files: this worker's.
+            shared: those of the first worker that has the same place among the devices of its nodes.
+        """
+        if self._executor is None:
+            self._executor = self._built(self._job)
+        nodes = unpack_nodes(files, self._mine, self._device)
+        self._executor.load(cut, nodes, unpack_shared(shared, self._device))
         self._stand_at(cut)
 
     def run(self) -> Outcome:
@@ -120,13 +144,15 @@ class Worker:
         try:
             # Told to leave behind the last operation, there is nothing left to do either.
             finished = self._executor.run(self._gate) or self._executor.position == self._operations
-        except PeerLost as error:
-            lost = str(error)
+        except RuntimeError as error:
+            if not is_lost_peer(error):
+                raise
+            lost = str(error).splitlines()[0]
         if lost is not None or (self._gate.aborted and not finished):
             # Not in the clause above: the exception holds frames, and they the connections that are to be closed.
             return self._leave(lost or "called off")
         digest = self._executor.digest() if finished else None
-        return Outcome(finished=finished, digest=digest, device=self._device)
+        return Outcome(finished=finished, digest=digest, device=self._device_name)
 
     def write_model(self, folder: Path) -> None:
         """Write the final global model into a folder, as :func:`~orbital_train.train.export.write_model` does."""
@@ -180,7 +206,7 @@ class Worker:
         """Copy this worker's part of the state, standing at the gate: all of it, or what moved since the last copy."""
         assert self._executor is not None
         self._taken = self._executor.save_nodes(moved_only=not whole)
-        self._taken_shared = self._executor.save_shared() if self.rank == 0 else None
+        self._taken_shared = self._executor.save_shared() if self.rank < self._per_node else None
 
     # -- background: long, and while run() is executing ---
 
@@ -190,9 +216,9 @@ class Worker:
         files = dict(before)
         while self._taken:  # one by one, so that no more than one is in memory twice
             node, saved = self._taken.popitem()
-            files[node_file(node)] = pack(saved)
+            files[node_file(node, self._device)] = pack(saved)
         if self._taken_shared is not None:
-            files |= pack_shared(self._taken_shared)
+            files |= pack_shared(self._taken_shared, self._device)
             self._taken_shared = None
         return files
 
@@ -208,8 +234,15 @@ class Worker:
 
     def _leave(self, problem: str) -> Outcome:
         if isinstance(self._transport, DistTransport):
+            self._part()
             self._transport.leave()
-        return Outcome(finished=False, digest=None, device=self._device, problem=problem)
+        return Outcome(finished=False, digest=None, device=self._device_name, problem=problem)
+
+    def _part(self) -> None:
+        """Give up the group of a node's devices, and what holds it: its connections are closed when nothing does."""
+        if self._devices is not None:
+            self._devices = self._executor = None
+            gc.collect()
 
     def _stand_at(self, position: int) -> None:
         with self._lock:

@@ -34,7 +34,7 @@ from orbital_train.schedule.power import PowerSpec
 from orbital_train.schedule.radiator import RadiatorSpec, training_limit_w
 from orbital_train.schedule.throttle import refuse_low_cap, step_time_factor
 from orbital_train.schedule.workload import Workload
-from orbital_train.train.spec import InnerSpec, Named, OuterSpec, TrainSpec
+from orbital_train.train.spec import WHOLE_TENSOR_OPTIMIZERS, InnerSpec, Named, OuterSpec, TrainSpec
 from orbital_train.windows.field_of_regard import FieldOfRegard
 from orbital_train.windows.incidence import ArrayMount
 from orbital_train.windows.light import LightSpec
@@ -300,8 +300,8 @@ def train_spec(recipe: Recipe, imports: tuple[str, ...] = ()) -> TrainSpec:
     """What is trained; ``imports`` are the modules whose functions the recipe may name.
 
     Raises:
-        InputError: the batch is not one of the micro-batches, or the policy does not bring contributions apart, as they
-            are to be merged.
+        InputError: the batch is not one of the micro-batches, or of the devices of a node, the inner optimizer needs
+            more than a device has, or the policy does not bring contributions apart, as they are to be merged.
     """
     if recipe.inner.batch_size % recipe.inner.micro_batches:
         problem = f"must divide the batch of {recipe.inner.batch_size} evenly"
@@ -309,6 +309,7 @@ def train_spec(recipe: Recipe, imports: tuple[str, ...] = ()) -> TrainSpec:
     if recipe.outer.merging != "mean" and POLICIES[recipe.schedule.policy].sums:
         problem = f"needs every contribution by itself, and {recipe.schedule.policy} adds them up on their way"
         raise InputError("outer.merging", recipe.outer.merging, f"{problem}; accepted: mean, or another policy")
+    _check_within_node(recipe)
     inner = recipe.inner.model_dump(exclude={"batch_size", "dtype"})
     return TrainSpec(
         model=model_named(recipe),
@@ -322,8 +323,23 @@ def train_spec(recipe: Recipe, imports: tuple[str, ...] = ()) -> TrainSpec:
         deterministic=recipe.cluster.deterministic,
         threads_per_worker=recipe.cluster.threads_per_worker,
         device=recipe.cluster.device,
+        devices_per_node=recipe.cluster.devices_per_node,
+        within_node=recipe.cluster.within_node,
         imports=imports,
     )
+
+
+def _check_within_node(recipe: Recipe) -> None:
+    """Whether the devices of a node can share its work."""
+    inner, devices = recipe.inner, recipe.cluster.devices_per_node
+    if inner.batch_size % (inner.micro_batches * devices):
+        parts = f" of {inner.micro_batches} micro-batches each" if inner.micro_batches > 1 else ""
+        problem = f"must divide evenly among the {devices} devices of a node (cluster.devices_per_node){parts}"
+        raise InputError("inner.batch_size", inner.batch_size, problem)
+    if devices > 1 and recipe.cluster.within_node == "fsdp2" and inner.optimizer in WHOLE_TENSOR_OPTIMIZERS:
+        told = "needs whole tensors, and with fsdp2 a device has rows of them"
+        problem = f"{told}; accepted: others, or cluster.within_node = data_parallel"
+        raise InputError("inner.optimizer", inner.optimizer, problem)
 
 
 def _delay_merges(recipe: Recipe) -> int | None:

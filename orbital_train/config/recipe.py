@@ -612,6 +612,12 @@ class Cluster(Table):
     """What runs the training, here on Earth."""
 
     workers: Small = 1
+    """Each with one device."""
+    devices_per_node: Small = 1
+    """A satellite is trained by so many workers together. Part of a run's identity: other numbers give other bits."""
+    within_node: Literal["data_parallel", "fsdp2"] = "data_parallel"
+    """How they share the work. Each computes a part of every batch. The outer state is divided among them; with
+    ``fsdp2`` parameters, gradients and the state of the inner optimizer are too."""
     threads_per_worker: Small = 1
     """Part of a run's identity: other numbers of threads give other bits."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

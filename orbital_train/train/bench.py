@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
@@ -9,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from orbital_train.train.flat import Layout, named_tensors
+from orbital_train.train.inner import Replica, clip
 from orbital_train.train.protocol import Batch
+from orbital_train.train.spec import InnerSpec
 
 
 class Binding:
@@ -22,8 +25,11 @@ class Binding:
 
     def bind(self, parameters_P: Tensor) -> None:
         """Compute with this vector from now on; of integer buffers alone a copy is made."""
+        self._bind(self.layout.views(parameters_P))
+
+    def _bind(self, views: Mapping[str, Tensor]) -> None:
         self._counts = []
-        for name, view in self.layout.views(parameters_P).items():
+        for name, view in views.items():
             tensor = self._tensors[name]
             if tensor.is_floating_point():
                 tensor.data = view
@@ -56,7 +62,11 @@ class Bench(Binding):
         self._dtype, self._micro_batches = dtype, micro_batches
         self.gradient_P = torch.zeros(layout.trained, device=next(module.parameters()).device)
         for name, gradient in layout.views(self.gradient_P).items():
-            self._tensors[name].grad = gradient
+            self._tensors[name].grad = self._as_parameter(name, gradient)
+
+    def replica(self, parameters_P: Tensor, spec: InnerSpec) -> Replica:
+        """A replica of a vector, which is its own from now on; it is stepped while the bench is bound to it."""
+        return Replica.of(parameters_P, self.gradient_P, self.layout, spec)
 
     def gradient(self, batch: Batch) -> Tensor:
         """Loss of a batch (a scalar on the device); its gradient is left in ``gradient_P``, buffers move on."""
@@ -73,13 +83,35 @@ class Bench(Binding):
         (loss / self._micro_batches).backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
+    def clip(self, limit: float) -> None:
+        """Scale the gradient to a norm of at most ``limit``; 0 turns it off."""
+        clip(self.gradient_P, limit)
+
     def mean_loss(self, batches: tuple[Batch, ...]) -> float:
         """Mean loss over batches, in evaluation mode; the gradient is left alone."""
+        return float(self._losses(batches).double().mean().item())
+
+    def write_back(self) -> None:
+        """Bring what was stepped back into the vector that the bench is bound to: here it is the same memory."""
+
+    def gradient_shard(self) -> Tensor:
+        """This device's shard of the gradient: all of it."""
+        return self.gradient_P
+
+    def put_gradient_shard(self, shard_P: Tensor) -> None:
+        """Take another gradient, of which this is this device's shard."""
+        self.gradient_P.copy_(shard_P)
+
+    def _losses(self, batches: tuple[Batch, ...]) -> Tensor:
         self._module.eval()
         with torch.no_grad(), self._precision():
             losses = torch.stack([self._module(*batch) for batch in batches])
         self._module.train()
-        return float(losses.double().mean().item())
+        return losses
+
+    def _as_parameter(self, name: str, tensor: Tensor) -> Tensor:
+        """A tensor in the form that a parameter has in the module."""
+        return tensor
 
     def _precision(self) -> AbstractContextManager[Any]:
         if self._dtype == torch.float32:

@@ -1,6 +1,7 @@
 """Checkpoints: either whole or ignored, and independent of the number of workers.
 
-A checkpoint is a folder with one file per node, one of shared state, and a manifest that holds the SHA-256 of each.
+A checkpoint is a folder with one file per node, one of shared state, and a manifest that holds the SHA-256 of each;
+where nodes span several devices, one file for each device's shard.
 Several workers write their nodes' files into a folder that was begun; one caller then commits it.
 """
 
@@ -18,7 +19,7 @@ import torch
 
 from orbital_train.errors import InputError
 from orbital_train.train.checkpoint_store import MANIFEST, Store
-from orbital_train.train.packing import SHARED, Files, node_file, unpack
+from orbital_train.train.packing import Files, node_file, shared_file, unpack
 from orbital_train.train.state import Saved
 
 FORMAT = 1
@@ -49,14 +50,14 @@ class Checkpoint:
     def __str__(self) -> str:
         return f"{self.store}/{self.name}"
 
-    def read_nodes(self, nodes: Iterable[int]) -> dict[int, Saved]:
-        """State of those of ``nodes`` that have a replica of their own."""
-        names = {node: node_file(node) for node in nodes}
+    def read_nodes(self, nodes: Iterable[int], device: int = 0) -> dict[int, Saved]:
+        """State of those of ``nodes`` that have a replica of their own, as one of their devices has it."""
+        names = {node: node_file(node, device) for node in nodes}
         return {node: self._read(name) for node, name in names.items() if name in self.manifest.files}
 
-    def read_shared(self) -> Saved:
-        """State that all workers have in common."""
-        return self._read(SHARED)
+    def read_shared(self, device: int = 0) -> Saved:
+        """State that all workers have in common, as those at one place among the devices of their nodes have it."""
+        return self._read(shared_file(device))
 
     def _read(self, file: str) -> Saved:
         return unpack(self.store.read(self.name, file))

@@ -14,11 +14,6 @@ from orbital_train.errors import InputError
 from orbital_train.train.spec import OuterSpec
 
 
-def is_finite(vector_F: Tensor) -> bool:
-    """Whether every element is a number."""
-    return bool(torch.isfinite(vector_F).all())
-
-
 def without_refused(total_F: Tensor, refused: float, averaged: int) -> Tensor:
     """The average of what was not refused, from a sum in which the refused part of the weight adds nothing.
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from orbital_train.schedule.trace import WHOLE, Combine, GroupSnapshot, Merge, Snapshot
+from orbital_train.train.devices import Devices
 from orbital_train.train.feedback import Encoding, Feedback, decay, encoded_value, residual_value
 from orbital_train.train.flat import Layout
 from orbital_train.train.inner import clip
@@ -37,6 +38,7 @@ class Encoders:
     clip_norm: float  # of what a node contributes
     side: SideStream
     device: torch.device
+    devices: Devices  # of each node
 
     def contribute(self, op: Snapshot | GroupSnapshot, delta_F: Tensor, refused: bool) -> None:
         """Let a node of this worker hold its outer gradient, or its group's, while training goes on.
@@ -51,7 +53,7 @@ class Encoders:
         left = [node.held[residual] for residual in self.feedback.get(op.id, ())]
         for left_F in left if not refused else ():
             delta_F[:trained] += left_F
-        clip(delta_F[:trained], self.clip_norm)
+        clip(delta_F[:trained], self.clip_norm, self.devices)
         vector_F = torch.cat([delta_F, delta_F.new_full((1,), float(refused))])
         packet, *residual = self.side.run(lambda: self._encoded(op, vector_F), (vector_F,))
         node.hold(op.value, packet)

@@ -9,6 +9,11 @@ that its node will go back to after a failure, and for the synchronous replica, 
 take as much as AdamW or less. Activations come on top, once per worker, since its nodes train in turn; they are those
 of a micro-batch.
 
+Where a node spans several devices each has a part of all this, of equal size, and beside it, whole: with
+``data_parallel`` the state of the inner optimizer, the parameters of the node that trains and their gradient; with
+``fsdp2`` at most the parameters and their gradient, of the layers that compute at a time, and a part more of the
+parameters, those of the module.
+
 A cut, in memory or on the disk, has all of it but what is per worker, and the versions once. In memory there are the
 last whole cut, the one that is being gathered, and one on its way to the disk; while it is being packed, a cut is in
 the workers too.
@@ -22,6 +27,8 @@ FLOAT_BYTES = 4
 NODE_VECTORS = 5
 WORKER_VECTORS = 4
 REPLICA_VECTORS = 3
+INNER_VECTORS = 2  # of those of a node, or of a replica: the state of the inner optimizer
+GATHERED_VECTORS = 2  # where a node spans several devices
 STORED_CUTS = 3
 PACKED_CUTS = 1
 LEAST_STORE_BYTES = 200 * 2**20  # of Ray's object store, for everything else that goes through it
@@ -42,6 +49,8 @@ def worker_bytes(
     states: int,
     residuals: int,
     synchronous: bool,
+    devices: int = 1,
+    sharded: bool = False,
 ) -> int:
     """Memory of a worker's device, by the formula above.
 
@@ -54,9 +63,16 @@ def worker_bytes(
         states: of replicas, kept at once on the worker (``liveness.peak_states`` at most).
         residuals: held at once on the worker (``liveness.peak_residuals`` at most).
         synchronous: whether the trace has synchronous steps.
+        devices: of a node.
+        sharded: whether these divide the parameters and the state of the inner optimizer among them.
     """
-    vectors = _state_vectors(nodes, versions * version_vectors + residuals, states + synchronous) + WORKER_VECTORS
-    return FLOAT_BYTES * vectors * parameters + activation_bytes
+    replicas, versions_of_all = states + synchronous, versions * version_vectors + residuals
+    vectors = _state_vectors(nodes, versions_of_all, replicas) + WORKER_VECTORS
+    if devices == 1:
+        return FLOAT_BYTES * vectors * parameters + activation_bytes
+    inner = 0 if sharded else INNER_VECTORS * (nodes + replicas)
+    divided = vectors - inner + (1 if sharded else 0)
+    return FLOAT_BYTES * parameters * (divided + devices * (inner + GATHERED_VECTORS)) // devices + activation_bytes
 
 
 def checkpoint_bytes(
@@ -68,9 +84,13 @@ def checkpoint_bytes(
     states: int,
     residuals: int,
     synchronous: bool,
+    devices: int = 1,
+    sharded: bool = False,
 ) -> int:
     """A cut: what one checkpoint takes at most; ``nodes`` are those of the whole fleet with a replica of their own."""
-    vectors = _state_vectors(nodes, versions * version_vectors + residuals, states + synchronous)
+    replicas = states + synchronous
+    copies = 0 if sharded else (devices - 1) * INNER_VECTORS * (nodes + replicas)  # every device has one
+    vectors = _state_vectors(nodes, versions * version_vectors + residuals, replicas) + copies
     return FLOAT_BYTES * vectors * parameters
 
 

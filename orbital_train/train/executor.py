@@ -7,15 +7,19 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
 
 from orbital_train.schedule.trace import Evaluate, Op, Step, SyncStep, Trace
-from orbital_train.train.bench import Bench
+from orbital_train.train.bench import Binding
+from orbital_train.train.benches import node_bench, skeleton
+from orbital_train.train.devices import ONE_DEVICE, Devices, all_finite
 from orbital_train.train.flat import Layout, flatten
 from orbital_train.train.gate import Gate
-from orbital_train.train.inner import Replica, clip, lr_at
+from orbital_train.train.inner import Replica, lr_at
 from orbital_train.train.operations import NOT_FINITE, Operations, Row, row_of
 from orbital_train.train.placement import Owners
 from orbital_train.train.problem import Problem
+from orbital_train.train.shards import Shards
 from orbital_train.train.spec import TrainSpec
 from orbital_train.train.state import Saved, load_replica, replica_state
 from orbital_train.train.transport import Transport
@@ -29,9 +33,11 @@ class Executor(Operations):
             contribution is needed by itself.
         spec: how to train.
         problem: what to train; all workers give equal ones.
-        transport: to the other workers.
+        transport: to the other workers; where nodes span several devices, to those at this place among theirs.
         owners: the rank that hosts each training node.
         emit: takes the rows of ``metrics.jsonl``; each row comes from exactly one worker.
+        devices: of each node.
+        mesh: those devices, to shard the module over; None is data parallel.
         progress: called after every operation, with the operation.
     """
 
@@ -44,22 +50,26 @@ class Executor(Operations):
         transport: Transport,
         owners: Owners,
         emit: Callable[[Row], None],
+        devices: Devices = ONE_DEVICE,
+        mesh: DeviceMesh | None = None,
         progress: Callable[[Op], None] | None = None,
     ) -> None:
         self._spec, self._problem = spec, problem
-        layout = Layout.of(problem.module, trace.fragments)
-        initial_P = flatten(problem.module, layout)
-        self._bench = Bench(problem.module, layout, getattr(torch, spec.dtype), spec.inner.micro_batches)
+        shards = Shards(whole=Layout.of(problem.module, trace.fragments), devices=devices)
+        initial_P = shards.split(flatten(problem.module, shards.whole))
+        self._final_P: Tensor | None = None
+        self._final_module = problem.module if mesh is None else skeleton(problem.module)
+        self._bench = node_bench(problem.module, shards, getattr(torch, spec.dtype), spec.inner.micro_batches, mesh)
         super().__init__(
             trace=trace,
             outer=spec.outer,
-            seed=spec.data_seed,
-            layout=layout,
+            seed=spec.data_seed + (devices.rank << 32),  # every device rounds what is its own
+            shards=shards,
             initial_P=initial_P,
             replica=self._replica,
             transport=transport,
             owners=owners,
-            emit=emit,
+            emit=emit if devices.rank == 0 else _by_another,
             validate=self._validated,
             progress=progress,
         )
@@ -74,10 +84,16 @@ class Executor(Operations):
                 self._sync_step(op)
         return self.position == len(self._trace.ops) and gate.enter(self.position)
 
+    def final_P(self) -> Tensor:
+        """See :meth:`Operations.final_P`; it is kept, so that one device alone can ask again."""
+        if self._final_P is None:
+            self._final_P = super().final_P()
+        return self._final_P
+
     def final_module(self) -> nn.Module:
         """The module with the final model, once the trace is done."""
-        self._bench.bind(self.final_P())
-        return self._problem.module
+        Binding(self._final_module, self.shards.whole).bind(self.final_P())
+        return self._final_module
 
     def save_shared(self) -> Saved:
         """State that all workers have in common: the live versions of the global model, and the synchronous replica."""
@@ -87,11 +103,12 @@ class Executor(Operations):
     def load(self, position: int, nodes: Mapping[int, Saved], shared: Saved) -> None:
         """Continue from a saved state, bit for bit; ``nodes`` has at least this worker's nodes."""
         super().load(position, nodes, shared)
+        self._final_P = None
         if self._sync:
             load_replica(self._sync, shared.part("sync/"))
 
     def _replica(self, parameters_P: Tensor) -> Replica:
-        return Replica.of(parameters_P, self._bench.gradient_P, self._bench.layout, self._spec.inner)
+        return self._bench.replica(parameters_P, self._spec.inner)
 
     def _validated(self, op: Evaluate, whole_P: Tensor) -> Row:
         self._bench.bind(whole_P)
@@ -107,13 +124,14 @@ class Executor(Operations):
         node = self.changing(op.node)
         if node is None or node.replica.stopped:
             return
-        replica, gradient_P = node.replica, self._bench.gradient_P
+        replica = node.replica
         self._bench.bind(replica.parameters_P)
         losses = []
         for step, lr in enumerate(self._lrs(op), start=op.first):
             losses.append(self._bench.gradient(self._problem.batch(op.node, step)))
-            clip(gradient_P, self._spec.inner.clip_norm)
+            self._bench.clip(self._spec.inner.clip_norm)
             replica.step(lr)
+        self._bench.write_back()
         self.stepped(op, losses)
 
     def _sync_step(self, op: SyncStep) -> None:
@@ -125,13 +143,14 @@ class Executor(Operations):
         loss_sum, refused = torch.zeros((), device=self._bench.gradient_P.device), []
         for step, lr in enumerate(self._lrs(op), start=op.first):
             mean, refused_G = self._mean_of_group(replica, op.group, step)
-            self._bench.gradient_P.copy_(mean[: layout.trained])
+            self._bench.put_gradient_shard(mean[: layout.trained])
             replica.parameters_P.detach()[layout.trained :] = mean[layout.trained : layout.size]
             replica.parameters_P.detach()[layout.averaged :].round_()
             loss_sum += mean[-1]
             refused.append(refused_G)
-            clip(self._bench.gradient_P, self._spec.inner.clip_norm)
+            self._bench.clip(self._spec.inner.clip_norm)
             replica.step(lr)
+        self._bench.write_back()
         self._versions.put(0, op.to_version, replace(before, parameters_F=replica.parameters_P.clone()))
         if self._transport.rank == 0:
             for k, g in torch.stack(refused).nonzero().tolist():
@@ -150,11 +169,15 @@ class Executor(Operations):
             if self._owners[node] == self._transport.rank:
                 buffers.copy_(before)
                 loss = self._bench.gradient(self._problem.batch(node, step))
-                vector = torch.cat([self._bench.gradient_P, buffers, loss.view(1)])
-                finite = torch.isfinite(vector).all()
+                vector = torch.cat([self._bench.gradient_shard(), buffers, loss.view(1)])
+                finite = all_finite(vector, self.shards.devices)
                 refused_G = loss.new_zeros(len(group))
                 refused_G[k] = ~finite
                 contributions[node] = torch.cat([torch.where(finite, vector, 0.0), refused_G])
         nodes, size = tuple(sorted(group)), self.layout.size + 1
         total = self._sums.everywhere(contributions, nodes, size + len(group))
         return total[:size] / (len(group) - total[size:].sum()).clamp(min=1.0), total[size:].clone()
+
+
+def _by_another(row: Row) -> None:
+    """The node's first device emits its rows."""

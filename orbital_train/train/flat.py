@@ -38,10 +38,13 @@ class Layout:
     names: tuple[str, ...]
     shapes: tuple[torch.Size, ...]
     dtypes: tuple[torch.dtype, ...]  # in the module
-    matrix_size: int  # elements of parameters with two or more dimensions, which come first
-    trained: int  # elements of all parameters; behind them are the buffers
+    matrices: int  # parameters with two or more dimensions, which come first
+    parameters: int  # all of them; behind them are the buffers
+    matrix_size: int  # elements of the matrices
+    trained: int  # elements of all parameters
     averaged: int  # elements of all that is floating; behind them are the integer buffers
     embeddings: frozenset[str]  # matrices of which a batch uses single rows
+    members: tuple[tuple[int, ...], ...]  # the tensors of each fragment, by their place in ``names``
     fragments: tuple[tuple[slice, ...], ...]  # the stretches of each fragment
 
     @classmethod
@@ -59,23 +62,38 @@ class Layout:
         tensors = [*named, *buffers]
         sizes = [tensor.numel() for _, tensor in tensors]
         trained = sum(p.numel() for _, p in named)
+        matrices = [p for _, p in named if p.dim() >= 2]
+        members = _packed(sizes, fragments)
         return cls(
             names=tuple(name for name, _ in tensors),
             shapes=tuple(tensor.shape for _, tensor in tensors),
             dtypes=tuple(tensor.dtype for _, tensor in tensors),
-            matrix_size=sum(p.numel() for _, p in named if p.dim() >= 2),
+            matrices=len(matrices),
+            parameters=len(named),
+            matrix_size=sum(p.numel() for p in matrices),
             trained=trained,
             averaged=trained + sum(b.numel() for _, b in buffers if b.is_floating_point()),
             embeddings=frozenset(
                 f"{n}.weight".lstrip(".") for n, m in module.named_modules() if isinstance(m, nn.Embedding)
             ),
-            fragments=tuple(_stretches(sizes, tensors) for tensors in _packed(sizes, fragments)),
+            members=members,
+            fragments=tuple(stretches_of(sizes, tensors) for tensors in members),
         )
 
     @property
     def size(self) -> int:
         """Length of the vector."""
         return sum(shape.numel() for shape in self.shapes)
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Names of the parameters."""
+        return self.names[: self.parameters]
+
+    @property
+    def buffer_names(self) -> tuple[str, ...]:
+        """Names of the buffers."""
+        return self.names[self.parameters :]
 
     def fragment_size(self, fragment: int) -> int:
         """Length of the vector of a fragment."""
@@ -140,7 +158,7 @@ def _length_below(stretches: Sequence[slice], end: int) -> int:
     return sum(max(0, min(where.stop, end) - where.start) for where in stretches)
 
 
-def _packed(sizes: Sequence[int], bins: int) -> list[list[int]]:
+def _packed(sizes: Sequence[int], bins: int) -> tuple[tuple[int, ...], ...]:
     """Indices of ``sizes``, dealt to bins of about equal sums; equal ones go by their order, to the first such bin."""
     packed: list[list[int]] = [[] for _ in range(bins)]
     sums = [0] * bins
@@ -148,11 +166,11 @@ def _packed(sizes: Sequence[int], bins: int) -> list[list[int]]:
         smallest = sums.index(min(sums))
         packed[smallest].append(index)
         sums[smallest] += sizes[index]
-    return [sorted(indices) for indices in packed]
+    return tuple(tuple(sorted(indices)) for indices in packed)
 
 
-def _stretches(sizes: Sequence[int], tensors: Sequence[int]) -> tuple[slice, ...]:
-    """Where some tensors lie in the vector of all; neighbours are one stretch."""
+def stretches_of(sizes: Sequence[int], tensors: Sequence[int]) -> tuple[slice, ...]:
+    """Where some tensors lie in the vector of all, whose sizes are given; neighbours are one stretch."""
     ends = list(accumulate(sizes))
     stretches: list[slice] = []
     for tensor in tensors:

@@ -18,6 +18,7 @@ from orbital_train.train.gate import Gate
 from orbital_train.train.inner import Replica
 from orbital_train.train.operations import Operations, Row
 from orbital_train.train.placement import place
+from orbital_train.train.shards import Shards
 from orbital_train.train.spec import InnerSpec, OuterSpec
 from orbital_train.train.transport import LocalTransport
 
@@ -82,7 +83,7 @@ def follow(
         trace=trace,
         outer=outer,
         seed=seed,
-        layout=layout,
+        shards=Shards(whole=layout),
         initial_P=flatten(model, layout),
         replica=lambda parameters_P: Replica(parameters_P, [optimizer], rewarm_steps),
         transport=LocalTransport(),

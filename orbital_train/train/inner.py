@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from orbital_train.errors import InputError
+from orbital_train.train.devices import ONE_DEVICE, Devices, norm
 from orbital_train.train.flat import Layout
 from orbital_train.train.optimizers import inner_optimizers
 from orbital_train.train.spec import InnerSpec
@@ -46,10 +47,13 @@ def _remaining(spec: InnerSpec, progress: float, decayed: float) -> float:
             return 1.0
 
 
-def clip(gradient_P: Tensor, limit: float) -> None:
-    """Scale a gradient in place to a norm of at most ``limit``; 0 turns it off. The device is not waited for."""
+def clip(gradient_P: Tensor, limit: float, devices: Devices = ONE_DEVICE) -> None:
+    """Scale a gradient, of which every device has a shard, in place to a norm of at most ``limit``; 0 turns it off.
+
+    A node's only device is not waited for.
+    """
     if limit:
-        gradient_P.mul_((limit / (torch.linalg.vector_norm(gradient_P) + 1e-6)).clamp_(max=1.0))
+        gradient_P.mul_((limit / (norm(gradient_P, devices) + 1e-6)).clamp_(max=1.0))
 
 
 class Replica:

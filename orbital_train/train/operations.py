@@ -31,10 +31,10 @@ from orbital_train.schedule.trace import (
     local_value,
 )
 from orbital_train.train.adopt import adopted, base_codecs, moved_mark, received
-from orbital_train.train.contributions import check_merging, is_finite
+from orbital_train.train.contributions import check_merging
+from orbital_train.train.devices import all_finite, norm
 from orbital_train.train.encoders import Encoders
 from orbital_train.train.feedback import feedback
-from orbital_train.train.flat import Layout
 from orbital_train.train.gate import Gate
 from orbital_train.train.inner import Replica
 from orbital_train.train.liveness import drops, goes_back, holders, is_mark, kept_states, mark_value
@@ -42,6 +42,7 @@ from orbital_train.train.outer import average, outer_step, rebased
 from orbital_train.train.own_weights import OwnWeights
 from orbital_train.train.placement import Owners
 from orbital_train.train.scratch import Scratch
+from orbital_train.train.shards import Shards
 from orbital_train.train.side_stream import SideStream
 from orbital_train.train.spec import OuterSpec
 from orbital_train.train.state import NodeState, Saved
@@ -58,14 +59,15 @@ class Operations:
     """One worker's part of everything that happens to its nodes' replicas between inner steps.
 
     Every worker holds all live versions of the global model, and of groups'; replicas, snapshots, sums, marks and, in
-    gossip, slow weights of nodes' own are held by the worker that hosts their node.
+    gossip, slow weights of nodes' own are held by the worker that hosts their node. Where a node spans several devices,
+    all of this is shards, one on each of them.
 
     Args:
         trace: what to do.
         outer: the outer optimizer; InputError where it, or its way of merging, is not for the trace.
         seed: of the rounding of what is sent.
-        layout: of the model, in the trace's fragments.
-        initial_P: version 0 of it.
+        shards: of the model, in the trace's fragments.
+        initial_P: version 0 of it, this device's shard.
         replica: makes a replica of a vector.
         transport: to the other workers.
         owners: the rank that hosts each training node.
@@ -80,7 +82,7 @@ class Operations:
         trace: Trace,
         outer: OuterSpec,
         seed: int,
-        layout: Layout,
+        shards: Shards,
         initial_P: Tensor,
         replica: Callable[[Tensor], Replica],
         transport: Transport,
@@ -94,10 +96,10 @@ class Operations:
         self._transport, self._owners = transport, owners
         self._emit, self._validate, self._progress = emit, validate, progress
         check_merging(outer, sums=any(trace.of_kind(Combine)), gossips=bool(trace.own))
-        self.layout, self._device = layout, initial_P.device
+        self.shards, self.layout, self._device = shards, (layout := shards.own), initial_P.device
         self._versions = Versions(layout, initial_P, outer)
         self.nodes = {n: NodeState(replica=replica(initial_P.clone())) for n in sorted(self._own_replicas())}
-        self._final_P: Tensor | None = None  # in gossip, once the trace is done
+        self._mean_P: Tensor | None = None  # in gossip, once the trace is done
         self._drops, self._holders = drops(trace), holders(trace)
         self._kept_states, self._base_codecs = kept_states(trace), base_codecs(trace)
         self._encoders = Encoders(
@@ -111,6 +113,7 @@ class Operations:
             clip_norm=outer.clip_norm,
             side=SideStream.of(self._device),
             device=self._device,
+            devices=shards.devices,
         )
         self._sums = Sums(
             nodes=self.nodes,
@@ -124,7 +127,7 @@ class Operations:
             device=self._device,
             scratch=Scratch(self._device),
         )
-        self._own_weights = OwnWeights(layout=layout, nodes=self.nodes, sums=self._sums)
+        self._own_weights = OwnWeights(layout=layout, nodes=self.nodes, sums=self._sums, devices=shards.devices)
         for node in self.nodes:
             self._keep(node, 0)
         if trace.own:
@@ -166,7 +169,7 @@ class Operations:
             if self._progress:
                 self._progress(op)
         if self._trace.own and self.position == len(self._trace.ops):
-            self._final_P = self._own_weights.mean_P(self._trace.own)
+            self._mean_P = self._own_weights.mean_P(self._trace.own)
         self._transport.flush()
 
     def stepped(self, op: Step, losses: Sequence[Tensor]) -> None:
@@ -184,17 +187,21 @@ class Operations:
         self._emit({**row_of("stop", op), **row})
 
     def final_P(self) -> Tensor:
-        """Vector of the final model, once the trace is done: the global one, in gossip the nodes' mean."""
-        return self._versions.whole_P(self._trace.versions) if self._final_P is None else self._final_P
+        """Vector of the final model, once the trace is done: the global one, in gossip the nodes' mean.
+
+        All devices of a node ask for it at once.
+        """
+        final_P = self._versions.whole_P(self._trace.versions) if self._mean_P is None else self._mean_P
+        return self.shards.join(final_P)
 
     def parameters(self) -> dict[str, Tensor]:
         """The named parameters and buffers of the final model, once the trace is done."""
-        return self.layout.tensors(self.final_P())
+        return self.shards.whole.tensors(self.final_P())
 
     def digest(self) -> str:
         """SHA-256 of the final model: the raw little-endian float32 of its tensors in the layout's order."""
         content = hashlib.sha256()
-        for tensor in self.layout.views(self.final_P()).values():
+        for tensor in self.shards.whole.views(self.final_P()).values():
             content.update(tensor.cpu().numpy().astype("<f4", copy=False).tobytes())
         return content.hexdigest()
 
@@ -260,7 +267,7 @@ class Operations:
             return
         local_F = self.layout.take(node.replica.parameters_P.detach(), op.fragment)
         delta_F = self._base(op) - local_F
-        refused = node.replica.stopped or not is_finite(delta_F)
+        refused = node.replica.stopped or not all_finite(delta_F, self.shards.devices).item()
         if refused:
             delta_F = torch.zeros_like(delta_F)
             row = {"node": op.node, "fragment": op.fragment, "problem": NOT_FINITE}
@@ -291,7 +298,7 @@ class Operations:
                 "fragment": op.fragment,
                 "to_version": op.to_version,
                 "contributors": sum(1 for c in op.contributions if c.weight),
-                "outer_gradient_norm": torch.linalg.vector_norm(outer_gradient_F[:trained]).item(),
+                "outer_gradient_norm": norm(outer_gradient_F[:trained], self.shards.devices).item(),
             }
             self._emit({**row_of("merge", op), **row, **({"refused_weight": refused} if refused else {})})
 

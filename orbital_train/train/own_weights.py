@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from orbital_train.schedule.trace import Contribution, Mix, OwnVersions, Restore
+from orbital_train.train.devices import Devices, norm
 from orbital_train.train.flat import Layout
 from orbital_train.train.liveness import momentum_value, own_value
 from orbital_train.train.mixing import MOMENTUM, at_rest, mixed
@@ -33,6 +34,7 @@ class OwnWeights:
     layout: Layout
     nodes: Mapping[int, NodeState]  # of this worker
     sums: Sums
+    devices: Devices  # of each node
 
     def begin(self, initial_P: Tensor) -> None:
         """Let every node start from the same parameters, at rest."""
@@ -78,7 +80,7 @@ class OwnWeights:
             self.layout.fragment_averaged(op.fragment),
         )
         self._put(op.node, op.fragment, op.to_version, after)
-        row = {"step_norm": torch.linalg.vector_norm(after.outer[MOMENTUM]).item()}
+        row = {"step_norm": norm(after.outer[MOMENTUM], self.devices).item()}
         return row | ({"refused_weight": asked - left} if left < asked else {})
 
     def _state(self, node: int, fragment: int, version: int) -> GlobalState:
@@ -136,7 +138,8 @@ class OwnWeights:
             if node in self.nodes
         }
         square = self.sums.everywhere(squares, _nodes(own), 1) / len(own)
-        return float(square.sqrt() / torch.linalg.vector_norm(mean_P[:trained]))
+        self.devices.add(square)
+        return float(square.sqrt() / norm(mean_P[:trained], self.devices))
 
     def _whole_P(self, node: int, versions: list[int]) -> Tensor:
         whole_P = torch.empty(self.layout.size, device=self.sums.device)

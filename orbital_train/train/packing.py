@@ -14,16 +14,24 @@ import safetensors.torch
 
 from orbital_train.train.state import Saved
 
-SHARED = "shared.safetensors"
 _META = "meta"  # a safetensors file has its metadata in any order: ours is one entry
 
 Content = numpy.typing.NDArray[numpy.uint8]  # of a file
 Files = Mapping[str, Content]  # by name
 
 
-def node_file(node: int) -> str:
-    """Name of a node's file."""
-    return f"node-{node:04d}.safetensors"
+def node_file(node: int, device: int = 0) -> str:
+    """Name of the file of a node, or of the shard that a later one of its devices has."""
+    return _file(f"node-{node:04d}", device)
+
+
+def shared_file(device: int = 0) -> str:
+    """Name of the file of what all workers have in common that have this place among the devices of their node."""
+    return _file("shared", device)
+
+
+def _file(name: str, device: int) -> str:
+    return f"{name}-device-{device}.safetensors" if device else f"{name}.safetensors"
 
 
 def pack(saved: Saved) -> Content:
@@ -45,17 +53,17 @@ def pack_nodes(nodes: Mapping[int, Saved]) -> Files:
     return {node_file(node): pack(saved) for node, saved in nodes.items()}
 
 
-def pack_shared(shared: Saved) -> Files:
+def pack_shared(shared: Saved, device: int = 0) -> Files:
     """The file of shared state, by name."""
-    return {SHARED: pack(shared)}
+    return {shared_file(device): pack(shared)}
 
 
-def unpack_nodes(files: Files, nodes: Iterable[int]) -> dict[int, Saved]:
+def unpack_nodes(files: Files, nodes: Iterable[int], device: int = 0) -> dict[int, Saved]:
     """State of those of ``nodes`` whose files are there."""
-    names = {node: node_file(node) for node in nodes}
+    names = {node: node_file(node, device) for node in nodes}
     return {node: unpack(files[name]) for node, name in names.items() if name in files}
 
 
-def unpack_shared(files: Files) -> Saved:
+def unpack_shared(files: Files, device: int = 0) -> Saved:
     """State that all workers have in common."""
-    return unpack(files[SHARED])
+    return unpack(files[shared_file(device)])

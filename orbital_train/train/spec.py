@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+# Of torch.optim: what they do to an element depends on the others of its tensor.
+WHOLE_TENSOR_OPTIMIZERS = ("Adafactor", "Muon")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Named:
@@ -85,4 +88,6 @@ class TrainSpec:
     deterministic: bool = True
     threads_per_worker: int = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    devices_per_node: int = 1  # workers that host the same nodes
+    within_node: Literal["data_parallel", "fsdp2"] = "data_parallel"  # how these share the work
     imports: tuple[str, ...] = ()  # modules of which a function may be named as model or data

@@ -26,7 +26,10 @@ class Transport(Protocol):
 
     rank: int
     size: int
-    bytes_sent: int  # bytes of all tensors sent so far, in the form in which they were sent
+
+    @property
+    def bytes_sent(self) -> int:
+        """Bytes of all tensors sent so far, in the form in which they were sent."""
 
     def send(self, tensor: Tensor, dest: int) -> None:
         """Post a message without blocking. The tensor is kept alive, and must not be changed until :meth:`flush`."""
@@ -39,6 +42,43 @@ class Transport(Protocol):
 
     def flush(self) -> None:
         """Wait until all posted messages have left."""
+
+
+class LaneTransport:
+    """Where nodes span several devices: between workers that have the same place among the devices of their nodes.
+
+    The workers of a node have ranks that follow on each other. Here the rank is that of the node's workers.
+    """
+
+    def __init__(self, transport: Transport, devices: int) -> None:
+        self._transport, self._devices = transport, devices
+        self.rank, self._device = divmod(transport.rank, devices)
+        self.size = transport.size // devices
+
+    @property
+    def bytes_sent(self) -> int:
+        """See :class:`Transport`."""
+        return self._transport.bytes_sent
+
+    def send(self, tensor: Tensor, dest: int) -> None:
+        """See :meth:`Transport.send`."""
+        self._transport.send(tensor, self._rank(dest))
+
+    def recv(self, tensor_out: Tensor, source: int) -> None:
+        """See :meth:`Transport.recv`."""
+        self._transport.recv(tensor_out, self._rank(source))
+
+    def exchange(self, outgoing: Sequence[Message], incoming: Sequence[Message]) -> None:
+        """See :meth:`Transport.exchange`."""
+        others = [[(tensor, self._rank(rank)) for tensor, rank in messages] for messages in (outgoing, incoming)]
+        self._transport.exchange(*others)
+
+    def flush(self) -> None:
+        """See :meth:`Transport.flush`."""
+        self._transport.flush()
+
+    def _rank(self, rank: int) -> int:
+        return rank * self._devices + self._device
 
 
 class LocalTransport:

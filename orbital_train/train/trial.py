@@ -13,9 +13,11 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from orbital_train.errors import InputError
 from orbital_train.train.estimate import FLOAT_BYTES
+from orbital_train.train.flat import Layout
 from orbital_train.train.problem import Problem, build_data, build_model, problem_of
 from orbital_train.train.protocol import Batch, Data
 from orbital_train.train.run import measure_step_s
+from orbital_train.train.shards import check_divisible
 from orbital_train.train.spec import Named, OuterSpec, TrainSpec
 
 
@@ -34,7 +36,8 @@ def try_out(spec: TrainSpec, *, timed: bool) -> Trial:
     """Build a model and data for one node on this machine's CPU, and compute one loss; the last result is kept.
 
     Raises:
-        InputError: one of them cannot be built, they do not fit each other, or there is no memory for it (``model``).
+        InputError: one of them cannot be built, they do not fit each other, the model cannot be divided among the
+            devices of a node, or there is no memory for it (``model``).
     """
     return _try_out(_same_work(spec), timed)
 
@@ -59,7 +62,10 @@ def _same_work(spec: TrainSpec) -> TrainSpec:
 @lru_cache(maxsize=1)
 def _try_out(spec: TrainSpec, timed: bool) -> Trial:
     data = build_data(spec, (0,))
-    sizes = [p.numel() for p in sketch(spec, data).parameters()]
+    model = sketch(spec, data)
+    if spec.devices_per_node > 1 and spec.within_node == "fsdp2":
+        check_divisible(Layout.of(model), spec.devices_per_node)
+    sizes = [p.numel() for p in model.parameters()]
     parameters = sum(sizes)
     _check_memory(spec, parameters)
     _check_batches(spec, data)
@@ -102,14 +108,15 @@ def _check_batches(spec: TrainSpec, data: Data) -> None:
 
 
 def _activation_bytes(spec: TrainSpec, problem: Problem) -> int:
-    """What the loss of one micro-batch keeps for its gradient, beside parameters and the batch."""
+    """What the loss of one device's micro-batch keeps for its gradient, beside parameters and the batch."""
     kept: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
         kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
-    batch = tuple(torch.tensor_split(part, spec.inner.micro_batches)[0] for part in problem.batch(0, 0))
+    parts = spec.devices_per_node * spec.inner.micro_batches
+    batch = tuple(torch.tensor_split(part, parts)[0] for part in problem.batch(0, 0))
     with saved_tensors_hooks(pack, lambda tensor: tensor):
         loss = _loss(spec, problem.module, batch)
     if not isinstance(loss, Tensor) or loss.dim() or not loss.requires_grad:

@@ -35,8 +35,8 @@ class Reference:
     metrics: bytes
 
 
-def reference(folder: Path, text: str = small.RECIPE) -> Reference:
-    recipe = load_recipe(small.write_recipe(folder, text), (BUDGET,))
+def reference(folder: Path, text: str = small.RECIPE, budget: str = BUDGET) -> Reference:
+    recipe = load_recipe(small.write_recipe(folder, text), (budget,))
     flight = fly(recipe)
     result = run_local(flight.trace, build.train_spec(recipe))
     metrics = b"".join(json.dumps(row, separators=(",", ":")).encode() + b"\n" for row in result.rows)

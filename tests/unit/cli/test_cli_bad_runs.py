@@ -47,6 +47,8 @@ def test_a_changed_recipe_is_not_resumed(tmp_path: Path, recipe: Path, planned: 
     later = "time.start=2026-03-21T00:00:00Z"
     line = unchanged(tmp_path, "train", recipe, "--out", planned, "--resume", "--set", later)
     assert "the run was made with 2026-03-20T00:00:00+00:00;" in line
+    line = unchanged(tmp_path, "train", recipe, "--out", planned, "--resume", "--set", "cluster.devices_per_node=2")
+    assert line.startswith(f"{recipe}: cluster.devices_per_node = 2: the run was made with 1; on resume only ")
 
 
 def test_a_directory_in_use(tmp_path: Path, recipe: Path, planned: Path):

@@ -48,6 +48,12 @@ def test_arms_differ_in_policy_and_tuned_rates_only(tmp_path: Path):
         assert other.workload == recipe.workload
 
 
+def test_a_single_node_has_all_its_devices(tmp_path: Path):
+    recipe = small.recipe(tmp_path, "cluster.workers=4", "cluster.devices_per_node=2")
+    (arm,) = [arm for arm in _arms(recipe, ALL) if arm.name == "single_node"]
+    assert (arm.recipe.cluster.workers, arm.recipe.cluster.devices_per_node) == (2, 2)
+
+
 def test_the_recipes_own_arm_is_as_it_is(tmp_path: Path):
     recipe = small.recipe(tmp_path, "schedule.policy=local_then_average", "outer.lr=0.3")
     assert arm_values(recipe, "local_then_average") == {}

@@ -13,6 +13,7 @@ from orbital_train.train.estimate import (
 from orbital_train.train.flat import Layout
 from orbital_train.train.liveness import peak_versions
 from orbital_train.train.spec import OuterSpec
+from tests.unit.train.node_devices import Fleet
 from tests.unit.train.traces import Group, rounds_trace, streaming_trace, tiny_problem, tiny_spec
 
 
@@ -64,3 +65,30 @@ def test_the_object_store_holds_three_cuts_and_more() -> None:
     assert object_store_bytes(0) == 200 * 2**20
     assert object_store_bytes(10**10) > 3 * 10**10
     assert copies_bytes(10**10) == 4 * 10**10
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+def test_devices_of_a_node_divide_what_is_not_needed_whole(sharded: bool) -> None:
+    """Of four: the whole less than half as large with FSDP2; data parallel keeps two moments of every node whole."""
+    few = {"nodes": 3, "versions": 2, "version_vectors": 2, "states": 1, "residuals": 1, "synchronous": False}
+    one, four = (worker_bytes(1000, 77, **few, devices=devices, sharded=sharded) for devices in (1, 4))
+    assert one == 4 * 1000 * (5 * 3 + 3 + 2 * 2 + 1 + 4) + 77
+    whole, divided = (2, 28) if sharded else (2 + 2 * 4, 19)
+    assert four == 4 * 1000 * (4 * whole + divided) // 4 + 77
+    cut, cut_of_four = (checkpoint_bytes(1000, **few, devices=devices, sharded=sharded) for devices in (1, 4))
+    assert cut_of_four - cut == (0 if sharded else 4 * 1000 * 3 * 2 * 4)
+
+
+def test_estimate_bounds_what_devices_save() -> None:
+    nodes = (0, 1, 2, 3)
+    spec, trace = tiny_spec(), rounds_trace(nodes, rounds=2, steps=1, mode="keep")
+    fleet = Fleet.of(trace, spec, lambda: tiny_problem(spec, nodes), 2, 2)
+    sizes = []
+    for cut in range(len(trace.ops)):
+        fleet.run(limit=cut)
+        saved = [each for own, shared in fleet.saved() for each in (*own.values(), shared)]
+        sizes.append(sum(tensor.nbytes for each in saved for tensor in each.tensors.values()))
+    few = {"nodes": 4, "versions": peak_versions(trace), "version_vectors": 2, "states": 0, "residuals": 0}
+    size = Layout.of(tiny_problem(spec, nodes).module).size
+    estimate = checkpoint_bytes(size, **few, synchronous=False, devices=2)
+    assert 0.6 * estimate < max(sizes) <= estimate

@@ -27,3 +27,24 @@ def test_workers_without_nodes_are_refused(workers: int) -> None:
     with pytest.raises(InputError, match="from 1 to the number of training nodes, 2") as caught:
         place((0, 5), workers)
     assert (caught.value.key, caught.value.value) == ("cluster.workers", workers)
+
+
+def test_workers_of_one_node_are_placed_as_one() -> None:
+    nodes = (0, 2, 3, 7, 9)
+    assert place(nodes, 4, devices=2) == place(nodes, 2)
+    assert place(nodes, 3, devices=3) == place(nodes, 1)
+
+
+@pytest.mark.parametrize(
+    ("workers", "told"),
+    [
+        (5, "must be a multiple of cluster.devices_per_node, 2"),
+        (1, "must be a multiple of cluster.devices_per_node, 2"),
+        (6, "must be from 2 to the number of training nodes, 2, times 2 devices"),
+        (0, "must be from 2 to the number of training nodes, 2, times 2 devices"),
+    ],
+)
+def test_workers_that_nodes_of_two_devices_cannot_share_are_refused(workers: int, told: str) -> None:
+    with pytest.raises(InputError) as caught:
+        place((0, 5) if workers != 5 else (0, 5, 6), workers, devices=2)
+    assert str(caught.value) == f"cluster.workers = {workers}: {told}"

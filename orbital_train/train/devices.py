@@ -1,0 +1,59 @@
+"""What the devices of one node do together: a small protocol, and one device alone.
+
+A node may span several workers, each with one device. All of them execute the node's operations, each on its shard of
+every vector (``shards.py``), and meet where something is needed of all.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Devices(Protocol):
+    """The devices of a node, from 0 to ``size - 1``. All of them call the same methods in the same order."""
+
+    rank: int
+    size: int
+
+    def add(self, tensor: Tensor) -> None:
+        """Replace a float tensor by its sum over all devices; the same bits on each of them, and in every run."""
+
+    def gather(self, tensor: Tensor) -> list[Tensor]:
+        """The tensors of all devices in their order, all of one shape."""
+
+
+class OneDevice:
+    """A node of one device: nothing is to be waited for."""
+
+    rank = 0
+    size = 1
+
+    def add(self, tensor: Tensor) -> None:
+        """It is its own sum."""
+
+    def gather(self, tensor: Tensor) -> list[Tensor]:
+        """It alone."""
+        return [tensor]
+
+
+ONE_DEVICE = OneDevice()
+
+
+def norm(shard: Tensor, devices: Devices) -> Tensor:
+    """Euclidean norm of a vector of which every device has a shard, as a scalar on the device."""
+    own: Tensor = torch.linalg.vector_norm(shard)
+    if devices.size == 1:
+        return own
+    total = own.double().square()
+    devices.add(total)
+    return total.sqrt().float()
+
+
+def all_finite(shard: Tensor, devices: Devices) -> Tensor:
+    """Whether every element on every device is a number, as a scalar on the device."""
+    refused = (~torch.isfinite(shard).all()).float()
+    devices.add(refused)
+    return refused.eq(0.0)
