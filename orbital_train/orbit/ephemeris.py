@@ -88,6 +88,8 @@ class Sgp4Ephemeris:
             more = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
             problem = f"{problem}; then {', '.join(told)}{more}"
         cure = "use newer elements, a shorter horizon, or fleet.drop_failing = true"
+        if len(failures) == len(self.names):
+            cure = "all fail: use newer elements or a shorter horizon"
         return InputError("fleet.path", self.names[first.node], f"{problem}; {cure}")
 
     def _sgp4(self, t_s: FloatArray) -> tuple[NDArray[np.uint8], FloatArray, FloatArray]:
