@@ -45,6 +45,7 @@ FORK_MAY_CHANGE = (
     "outer.lr",
     "outer.momentum",
     "outer.nesterov",
+    "outer.pull",
     "outer.trim_fraction",
     "outer.weight_decay",
     "seeds.data",
