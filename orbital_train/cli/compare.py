@@ -30,6 +30,7 @@ from orbital_train.cluster.group import Group, worker_group
 from orbital_train.config.load import with_values
 from orbital_train.config.recipe import ArmName, BaselineName, Recipe
 from orbital_train.errors import InputError
+from orbital_train.report.results import WITHOUT_UPSETS
 from orbital_train.report.runs import TuningPoint
 
 COMPARISON = "comparison.json"
@@ -49,6 +50,7 @@ ARM_VALUES: dict[str, dict[str, Any]] = {
         "cluster.workers": 1,
     }
     | PLAIN_AVERAGING,
+    WITHOUT_UPSETS: {"faults.upsets": {}},
 }
 
 
@@ -145,7 +147,7 @@ def _arms(recipe: Recipe, against: Sequence[BaselineName]) -> Iterator[Arm]:
 def arm_values(recipe: Recipe, name: ArmName) -> dict[str, Any]:
     """What an arm changes in the recipe: its policy, and its tuned learning rates. The recipe's own arm is as it is."""
     values = {} if name == recipe.schedule.policy else dict(ARM_VALUES.get(name, {}))
-    tuned = recipe.compare.arms.get(name)
+    tuned = recipe.compare.arms.get(recipe.schedule.policy if name == WITHOUT_UPSETS else name)
     if tuned is not None:
         values |= {"inner.lr": tuned.inner_lr} if tuned.inner_lr is not None else {}
         values |= {"outer.lr": tuned.outer_lr} if tuned.outer_lr is not None else {}
