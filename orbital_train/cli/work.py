@@ -19,6 +19,7 @@ from orbital_train.report import fmt
 from orbital_train.schedule.trace import Merge, SyncStep, Trace
 from orbital_train.schedule.wire import sums_have_feedback
 from orbital_train.train import estimate
+from orbital_train.train.bases import bases
 from orbital_train.train.device import CPU, Device, choose_device
 from orbital_train.train.flat import refuse_too_many
 from orbital_train.train.liveness import peak_residuals, peak_states, peak_versions
@@ -93,7 +94,8 @@ def needs(recipe: Recipe, trace: Trace, imports: Imports = ()) -> Needs:
     trial, synchronous = check_problem(recipe, imports), any(trace.of_kind(SyncStep))
     fleet = 0 if synchronous else len(trace.fleet_nodes)
     nodes = -(-fleet // recipe.cluster.workers)
-    versions, states, residuals = peak_versions(trace), peak_states(trace), peak_residuals(trace)
+    versions = peak_versions(trace, bases(trace) if recipe.screening.enabled else None)
+    states, residuals = peak_states(trace), peak_residuals(trace)
     version_vectors = estimate.version_vectors(build.train_spec(recipe, imports).outer)
     each = estimate.worker_bytes(
         trial.parameters,

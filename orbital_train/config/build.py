@@ -34,7 +34,7 @@ from orbital_train.schedule.power import PowerSpec
 from orbital_train.schedule.radiator import RadiatorSpec, training_limit_w
 from orbital_train.schedule.throttle import refuse_low_cap, step_time_factor
 from orbital_train.schedule.workload import Workload
-from orbital_train.train.spec import InnerSpec, Named, OuterSpec, TrainSpec
+from orbital_train.train.spec import InnerSpec, Named, OuterSpec, ScreeningSpec, TrainSpec
 from orbital_train.windows.field_of_regard import FieldOfRegard
 from orbital_train.windows.incidence import ArrayMount
 from orbital_train.windows.light import LightSpec
@@ -318,6 +318,7 @@ def train_spec(recipe: Recipe, imports: tuple[str, ...] = ()) -> TrainSpec:
         init_seed=recipe.seeds.init,
         data_seed=recipe.seeds.data,
         dtype=recipe.inner.dtype,
+        screening=ScreeningSpec(norm_factor=recipe.screening.norm_factor) if recipe.screening.enabled else None,
         deterministic=recipe.cluster.deterministic,
         threads_per_worker=recipe.cluster.threads_per_worker,
         device=recipe.cluster.device,

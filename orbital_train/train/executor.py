@@ -62,6 +62,7 @@ class Executor(Operations):
             emit=emit,
             validate=self._validated,
             progress=progress,
+            screening=spec.screening,
         )
         self._sync = self._replica(initial_P.clone()) if any(trace.of_kind(SyncStep)) else None
 
@@ -110,8 +111,10 @@ class Executor(Operations):
         replica, gradient_P = node.replica, self._bench.gradient_P
         self._bench.bind(replica.parameters_P)
         losses = []
-        for step, lr in enumerate(self._lrs(op), start=op.first):
-            losses.append(self._bench.gradient(self._problem.batch(op.node, step)))
+        for k, lr in enumerate(self._lrs(op)):
+            self.upsets.strike(op, k)
+            losses.append(self._bench.gradient(self._problem.batch(op.node, op.first + k)))
+            self.upsets.strike(op, k, gradient_P)
             clip(gradient_P, self._spec.inner.clip_norm)
             replica.step(lr)
         self.stepped(op, losses)

@@ -16,9 +16,11 @@ from orbital_train.schedule.trace import (
     Step,
     SyncStep,
     Trace,
+    Upset,
     global_value,
     snapshot_value,
 )
+from orbital_train.train.bases import Bases
 from orbital_train.train.feedback import Feedback, encoded_value, feedback, residual_value, weighed
 
 # A value and the node that holds it; None: every worker holds it.
@@ -71,16 +73,19 @@ def goes_back(op: Restore) -> bool:
     return op.source == op.node and op.from_state != op.state
 
 
-def drops(trace: Trace) -> dict[int, tuple[Held, ...]]:
+def drops(trace: Trace, bases: Bases | None = None) -> dict[int, tuple[Held, ...]]:
     """Values that are not read any more, by the id of the operation that used them last.
 
-    A value that nobody reads goes with the operation that wrote it. The final global model always stays.
+    A value that nobody reads goes with the operation that wrote it. The final global model always stays. With
+    ``bases``, so do versions to which a node may go back from its inner steps or an outer gradient.
     """
     last: dict[Held, int] = {(None, global_value(fragment, 0)): 0 for fragment in range(trace.fragments)}
     where, kept, fed = holders(trace), kept_states(trace), feedback(trace)
     for op in trace.ops:
         for held in (*_reads(op, where, fed), *_writes(op, where, kept)):
             last[held] = op.id
+        for fragment, (version, _) in enumerate(bases.get(op.id, ()) if bases else ()):
+            last[None, global_value(fragment, version)] = op.id
     for fragment, version in enumerate(trace.versions):
         last.pop((None, global_value(fragment, version)))
     dropped: dict[int, list[Held]] = defaultdict(list)
@@ -89,9 +94,9 @@ def drops(trace: Trace) -> dict[int, tuple[Held, ...]]:
     return {op_id: tuple(held) for op_id, held in dropped.items()}
 
 
-def peak_versions(trace: Trace) -> int:
+def peak_versions(trace: Trace, bases: Bases | None = None) -> int:
     """Largest number of versions that are held at once of any fragment: no more whole models than that are held."""
-    dropped = drops(trace)
+    dropped = drops(trace, bases)
     held: Counter[str] = Counter({_fragment(global_value(fragment, 0)): 1 for fragment in range(trace.fragments)})
     peak = 1
     for op in trace.ops:
@@ -168,6 +173,8 @@ def _reads(op: Op, where: Mapping[str, int], fed: Feedback) -> Iterator[Held]:
                 where_from = op.node if op.source == op.node else None
                 for value in op.reads:
                     yield where_from, value
+        case Upset() if op.value:
+            yield where.get(op.value), op.value
         case Adopt():
             yield None, global_value(op.fragment, op.version)
             if op.mode == "keep" and op.since_snapshot is None:

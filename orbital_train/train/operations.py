@@ -24,9 +24,11 @@ from orbital_train.schedule.trace import (
     Step,
     SyncStep,
     Trace,
+    Upset,
     local_value,
 )
 from orbital_train.train.adopt import adopted, base_codecs, moved_mark, received
+from orbital_train.train.bases import bases
 from orbital_train.train.contributions import check_merging, is_finite
 from orbital_train.train.encoders import Encoders
 from orbital_train.train.feedback import feedback
@@ -37,16 +39,19 @@ from orbital_train.train.liveness import drops, goes_back, holders, is_mark, kep
 from orbital_train.train.outer import outer_step
 from orbital_train.train.placement import Owners
 from orbital_train.train.scratch import Scratch
+from orbital_train.train.screening import MOMENTS, NORM, is_outlier, moments_are_sound, remember
 from orbital_train.train.side_stream import SideStream
-from orbital_train.train.spec import OuterSpec
+from orbital_train.train.spec import OuterSpec, ScreeningSpec
 from orbital_train.train.state import NodeState, Saved
 from orbital_train.train.sums import Sums, value_codecs
 from orbital_train.train.transport import Transport
+from orbital_train.train.upsets import Upsets
 from orbital_train.train.versions import Versions
 
 Row = dict[str, Any]  # one line of metrics.jsonl
 
 NOT_FINITE = "it is not finite"
+LOSS_NOT_FINITE = "the loss is not finite"
 
 
 class Operations:
@@ -65,6 +70,7 @@ class Operations:
         transport: to the other workers.
         owners: the rank that hosts each training node.
         emit: takes the rows of ``metrics.jsonl``; each row comes from exactly one worker.
+        screening: how nodes look for corruption of their replicas; None: not at all.
         validate: what the row of an evaluation has of a model; it may be asked for on any worker.
         progress: called after every operation, with the operation.
     """
@@ -83,6 +89,7 @@ class Operations:
         emit: Callable[[Row], None],
         validate: Callable[[Evaluate, Tensor], Row],
         progress: Callable[[Op], None] | None = None,
+        screening: ScreeningSpec | None = None,
     ) -> None:
         outer = outer.of_fleet(len(trace.fleet_nodes))
         self._trace, self._outer = trace, outer
@@ -92,7 +99,8 @@ class Operations:
         self.layout, self._device = layout, initial_P.device
         self._versions = Versions(layout, initial_P, outer)
         self.nodes = {n: NodeState(replica=replica(initial_P.clone())) for n in sorted(self._own_replicas())}
-        self._drops, self._holders, self._final = drops(trace), holders(trace), trace.versions
+        self._screening, self._bases = screening, bases(trace) if screening else {}
+        self._drops, self._holders, self._final = drops(trace, self._bases), holders(trace), trace.versions
         self._kept_states, self._base_codecs = kept_states(trace), base_codecs(trace)
         self._encoders = Encoders(
             nodes=self.nodes,
@@ -118,6 +126,15 @@ class Operations:
             device=self._device,
             scratch=Scratch(self._device),
         )
+        self.upsets = Upsets.of(
+            trace,
+            nodes=self.nodes,
+            holders=self._holders,
+            versions=self._versions,
+            trained=layout.trained,
+            side=self._encoders.side,
+            emit=emit,
+        )
         for node in self.nodes:
             self._keep(node, 0)
         self._evaluator = {op.id: k % transport.size for k, op in enumerate(trace.of_kind(Evaluate))}
@@ -131,6 +148,7 @@ class Operations:
             Stage: self._nothing,
             Deliver: self._nothing,
             Evaluate: self._evaluate,
+            Upset: self.upsets.happen,
         }
         self.position = 0  # all operations with a lower id are done
 
@@ -163,10 +181,15 @@ class Operations:
         total = loss_sum.item()  # read once, so that no step waits for the device
         if math.isfinite(total):
             self._emit({**row_of("step", op), "node": op.node, "first": op.first, "n": op.n, "loss": total / op.n})
+            if self._screening and not moments_are_sound(self.nodes[op.node].replica):
+                self._begin_anew(op, MOMENTS)
+            return
+        first = next((k for k, loss in enumerate(losses) if not math.isfinite(loss.item())), op.n - 1)
+        if self._screening:
+            self._begin_anew(op, LOSS_NOT_FINITE)
             return
         self.nodes[op.node].replica.stopped = True
-        first = next((k for k, loss in enumerate(losses) if not math.isfinite(loss.item())), op.n - 1)
-        row = {"node": op.node, "step": op.first + first, "problem": "the loss is not finite"}
+        row = {"node": op.node, "step": op.first + first, "problem": LOSS_NOT_FINITE}
         self._emit({**row_of("stop", op), **row})
 
     def final_P(self) -> Tensor:
@@ -243,13 +266,42 @@ class Operations:
             return
         local_F = self.layout.take(node.replica.parameters_P.detach(), op.fragment)
         delta_F = self._base(op) - local_F
-        refused = node.replica.stopped or not is_finite(delta_F)
-        if refused:
+        problem = self._refusal(op, node, delta_F)
+        if problem is not None:
             delta_F = torch.zeros_like(delta_F)
-            row = {"node": op.node, "fragment": op.fragment, "problem": NOT_FINITE}
+            row = {"node": op.node, "fragment": op.fragment, "problem": problem}
             self._emit({**row_of("refuse", op), **row})
-        self._encoders.contribute(op, delta_F, refused)
+            if self._screening:
+                self._begin_anew(op, problem)
+                local_F = self.layout.take(node.replica.parameters_P.detach(), op.fragment)
+        self._encoders.contribute(op, delta_F, problem is not None)
         node.held[mark_value(op.value)] = local_F.clone()
+
+    def _refusal(self, op: Snapshot, node: NodeState, delta_F: Tensor) -> str | None:
+        """Why an outer gradient is refused; None: it is not."""
+        if node.replica.stopped or not is_finite(delta_F):
+            return NOT_FINITE
+        if self._screening:
+            norm = torch.linalg.vector_norm(delta_F[: self.layout.fragment_trained(op.fragment)]).item()
+            if is_outlier(node, op.fragment, norm, self._screening.norm_factor):
+                return NORM
+            remember(node, op.fragment, norm)
+        return None
+
+    def _begin_anew(self, op: Step | Snapshot, problem: str) -> None:
+        """Let a node of this worker begin anew from the versions that it adopted last; it has made no progress since.
+
+        It holds them, and they are what others hold, so that nothing has to be sent.
+        """
+        node = self.nodes[op.node]
+        for fragment, (version, codec) in enumerate(self._bases[op.id]):
+            base_F = self._received(fragment, version, codec)
+            self.layout.put(node.replica.parameters_P.detach(), fragment, base_F)
+            for name in node.held:
+                if is_mark(name, op.node, fragment):
+                    node.held[name] = base_F.clone()
+        node.replica.start_anew()
+        self._emit({**row_of("corrupt", op), "node": op.node, "problem": problem})
 
     def _combine(self, op: Combine) -> None:
         self._sums.combine(op)
@@ -257,9 +309,16 @@ class Operations:
     def _merge(self, op: Merge) -> None:
         before, trained = self._versions.get(op.fragment, op.from_version), self.layout.fragment_trained(op.fragment)
         outer_gradient_F, refused = self._sums.average(op)
+        problem = None if is_finite(outer_gradient_F) else "the average is not finite"
+        if problem:
+            outer_gradient_F = torch.zeros_like(outer_gradient_F)
         after = outer_step(before, outer_gradient_F, self._outer, trained)
+        if not after.is_finite():
+            after, problem = before, "the version would not be finite"
         self._versions.put(op.fragment, op.to_version, after)
         if self._transport.rank == 0:
+            if problem:
+                self._emit({**row_of("refuse", op), "fragment": op.fragment, "problem": problem})
             row = {
                 "fragment": op.fragment,
                 "to_version": op.to_version,

@@ -24,6 +24,10 @@ class GlobalState:
     parameters_F: Tensor
     outer: State
 
+    def is_finite(self) -> bool:
+        """Whether all of it is numbers: what is not would stay so for ever."""
+        return all(bool(torch.isfinite(tensor).all()) for tensor in (self.parameters_F, *self.outer.values()))
+
 
 def initial_state(parameters_F: Tensor, spec: OuterSpec, trained: int | None = None) -> GlobalState:
     """Version 0: these parameters, at rest. ``trained`` of them are no buffers; all, if not given."""

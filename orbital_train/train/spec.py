@@ -65,6 +65,13 @@ class OuterSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScreeningSpec:
+    """How nodes look for corruption of their own replicas; see :mod:`orbital_train.train.screening`."""
+
+    norm_factor: float = 5.0  # of the median norm of a node's last contributions: what is above is corrupt
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainSpec:
     """Everything that the executor needs beside the trace. Seeds are kept apart so that arms can be paired."""
 
@@ -79,4 +86,5 @@ class TrainSpec:
     deterministic: bool = True
     threads_per_worker: int = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    screening: ScreeningSpec | None = None
     imports: tuple[str, ...] = ()  # modules of which a function may be named as model or data
