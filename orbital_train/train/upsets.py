@@ -1,4 +1,4 @@
-"""What the bit flips of a trace do on one worker: to its nodes' replicas and gradients, and to copies with checksums."""
+"""What the bit flips of a trace do on one worker: to its replicas and gradients, and to copies with checksums."""
 
 from __future__ import annotations
 
