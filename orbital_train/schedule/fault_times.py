@@ -53,7 +53,14 @@ class FaultTimes:
         arrival included. A part that takes no time counts at its moment. A message in several parts is also lost where
         either end loses its state between the first and the last of them; a node that is down between parts and keeps
         its state goes on with the next. What is under way when its link or its source fails is still heard.
+
+        And it is lost where a bit of it is flipped while a part is under way: its checksum is wrong, and who gets it
+        does not acknowledge it.
         """
+        failed_us = self._failed_us(hop)
+        return self._flipped_us(hop) if failed_us is None else failed_us
+
+    def _failed_us(self, hop: Hop) -> int | None:
         source, dest = hop.source, hop.dest
         link = (source, dest) if source < dest else (dest, source)
         sending = (self._down.get(source), self._link.get(link), self._links_of.get(source), self._links_of.get(dest))
