@@ -27,6 +27,7 @@ from orbital_train.cli.survey import Survey
 from orbital_train.cli.training import StopFlag, cluster_for, stop_flag, train_on
 from orbital_train.cli.work import Imports, check_problem, check_work, estimate_line, needs
 from orbital_train.cluster.group import Group, worker_group
+from orbital_train.config.faults import screened
 from orbital_train.config.load import with_values
 from orbital_train.config.recipe import ArmName, BaselineName, Recipe
 from orbital_train.errors import InputError
@@ -50,7 +51,6 @@ ARM_VALUES: dict[str, dict[str, Any]] = {
         "cluster.workers": 1,
     }
     | PLAIN_AVERAGING,
-    WITHOUT_UPSETS: {"faults.upsets": {}},
 }
 
 
@@ -147,7 +147,9 @@ def _arms(recipe: Recipe, against: Sequence[BaselineName]) -> Iterator[Arm]:
 def arm_values(recipe: Recipe, name: ArmName) -> dict[str, Any]:
     """What an arm changes in the recipe: its policy, and its tuned learning rates. The recipe's own arm is as it is."""
     values = {} if name == recipe.schedule.policy else dict(ARM_VALUES.get(name, {}))
-    tuned = recipe.compare.arms.get(recipe.schedule.policy if name == WITHOUT_UPSETS else name)
+    if name == WITHOUT_UPSETS:
+        name, values = recipe.schedule.policy, {"faults.upsets": {}, "screening.enabled": screened(recipe)}
+    tuned = recipe.compare.arms.get(name)
     if tuned is not None:
         values |= {"inner.lr": tuned.inner_lr} if tuned.inner_lr is not None else {}
         values |= {"outer.lr": tuned.outer_lr} if tuned.outer_lr is not None else {}

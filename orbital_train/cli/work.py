@@ -12,6 +12,7 @@ import psutil
 import torch
 
 from orbital_train.config import build
+from orbital_train.config.faults import screened
 from orbital_train.config.policies import fragments
 from orbital_train.config.recipe import Recipe
 from orbital_train.errors import InputError, InputWarning
@@ -94,7 +95,7 @@ def needs(recipe: Recipe, trace: Trace, imports: Imports = ()) -> Needs:
     trial, synchronous = check_problem(recipe, imports), any(trace.of_kind(SyncStep))
     fleet = 0 if synchronous else len(trace.fleet_nodes)
     nodes = -(-fleet // recipe.cluster.workers)
-    versions = peak_versions(trace, bases(trace) if recipe.screening.enabled else None)
+    versions = peak_versions(trace, bases(trace) if screened(recipe) else None)
     states, residuals = peak_states(trace), peak_residuals(trace)
     version_vectors = estimate.version_vectors(build.train_spec(recipe, imports).outer)
     each = estimate.worker_bytes(

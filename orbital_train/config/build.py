@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from orbital_train.config.faults import screened
 from orbital_train.config.policies import POLICIES, Setting, fragments
 from orbital_train.config.recipe import (
     Choice,
@@ -318,7 +319,7 @@ def train_spec(recipe: Recipe, imports: tuple[str, ...] = ()) -> TrainSpec:
         init_seed=recipe.seeds.init,
         data_seed=recipe.seeds.data,
         dtype=recipe.inner.dtype,
-        screening=ScreeningSpec(norm_factor=recipe.screening.norm_factor) if recipe.screening.enabled else None,
+        screening=ScreeningSpec(norm_factor=recipe.screening.norm_factor) if screened(recipe) else None,
         deterministic=recipe.cluster.deterministic,
         threads_per_worker=recipe.cluster.threads_per_worker,
         device=recipe.cluster.device,

@@ -75,6 +75,12 @@ def flips_per_s(recipe: Recipe) -> dict[FlipTarget, float]:
     return {target: upsets.per_bit_hour * bits[target] / 3600.0 for target in bits if upsets.per_bit_hour > 0}
 
 
+def screened(recipe: Recipe) -> bool:
+    """Whether nodes look for corruption of their replicas."""
+    upsets, told = recipe.faults.upsets, recipe.screening.enabled
+    return bool(upsets.per_bit_hour or upsets.flip) if told is None else told
+
+
 def exposed_parameters(recipe: Recipe) -> float:
     """Parameters whose bits can be flipped, of each satellite."""
     return recipe.faults.upsets.parameters or recipe.workload.parameters

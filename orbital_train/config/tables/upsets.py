@@ -48,7 +48,8 @@ class Upsets(Table):
 class Screening(Table):
     """How nodes look for corruption of their own replicas; one that finds some begins anew from its last version."""
 
-    enabled: bool = False
-    """Otherwise a node whose loss is not finite is stopped until it is restored."""
+    enabled: bool | None = None
+    """Otherwise a node whose loss is not finite is stopped until it is restored. If not given: where bits are
+    flipped."""
     norm_factor: Annotated[float, Field(gt=1.0, le=1e12)] = 5.0
     """A contribution is corrupt whose norm is above so many times the median of the node's last ones."""
