@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
@@ -18,7 +19,10 @@ def write_model(module: nn.Module, folder: Path) -> None:
     OSError if the disk is full or may not be written.
     """
     if isinstance(module, Stored):
-        module.save(folder)
+        try:
+            module.save(folder)
+        except SafetensorError as error:  # its only word for what the system refused
+            raise OSError(str(error)) from None
         return
     tensors = {name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()}
     temporary = folder / f".{WEIGHTS}"

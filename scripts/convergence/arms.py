@@ -22,7 +22,7 @@ SKY_TOKENS_PER_STEP = 4 * 32_768
 
 INNER_LRS = (4e-3, 8e-3, 1.6e-2)
 OUTER_LRS = (0.7, 1.0)
-OUTER_MOMENTA = (0.6, 0.8)
+OUTER_MOMENTA = (0.4, 0.8)
 
 
 @dataclass(frozen=True, kw_only=True)

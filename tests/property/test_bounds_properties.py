@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
@@ -13,20 +12,21 @@ from scipy.sparse.csgraph import maximum_flow
 
 from orbital_train.schedule.bounds import bound, find_limits, merged_with_others
 from orbital_train.schedule.capacity import Capacity, narrowest_cuts
-from orbital_train.schedule.known import Policy
 from orbital_train.schedule.most_training import most_steps
 from orbital_train.schedule.node import Node, NodeSetting
-from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.simulate import simulate
-from tests.property.test_schedule_properties import POLICIES, few, fleets, settings_of_nodes
+from tests.property.fleets import Arm, every_policy, few, fleets, flown, schedules
+from tests.property.test_schedule_properties import settings_of_nodes
 
 S = 1_000_000
 
 
-@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES.keys())
-@given(fleet=fleets())
-@few(40)
-def test_no_policy_merges_more_than_the_bound(fleet: Scenario, policy: Policy) -> None:
+@every_policy
+@given(data=st.data())
+@few(25)
+def test_no_policy_merges_more_than_the_bound(arm: Arm, data: st.DataObject) -> None:
+    fleet = data.draw(fleets())
+    fleet, policy = flown(fleet, data.draw(schedules(arm, fleet)))
     trace = simulate(fleet, policy)
     limits = find_limits(fleet, trace.end_us)
     assert trace.merged_steps <= bound(limits).steps

@@ -91,6 +91,12 @@ def test_a_gemma_is_fine_tuned_and_transformers_loads_it(gemma: Path, rows: dict
     assert torch.equal(again.logits_BTV(x_BT), problem.module.logits_BTV(x_BT))
 
 
+def test_a_model_that_cannot_be_written_says_why(gemma: Path, tmp_path: Path) -> None:
+    (tmp_path / "out" / "model.safetensors").mkdir(parents=True)
+    with pytest.raises(OSError, match="Is a directory"):
+        write_model(hf(vocabulary_size=10, folder=str(gemma), weights="pretrained"), tmp_path / "out")
+
+
 def test_the_same_bits_twice_and_dropout_is_off(tmp_path: Path, rows: dict[str, Any]) -> None:
     GPT2Config(vocab_size=24, n_embd=16, n_layer=1, n_head=2, n_positions=16).save_pretrained(tmp_path / "gpt2")
     trained = spec(tmp_path / "gpt2", rows, weights="random")
