@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -111,8 +112,8 @@ def test_the_table_and_what_it_did_to_the_loss(comparison: Comparison, tmp_path:
     assert line in html
 
 
-def test_flips_are_read_with_a_run(comparison_dir: Path) -> None:
-    run = next(comparison_dir.rglob("metrics.jsonl")).parent
+def test_flips_are_read_with_a_run(comparison_dir: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(next(comparison_dir.rglob("metrics.jsonl")).parent, tmp_path / "run")
     assert read_run(run).flips == NOTHING
     with (run / "metrics.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(flip(0, 0, "message", found="crc32")) + "\n")
