@@ -73,19 +73,20 @@ class _Life:
 
     def note(self, op: Step | Adopt | Lose | Restore | Stage) -> None:
         """Operations of the node come in the order of their ends."""
-        versions = self._versions[-1]
+        alive, stored, versions = True, True, self._versions[-1]
         match op:
             case Step():
                 self._steps.append(op)
                 return
             case Adopt():
                 versions = tuple(op.version if f == op.fragment else v for f, v in enumerate(versions))
+            case Lose():
+                alive, stored = False, self._stored[-1] and not op.loses_state
             case Restore() if op.source != op.node:
                 versions = op.versions
-        alive = not isinstance(op, Lose)
         self._since_us.append(op.end_us)
         self._alive.append(alive)
-        self._stored.append(alive or (self._stored[-1] and not getattr(op, "loses_state", False)))
+        self._stored.append(stored)
         self._versions.append(versions)
 
     def hit(self, flip: BitFlip) -> Iterator[str]:
