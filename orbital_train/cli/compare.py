@@ -27,9 +27,11 @@ from orbital_train.cli.survey import Survey
 from orbital_train.cli.training import StopFlag, cluster_for, stop_flag, train_on
 from orbital_train.cli.work import Imports, check_problem, check_work, estimate_line, needs
 from orbital_train.cluster.group import Group, worker_group
+from orbital_train.config.faults import screened
 from orbital_train.config.load import with_values
 from orbital_train.config.recipe import ArmName, BaselineName, Recipe
 from orbital_train.errors import InputError
+from orbital_train.report.results import WITHOUT_UPSETS
 from orbital_train.report.runs import TuningPoint
 
 COMPARISON = "comparison.json"
@@ -146,6 +148,8 @@ def arm_values(recipe: Recipe, name: ArmName) -> dict[str, Any]:
     values = {} if name == recipe.schedule.policy else dict(ARM_VALUES.get(name, {}))
     if name == "single_node":
         values["cluster.workers"] = recipe.cluster.devices_per_node
+    if name == WITHOUT_UPSETS:
+        name, values = recipe.schedule.policy, {"faults.upsets": {}, "screening.enabled": screened(recipe)}
     tuned = recipe.compare.arms.get(name)
     if tuned is not None:
         values |= {"inner.lr": tuned.inner_lr} if tuned.inner_lr is not None else {}

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from orbital_train.cli.energy import check_energy
+from orbital_train.cli.radiation import radiation
 from orbital_train.cli.survey import Survey
 from orbital_train.cli.survey_cache import survey_or_cached
 from orbital_train.cli.talk import check_talk
@@ -202,7 +203,7 @@ def scenario_of(recipe: Recipe, sky: Survey) -> Scenario:
         budget_steps=recipe.schedule.budget_steps,
         evaluate_every_steps=evaluate_every,
         staging=None if sky.ideal else staging_spec(recipe, sky.contacts.node_names),
-        faults=NO_FAULTS if sky.ideal else fault_plan(recipe, sky.contacts, sky.satellites),
+        faults=NO_FAULTS if sky.ideal else fault_plan(recipe, sky.contacts, sky.satellites, radiation(recipe, sky)),
     )
 
 
@@ -281,6 +282,9 @@ def _warn_of_stress(recipe: Recipe) -> None:
     if spec.stress:
         rates = f"{spec.outages_per_year:.4g} outages and {spec.losses_per_year:.4g} losses of a satellite a year"
         _warn("faults", rates, "is a stress test: a chip in orbit resets about once in three years")
+    if spec.flips_stress:
+        rates = f"{spec.flips_per_year:.4g} flipped bits of a satellite a year"
+        _warn("faults.upsets", rates, "is a stress test: a chip in orbit has about nine silent corruptions a year")
 
 
 def _check_names(fleet: Fleet, sites: tuple[GroundSite, ...]) -> None:

@@ -12,6 +12,7 @@ import psutil
 import torch
 
 from orbital_train.config import build
+from orbital_train.config.faults import screened
 from orbital_train.config.policies import fragments
 from orbital_train.config.recipe import Recipe
 from orbital_train.errors import InputError, InputWarning
@@ -19,6 +20,7 @@ from orbital_train.report import fmt
 from orbital_train.schedule.trace import Combine, Merge, Mix, SyncStep, Trace
 from orbital_train.schedule.wire import sums_have_feedback
 from orbital_train.train import estimate
+from orbital_train.train.bases import bases
 from orbital_train.train.contributions import check_merging
 from orbital_train.train.device import CPU, Device, choose_device
 from orbital_train.train.flat import refuse_too_many
@@ -97,7 +99,9 @@ def needs(recipe: Recipe, trace: Trace, imports: Imports = ()) -> Needs:
     fleet = 0 if synchronous else len(trace.fleet_nodes)
     spec = build.train_spec(recipe, imports)
     nodes = -(-fleet * spec.devices_per_node // recipe.cluster.workers)
-    versions, states, residuals, own = (peak(trace) for peak in (peak_versions, peak_states, peak_residuals, peak_own))
+    begins_anew = bases(trace) if screened(recipe) else None
+    versions, own = peak_versions(trace, begins_anew), peak_own(trace, begins_anew)
+    states, residuals = peak_states(trace), peak_residuals(trace)
     version_vectors = estimate.version_vectors(spec.outer)
     each = estimate.worker_bytes(
         trial.parameters,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from orbital_train.config.faults import screened
 from orbital_train.config.policies import POLICIES, Setting, fragments
 from orbital_train.config.recipe import (
     Choice,
@@ -34,7 +35,7 @@ from orbital_train.schedule.power import PowerSpec
 from orbital_train.schedule.radiator import RadiatorSpec, training_limit_w
 from orbital_train.schedule.throttle import refuse_low_cap, step_time_factor
 from orbital_train.schedule.workload import Workload
-from orbital_train.train.spec import WHOLE_TENSOR_OPTIMIZERS, InnerSpec, Named, OuterSpec, TrainSpec
+from orbital_train.train.spec import WHOLE_TENSOR_OPTIMIZERS, InnerSpec, Named, OuterSpec, ScreeningSpec, TrainSpec
 from orbital_train.windows.field_of_regard import FieldOfRegard
 from orbital_train.windows.incidence import ArrayMount
 from orbital_train.windows.light import LightSpec
@@ -320,6 +321,7 @@ def train_spec(recipe: Recipe, imports: tuple[str, ...] = ()) -> TrainSpec:
         init_seed=recipe.seeds.init,
         data_seed=recipe.seeds.data,
         dtype=recipe.inner.dtype,
+        screening=ScreeningSpec(norm_factor=recipe.screening.norm_factor) if screened(recipe) else None,
         deterministic=recipe.cluster.deterministic,
         threads_per_worker=recipe.cluster.threads_per_worker,
         device=recipe.cluster.device,
@@ -340,6 +342,9 @@ def _check_within_node(recipe: Recipe) -> None:
         told = "needs whole tensors, and with fsdp2 a device has rows of them"
         problem = f"{told}; accepted: others, or cluster.within_node = data_parallel"
         raise InputError("inner.optimizer", inner.optimizer, problem)
+    if devices > 1 and screened(recipe):
+        problem = "must be 1 where bits are flipped or nodes look for flipped bits (faults.upsets, screening)"
+        raise InputError("cluster.devices_per_node", devices, problem)
 
 
 def _delay_merges(recipe: Recipe) -> int | None:

@@ -22,6 +22,7 @@ from orbital_train.config.policies import POLICIES
 from orbital_train.config.tables.base import LIST, Small, Table
 from orbital_train.config.tables.data import Data
 from orbital_train.config.tables.models import GPTTable, Model
+from orbital_train.config.tables.upsets import Screening, Upsets
 from orbital_train.schedule.wire import CodecName
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -33,6 +34,7 @@ BaselineName = Literal[
     "fixed_period_skipping",
     "single_node",
     "local_then_average",
+    "without_upsets",
 ]
 if TYPE_CHECKING:
     PolicyName = str
@@ -515,6 +517,7 @@ class Faults(Table):
     outage: Annotated[tuple[ListedOutage, ...], LIST] = ()
     link_outage: Annotated[tuple[ListedLinkOutage, ...], LIST] = ()
     slow_down: Annotated[tuple[ListedSlowDown, ...], LIST] = ()
+    upsets: Upsets = Upsets()
 
 
 Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -706,5 +709,6 @@ class Recipe(SkyRecipe):
     data: Data
     inner: Inner = Inner()
     outer: Outer = Outer()
+    screening: Screening = Screening()
     cluster: Cluster = Cluster()
     compare: Compare = Compare()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from orbital_train.errors import InputError
+from orbital_train.report.flips import Tally, tally
 from orbital_train.schedule.faults import FaultPlan
 from orbital_train.schedule.trace import Trace
 from orbital_train.windows.plan import ContactPlan, FloatArray, Illumination
@@ -81,6 +82,7 @@ class Run(Plan):
     summary: Summary
     recipe: str
     evaluations: Evaluations
+    flips: Tally
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +153,7 @@ def read_run(path: Path) -> Run:
             raise InputError(KEY, str(path), "has no summary.json: the run has not finished; resume it first")
         problem = "is not a run directory; give one that train or compare wrote (it holds summary.json)"
         raise InputError(KEY, str(path), problem)
+    trace = _checked(path / "trace.jsonl", Trace.read)
     return Run(
         path=path,
         summary=_summary(path / "summary.json"),
@@ -158,8 +161,9 @@ def read_run(path: Path) -> Run:
         contacts=_checked(path / "plan" / "contacts.parquet", ContactPlan.read),
         light=_checked(path / "plan" / "illumination.parquet", Illumination.read),
         faults=_checked(path / "plan" / "faults.jsonl", FaultPlan.read),
-        trace=_checked(path / "trace.jsonl", Trace.read),
+        trace=trace,
         evaluations=_checked(path / "metrics.jsonl", _evaluations),
+        flips=_checked(path / "metrics.jsonl", lambda p: tally(_rows(p), trace)),
     )
 
 
@@ -199,9 +203,13 @@ def _summary(path: Path) -> Summary:
     return Summary(**values)
 
 
-def _evaluations(path: Path) -> Evaluations:
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
     with path.open(encoding="utf-8") as file:
-        rows = [row for row in map(json.loads, file) if row["event"] == "evaluate"]
+        yield from map(json.loads, file)
+
+
+def _evaluations(path: Path) -> Evaluations:
+    rows = [row for row in _rows(path) if row["event"] == "evaluate"]
     if not rows:
         raise ValueError("it holds no evaluation")
 

@@ -2,7 +2,7 @@
 
 Every node or link has a stream of random numbers of its own for each kind of fault, which depends on the seed and on
 its name or names only: another node, another kind of fault or a longer horizon changes none of the others' draws. Rates
-are constant in time and the same for all nodes.
+are constant in time and the same for all nodes, but for bit flips, which may depend on where a node is.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from enum import IntEnum
 
 import numpy as np
 
-from orbital_train.schedule.faults import FaultPlan, LinkOutage, Outage, SlowDown
+from orbital_train.schedule.faults import BitFlip, FaultPlan, FlipTarget, LinkOutage, Outage, SlowDown
 from orbital_train.schedule.pair_times import PairTimes
+from orbital_train.schedule.radiation import Radiation
 from orbital_train.schedule.spells import Spells
 from orbital_train.windows.plan import ContactPlan, FloatArray
 
@@ -24,6 +25,10 @@ YEAR_S = 365.25 * 86400.0
 # (Suncatcher, arXiv 2511.19468); ten a year leave room for all other causes. The limit for losses is an assumption.
 PHYSICAL_OUTAGES_PER_YEAR = 10.0
 PHYSICAL_LOSSES_PER_YEAR = 0.1
+# Nine silent corruptions a year and chip (the same source), and room for ten chips.
+PHYSICAL_UPSETS_PER_YEAR = 100.0
+
+_FLIPS = 64  # drawn at once; fixed, so that a longer scenario continues a shorter one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +47,12 @@ class FaultSpec:
     slow_down_factor: float = 1.0
     clouds: Mapping[str, Spells] = field(default_factory=dict)  # by the name of the ground site
     cloud_seed: int = 0
+    flips_per_s: Mapping[FlipTarget, float] = field(default_factory=dict)  # of each node
+
+    @property
+    def flips_per_year(self) -> float:
+        """Of all bits of a node that can be hit at all times, where nothing weighs them."""
+        return YEAR_S * sum(rate for target, rate in self.flips_per_s.items() if target != "message")
 
     @property
     def outages_per_year(self) -> float:
@@ -59,6 +70,11 @@ class FaultSpec:
         often = self.outages_per_year > PHYSICAL_OUTAGES_PER_YEAR
         return often or self.losses_per_year > PHYSICAL_LOSSES_PER_YEAR
 
+    @property
+    def flips_stress(self) -> bool:
+        """The same of bits that are flipped."""
+        return self.flips_per_year > PHYSICAL_UPSETS_PER_YEAR
+
 
 class _Kind(IntEnum):
     """Names of the streams: a new kind gets a new number."""
@@ -70,21 +86,26 @@ class _Kind(IntEnum):
     LINK = 4
     ACQUISITION = 5
     SLOW = 6
+    FLIP = 7
 
 
-def draw_faults(spec: FaultSpec, contacts: ContactPlan, satellites: int) -> FaultPlan:
+def draw_faults(
+    spec: FaultSpec, contacts: ContactPlan, satellites: int, radiation: Radiation | None = None
+) -> FaultPlan:
     """The faults of a scenario up to the end of its contact plan.
 
     Args:
         spec: what fails how often.
         contacts: the contact plan; links that are never made do not fail.
         satellites: the first so many nodes of the plan; ground sites have no faults but clouds.
+        radiation: what weighs bit flips; None: nothing does.
     """
     names, horizon_s = contacts.node_names[:satellites], contacts.horizon_s
     return FaultPlan(
         outages=tuple(o for i, name in enumerate(names) for o in _outages(spec, i, name, horizon_s)),
         link_outages=tuple(_of_links(spec, contacts)),
         slow_downs=tuple(s for i, name in enumerate(names) for s in _slow_downs(spec, i, name, horizon_s)),
+        bit_flips=tuple(f for i, name in enumerate(names) for f in _flips(spec, i, name, horizon_s, radiation)),
     )
 
 
@@ -107,8 +128,6 @@ def _spells_us(spells: Spells, generator: np.random.Generator, horizon_s: float)
 
 
 def _outages(spec: FaultSpec, node: int, name: str, horizon_s: float) -> Iterator[Outage]:
-    # What depends on where a node is (altitude, the South Atlantic Anomaly) belongs here: it would stretch and squeeze
-    # the time in which these spells are drawn.
     if spec.outages:
         loses = _stream(spec.seed, _Kind.STATE_LOSS, name)
         for times in _spells_us(spec.outages, _stream(spec.seed, _Kind.OUTAGE, name), horizon_s):
@@ -128,6 +147,20 @@ def _slow_downs(spec: FaultSpec, node: int, name: str, horizon_s: float) -> Iter
     if spec.slow_downs:
         for times in _spells_us(spec.slow_downs, _stream(spec.seed, _Kind.SLOW, name), horizon_s):
             yield SlowDown(node=node, **times, factor=spec.slow_down_factor)
+
+
+def _flips(spec: FaultSpec, node: int, name: str, horizon_s: float, radiation: Radiation | None) -> Iterator[BitFlip]:
+    """A Poisson process of each target, in a time that runs faster where there is more radiation."""
+    edge_s, dose_s = (np.array([0.0, horizon_s]),) * 2 if radiation is None else radiation.dose_s(node, horizon_s)
+    for target, rate in spec.flips_per_s.items():
+        generator, drawn_s = _stream(spec.seed, _Kind.FLIP, name, target), 0.0
+        while rate > 0 and drawn_s < dose_s[-1]:
+            at_dose_s = drawn_s + np.cumsum(generator.exponential(1.0 / rate, _FLIPS))
+            places, bits = generator.random(_FLIPS).tolist(), generator.integers(0, 32, _FLIPS).tolist()
+            at_us = np.floor(np.interp(at_dose_s, dose_s, edge_s) * 1e6).astype(np.int64).tolist()
+            drawn_s = float(at_dose_s[-1])
+            for k in range(int(np.searchsorted(at_dose_s, dose_s[-1]))):
+                yield BitFlip(node=node, at_us=at_us[k], target=target, place=places[k], bit=bits[k])
 
 
 def _of_links(spec: FaultSpec, contacts: ContactPlan) -> Iterator[LinkOutage]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from typing import TypeVar
 
 import numpy as np
 
-from orbital_train.schedule.faults import FaultPlan
+from orbital_train.schedule.faults import BitFlip, FaultPlan, FlipTarget
 from orbital_train.schedule.network import Hop, Piece
 from orbital_train.windows.plan import ContactPlan
 
@@ -19,9 +19,12 @@ K = TypeVar("K", bound=Hashable)
 
 
 class FaultTimes:
-    """The faults of a plan by node and by link, for the contacts of a scenario. Immutable."""
+    """The faults of a plan by node and by link, for the contacts of a scenario. Immutable.
 
-    def __init__(self, plan: FaultPlan, contacts: ContactPlan) -> None:
+    ``message_bits`` is the size of one outer gradient, for which a node's buffer has room (flips of messages).
+    """
+
+    def __init__(self, plan: FaultPlan, contacts: ContactPlan, message_bits: int = 1) -> None:
         outages = [(o.node, o.start_us, NEVER_US if o.end_us is None else o.end_us, o) for o in plan.outages]
         self._down = _stretches((node, start, end) for node, start, end, _ in outages)
         self._losing = _stretches((node, start, end) for node, start, end, o in outages if o.loses_state)
@@ -29,6 +32,9 @@ class FaultTimes:
         self._links_of = _stretches((o.a, o.start_us, o.end_us) for o in plan.link_outages if o.b is None)
         self._owlt_us = np.ceil(contacts.owlt_s * 1e6).astype(np.int64)
         self._factors = _factors(plan)
+        self._messages = Flips(plan.bit_flips, "message")
+        self._stores = Flips(plan.bit_flips, "checkpoint")
+        self._message_bits = message_bits
 
     def is_down(self, node: int, at_us: int) -> bool:
         """Whether a node is down at a moment; not at the moment in which its outage ends."""
@@ -47,7 +53,14 @@ class FaultTimes:
         arrival included. A part that takes no time counts at its moment. A message in several parts is also lost where
         either end loses its state between the first and the last of them; a node that is down between parts and keeps
         its state goes on with the next. What is under way when its link or its source fails is still heard.
+
+        And it is lost where a bit of it is flipped while a part is under way: its checksum is wrong, and who gets it
+        does not acknowledge it.
         """
+        failed_us = self._failed_us(hop)
+        return self._flipped_us(hop) if failed_us is None else failed_us
+
+    def _failed_us(self, hop: Hop) -> int | None:
         source, dest = hop.source, hop.dest
         link = (source, dest) if source < dest else (dest, source)
         sending = (self._down.get(source), self._link.get(link), self._links_of.get(source), self._links_of.get(dest))
@@ -66,6 +79,17 @@ class FaultTimes:
         moments += self._losses_between(hop)
         return min((moment for moment in moments if moment is not None), default=None)
 
+    def spoils(self, node: int, from_us: int, to_us: int) -> bool:
+        """Whether a bit flips in a node's store in ``[from_us, to_us)``."""
+        return any(True for _ in self._stores.during(node, from_us, to_us))
+
+    def _flipped_us(self, hop: Hop) -> int | None:
+        for piece in hop.pieces if hop.source in self._messages.of_node else ():
+            for flip in self._messages.during(hop.source, piece.start_us, self._heard_us(piece)[1]):
+                if is_hit(flip.place, piece.bits, self._message_bits):
+                    return flip.at_us
+        return None
+
     def _losses_between(self, hop: Hop) -> list[int | None]:
         """When either end loses what it holds of a message that is not through yet."""
         first, last = hop.pieces[0], hop.pieces[-1]
@@ -77,6 +101,29 @@ class FaultTimes:
     def _heard_us(self, piece: Piece) -> tuple[int, int]:
         owlt_us = int(self._owlt_us[piece.contact])
         return piece.start_us + owlt_us, piece.end_us + owlt_us
+
+
+def is_hit(place: float, bits: int, message_bits: int) -> bool:
+    """Whether a place in a buffer for one outer gradient is taken by a message, or by a part, of so many bits."""
+    return place * message_bits < bits
+
+
+class Flips:
+    """Flips of one kind by node and time."""
+
+    def __init__(self, flips: Iterable[BitFlip], target: FlipTarget) -> None:
+        self.of_node: dict[int, list[BitFlip]] = defaultdict(list)
+        for flip in flips:
+            if flip.target == target:
+                self.of_node[flip.node].append(flip)
+
+    def during(self, node: int, from_us: int, to_us: int) -> Iterator[BitFlip]:
+        """Those of a node in ``[from_us, to_us)``, in order."""
+        own = self.of_node.get(node, [])
+        for k in range(bisect_left(own, from_us, key=lambda flip: flip.at_us), len(own)):
+            if own[k].at_us >= to_us:
+                break
+            yield own[k]
 
 
 class _Stretches:

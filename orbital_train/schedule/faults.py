@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,36 @@ class SlowDown:
         assert self.factor >= 1
 
 
-Fault = Outage | LinkOutage | SlowDown
+FlipTarget = Literal["parameters", "optimizer", "gradient", "version", "message", "checkpoint"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BitFlip:
+    """A particle flips one bit in a satellite's memory or store.
+
+    Targets: ``parameters`` of its replica, the state of its inner ``optimizer``, the ``gradient`` of the step that it
+    is in, its copy of the ``version`` of the global model that it adopted last, the ``message`` that it is sending, the
+    ``checkpoint`` in its on-board store. Where there is no such thing at this moment nothing happens.
+    """
+
+    node: int
+    at_us: int
+    target: FlipTarget
+    place: float  # in the target, from 0 to 1; of a message: in a buffer for one outer gradient of the whole model
+    bit: int  # of a float32 number, from its lowest
+
+    def __post_init__(self) -> None:
+        assert self.at_us >= 0
+        assert 0 <= self.place < 1
+        assert 0 <= self.bit < 32
+
+    @property
+    def takes_time(self) -> bool:
+        """Whether it is found whatever is being trained, and then costs time."""
+        return self.target in ("message", "checkpoint")
+
+
+Fault = Outage | LinkOutage | SlowDown | BitFlip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +106,7 @@ class FaultPlan:
     outages: tuple[Outage, ...] = ()
     link_outages: tuple[LinkOutage, ...] = ()
     slow_downs: tuple[SlowDown, ...] = ()
+    bit_flips: tuple[BitFlip, ...] = ()
 
     def __post_init__(self) -> None:
         links = sorted({_by_lower_node(o) for o in self.link_outages}, key=_link_order)
@@ -84,10 +114,11 @@ class FaultPlan:
         object.__setattr__(self, "outages", _disjoint(self.outages))
         object.__setattr__(self, "link_outages", tuple(links))
         object.__setattr__(self, "slow_downs", tuple(slow))
+        object.__setattr__(self, "bit_flips", tuple(sorted(set(self.bit_flips), key=_flip_order)))
 
     def __bool__(self) -> bool:
-        """Whether anything fails."""
-        return bool(self.outages or self.link_outages or self.slow_downs)
+        """Whether anything fails that takes time."""
+        return bool(self.outages or self.link_outages or self.slow_downs or any(f.takes_time for f in self.bit_flips))
 
     def with_fault(self, fault: Fault) -> FaultPlan:
         """The same plan and one more fault."""
@@ -98,6 +129,8 @@ class FaultPlan:
                 return replace(self, link_outages=(*self.link_outages, fault))
             case SlowDown():
                 return replace(self, slow_downs=(*self.slow_downs, fault))
+            case BitFlip():
+                return replace(self, bit_flips=(*self.bit_flips, fault))
 
     def text(self) -> str:
         """JSON lines: a header, then one fault a line. Same plan, same text."""
@@ -105,6 +138,7 @@ class FaultPlan:
         rows += [{"outage": vars(outage)} for outage in self.outages]
         rows += [{"link_outage": vars(outage)} for outage in self.link_outages]
         rows += [{"slow_down": vars(slow_down)} for slow_down in self.slow_downs]
+        rows += [{"bit_flip": vars(flip)} for flip in self.bit_flips]
         return "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
 
     def digest(self) -> str:
@@ -123,6 +157,7 @@ class FaultPlan:
             outages=tuple(Outage(**row["outage"]) for row in rows if "outage" in row),
             link_outages=tuple(LinkOutage(**row["link_outage"]) for row in rows if "link_outage" in row),
             slow_downs=tuple(SlowDown(**row["slow_down"]) for row in rows if "slow_down" in row),
+            bit_flips=tuple(BitFlip(**row["bit_flip"]) for row in rows if "bit_flip" in row),
         )
 
 
@@ -138,6 +173,10 @@ def _by_lower_node(outage: LinkOutage) -> LinkOutage:
 
 def _link_order(outage: LinkOutage) -> tuple[int, int, int, int, str]:
     return outage.start_us, outage.a, -1 if outage.b is None else outage.b, outage.end_us, outage.cause
+
+
+def _flip_order(flip: BitFlip) -> tuple[int, int, str, float, int]:
+    return flip.at_us, flip.node, flip.target, flip.place, flip.bit
 
 
 def _disjoint(outages: Iterable[Outage]) -> tuple[Outage, ...]:

@@ -1,9 +1,9 @@
 """How nodes fail and come back in a simulation, and when others hear of it.
 
 A node that fails stops, and forgets what it was about to pass on. Its on-board store has what it had at its last
-snapshot, adoption or block of steps. If the store is kept, the node goes on from it when it is back. If not, it asks
-for the model: the request goes out to all, and the nearest node that has the model sends it. Its inner optimizer then
-starts anew.
+snapshot, adoption or block of steps. If the store is kept, the node goes on from it when it is back. If it is lost, or
+a bit of it was flipped, the node asks for the model: the request goes out to all, and the nearest node that has the
+model sends it. Its inner optimizer then starts anew.
 
 Others notice that a node is silent when they have a link to it open, after a light time and a little patience, and pass
 the news on to the site of the newest version, where decisions are taken. The same holds when it is back. News takes
@@ -54,11 +54,14 @@ class Outages(Reductions):
                 copy.forget(unsaved)
         state.put_out("down")
         if outage.loses_state and node in self._copies:  # the stores of ground sites are safe
-            for versions in self._versions:
-                for version in versions:
-                    version.has_us.pop(node, None)
-                    version.update_us.pop(node, None)
+            self._forget_versions(node)
         self._push(heard_us, NEWS, node, (self._lives[node], True, hit))
+
+    def _forget_versions(self, node: int) -> None:
+        for versions in self._versions:
+            for version in versions:
+                version.has_us.pop(node, None)
+                version.update_us.pop(node, None)
 
     def _record_to_failure(self, node: int) -> int:
         """Record the steps up to now; how many of the last are in no store."""
@@ -70,6 +73,8 @@ class Outages(Reductions):
         """A node is up again."""
         if self._faults.is_down(node, self.now_us):
             return  # another outage begins
+        if node in self._copies and self._faults.spoils(node, self._recorder.saved_us[node], self.now_us):
+            self._forget_versions(node)  # what is in its store does not have the digest that it should have
         # It may have waited for the model since an earlier outage.
         if (not outage.loses_state and self._keeps_model(node)) or node not in self._copies:
             if node in self._copies:

@@ -40,6 +40,7 @@ from orbital_train.schedule.trace import (
     group_snapshot_value,
     snapshot_value,
 )
+from orbital_train.schedule.upsets import upset_ops
 
 MAX_STEPS_PER_OP = 32  # bounds how long an executor is inside one operation
 
@@ -57,6 +58,8 @@ class Recorder:
     transfers: list[Transfer] = field(default_factory=list)
     local_state: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     saved_state: dict[int, int] = field(default_factory=dict)  # what the store of a node that failed has
+    saved_us: dict[int, int] = field(default_factory=lambda: defaultdict(int))  # since when
+    stores_us: dict[int, tuple[int, int]] = field(default_factory=dict)  # each node's last two savings, if it is saved
     last_block: dict[int, int] = field(default_factory=dict)  # steps of each node's last operation, if it was of steps
     sums: dict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))  # formed, by site and fragment
     snapshots: set[str] = field(default_factory=set)
@@ -84,6 +87,7 @@ class Recorder:
                 progress = progress_at_zero + first * progress_per_step
                 state = self._next_state(node)
                 self.last_block[node] = n
+                self._save(node, end_us)
                 self.ops.append(
                     Step(-1, start_us, end_us, node, state, first, n, n * tokens, progress, progress_per_step)
                 )
@@ -116,6 +120,7 @@ class Recorder:
         """
         state = self.local_state[node]
         self.last_block.pop(node, None)  # it is saved now
+        self._save(node, at_us)
         value = snapshot_value(node, fragment, state)
         if value not in self.snapshots:
             self.snapshots.add(value)
@@ -222,6 +227,7 @@ class Recorder:
         exact = node in self.holders or scope != GLOBAL
         state, codec = self._next_state(node), None if exact else self.scenario.workload.state_codec
         base, alpha = base_version, how.alpha
+        self._save(node, at_us)
         self.ops.append(
             Adopt(-1, at_us, at_us, node, state, fragment, base, version, since, how.mode, alpha, codec, scope)
         )
@@ -233,11 +239,13 @@ class Recorder:
     def lose(self, node: int, at_us: int, outage: Outage, unsaved: int) -> None:
         """Record that a node failed."""
         self.saved_state[node] = self.local_state[node] - (1 if unsaved else 0)
+        self.saved_us[node] = self.stores_us.get(node, (0, 0))[0 if unsaved else 1]
         self.ops.append(Lose(-1, at_us, at_us, node, outage.cause, outage.loses_state, unsaved))
 
     def restore_own(self, node: int, at_us: int) -> None:
         """Record that a node went on from its own store."""
         saved, state = self.saved_state[node], self._next_state(node)
+        self._save(node, at_us)  # it was read whole
         self.ops.append(Restore(-1, at_us, at_us, node, state, node, saved, (), 0, None))
 
     def restore(
@@ -245,6 +253,7 @@ class Recorder:
     ) -> None:
         """Record that a node was sent the model by another."""
         codec = None if node in self.holders else self.scenario.workload.state_codec
+        self._save(node, at_us)
         state = self._next_state(node)
         self.ops.append(Restore(-1, at_us, at_us, node, state, source, -1, versions, life, codec, own))
 
@@ -276,6 +285,7 @@ class Recorder:
         Messages that had not begun when the run ended, as those of the last merge's result, never happen and are left
         out. The operations of this recorder are given away: it cannot be asked again.
         """
+        self.ops += upset_ops(self.scenario, self.ops, self.transfers, end_us, gossips=bool(own))
         order = sorted(range(len(self.ops)), key=lambda k: (self.ops[k].end_us, k))
         ops = tuple(self.ops[k] for k in order)
         for i, op in enumerate(ops):
@@ -298,6 +308,9 @@ class Recorder:
             ops=ops,
             accounts=accounts(self.scenario, nodes, end_us),
         )
+
+    def _save(self, node: int, at_us: int) -> None:
+        self.stores_us[node] = self.stores_us.get(node, (0, 0))[1], at_us
 
     def _next_state(self, node: int) -> int:
         state = self.local_state[node]

@@ -25,6 +25,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
+from orbital_train.schedule.faults import FlipTarget
+
 AdoptMode = Literal["replace", "keep", "blend"]
 
 Part = tuple[int, int]
@@ -567,11 +569,32 @@ class Evaluate(Op):
         return (*model, *own_values(self.own))
 
 
+@dataclass(frozen=True, slots=True)
+class Upset(Op):
+    """A particle flips one bit of what a node has (see :class:`~orbital_train.schedule.faults.BitFlip`).
+
+    It writes no value: what is written later by a node whose replica was hit is what came of that. A flip of the
+    replica or the gradient that falls into inner steps takes place within them, in the step that is under way.
+    """
+
+    kind: ClassVar[str] = "upset"
+    node: int
+    target: FlipTarget
+    place: float  # from 0 to 1, in what is hit
+    bit: int
+    value: str  # that is hit: a version, or an outer gradient or a sum under way; otherwise empty
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """What is hit, if it is a value of the trace."""
+        return (self.value,) if self.value else ()
+
+
 OPS: dict[str, type[Op]] = {
     c.kind: c
     for c in (
         *(Step, SyncStep, Snapshot, GroupSnapshot, Combine, Merge, Rebase, Mix),
-        *(Adopt, Lose, Restore, Stage, Deliver, Evaluate),
+        *(Adopt, Lose, Restore, Stage, Deliver, Evaluate, Upset),
     )
 }
 

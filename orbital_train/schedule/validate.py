@@ -27,6 +27,8 @@ from orbital_train.schedule.trace import (
     Step,
     SyncStep,
     Trace,
+    Transfer,
+    Upset,
     data_value,
     final_value,
     global_value,
@@ -65,6 +67,7 @@ def validate(trace: Trace, scenario: Scenario) -> None:
             _adoptions(trace, scenario.workload, places)
     _staging(trace, scenario)
     _energy(trace, scenario)
+    _upsets(trace)
 
 
 def _dataflow(trace: Trace) -> None:
@@ -282,3 +285,14 @@ def _energy(trace: Trace, scenario: Scenario) -> None:
             out = account.consumed_wh + account.curtailed_wh + account.battery_loss_wh + stored
             scale = max(account.harvested_wh, account.consumed_wh, 1.0)
             require(abs(account.harvested_wh - out) <= 1e-9 * scale, f"{account.name}: energy does not balance")
+
+
+def _upsets(trace: Trace) -> None:
+    """A message of which a bit was flipped does not get through."""
+    sent: dict[tuple[int, str], list[Transfer]] = defaultdict(list)
+    for t in trace.transfers:
+        sent[t.source, t.value.partition("#")[0]].append(t)
+    for op in trace.of_kind(Upset):
+        if op.target == "message" and op.value:
+            under_way = [t for t in sent[op.node, op.value.partition("#")[0]] if t.start_us <= op.end_us < t.arrival_us]
+            require(any(t.lost for t in under_way), f"operation {op.id}: {op.value} gets through with a flipped bit")

@@ -66,7 +66,7 @@ class World(ABC):
         self.down: frozenset[int] = frozenset()  # nodes that are known to be out
         self._unready: set[int] = set()  # of these, who only waits for model and data, and passes messages on
         self._unstaged: set[int] = set()  # nodes that never had all that they need to begin
-        self._faults = FaultTimes(scenario.faults, scenario.contacts)
+        self._faults = FaultTimes(scenario.faults, scenario.contacts, scenario.workload.message_bits)
         self._nodes = scenario.build_nodes()
         self._believed: dict[int, Node] = {}  # nodes to which something happened that is not known yet
         self._changed_us: dict[int, int] = {}  # when that was, the last of it

@@ -72,6 +72,7 @@ class Executor(Operations):
             emit=emit if devices.rank == 0 else _by_another,
             validate=self._validated,
             progress=progress,
+            screening=spec.screening,
         )
         self._sync = self._replica(initial_P.clone()) if any(trace.of_kind(SyncStep)) else None
 
@@ -127,8 +128,10 @@ class Executor(Operations):
         replica = node.replica
         self._bench.bind(replica.parameters_P)
         losses = []
-        for step, lr in enumerate(self._lrs(op), start=op.first):
-            losses.append(self._bench.gradient(self._problem.batch(op.node, step)))
+        for k, lr in enumerate(self._lrs(op)):
+            self.upsets.strike(op, k)
+            losses.append(self._bench.gradient(self._problem.batch(op.node, op.first + k)))
+            self.upsets.strike(op, k, self._bench.gradient_P)
             self._bench.clip(self._spec.inner.clip_norm)
             replica.step(lr)
         self._bench.write_back()

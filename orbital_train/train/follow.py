@@ -100,17 +100,19 @@ def _turns(operations: Operations, binding: Binding, model: nn.Module, optimizer
             assert isinstance(op, Step)
             if not operations.nodes[op.node].replica.stopped:
                 losses: list[Tensor] = []
-                for turn in _turns_of(op, operations.nodes[op.node].replica, binding):
+                for turn in _turns_of(op, operations, binding):
                     yield turn
                     losses.append(_loss(turn, model))
                 operations.stepped(op, losses)
         binding.bind(operations.final_P())
 
 
-def _turns_of(op: Step, replica: Replica, binding: Binding) -> Iterator[Turn]:
+def _turns_of(op: Step, operations: Operations, binding: Binding) -> Iterator[Turn]:
+    replica = operations.nodes[op.node].replica
     binding.bind(replica.parameters_P)
     replica.enter()
     for k in range(op.n):
+        operations.upsets.strike(op, k)
         yield Turn(
             node=op.node,
             step=op.first + k,

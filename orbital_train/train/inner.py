@@ -117,6 +117,13 @@ class Replica:
             if value is not None
         }
 
+    def moments(self) -> Iterator[tuple[dict[str, Tensor], tuple[float, float]]]:
+        """What the inner optimizer has of each parameter by name, counters left out, and its betas, 0 without any."""
+        for optimizer, state, parameter in self._parameters():
+            values = {n: v for n, v in state.get(parameter, {}).items() if isinstance(v, Tensor) and v.dim()}
+            if values:
+                yield values, optimizer.defaults.get("betas", (0.0, 0.0))
+
     def load_optimizer_state(self, state: Mapping[str, Tensor]) -> None:
         """Take exactly this state, of which copies are made. Nothing is stepped, and what is not in it is forgotten."""
         owners = list(self._parameters())

@@ -20,11 +20,13 @@ from orbital_train.schedule.trace import (
     Step,
     SyncStep,
     Trace,
+    Upset,
     global_value,
     own_scope,
     snapshot_value,
     version_value,
 )
+from orbital_train.train.bases import Bases
 from orbital_train.train.feedback import Encoding, Feedback, encoded_value, feedback, residual_value, weighed
 
 # A value and the node that holds it; None: every worker holds it.
@@ -88,10 +90,11 @@ def goes_back(op: Restore) -> bool:
     return op.source == op.node and op.from_state != op.state
 
 
-def drops(trace: Trace) -> dict[int, tuple[Held, ...]]:
+def drops(trace: Trace, bases: Bases | None = None) -> dict[int, tuple[Held, ...]]:
     """Values that are not read any more, by the id of the operation that used them last.
 
-    A value that nobody reads goes with the operation that wrote it. The final global model always stays.
+    A value that nobody reads goes with the operation that wrote it. The final global model always stays. With
+    ``bases``, so do versions to which a node may go back from its inner steps or an outer gradient.
     """
     last: dict[Held, int] = {(None, global_value(fragment, 0)): 0 for fragment in range(trace.fragments)}
     where, kept, fed = holders(trace), kept_states(trace), feedback(trace)
@@ -99,6 +102,8 @@ def drops(trace: Trace) -> dict[int, tuple[Held, ...]]:
         last |= {held: 0 for i in trace.fleet_nodes for f in range(trace.fragments) for held in _own(i, f, 0)}
     for op in trace.ops:
         for held in (*_reads(op, where, fed), *_writes(op, where, kept)):
+            last[held] = op.id
+        for held in _begun_anew(op, trace, bases or {}):
             last[held] = op.id
     for fragment, version in enumerate(trace.versions):
         last.pop((None, global_value(fragment, version)))
@@ -111,9 +116,9 @@ def drops(trace: Trace) -> dict[int, tuple[Held, ...]]:
     return {op_id: tuple(held) for op_id, held in dropped.items()}
 
 
-def peak_versions(trace: Trace) -> int:
+def peak_versions(trace: Trace, bases: Bases | None = None) -> int:
     """Largest number of versions that are held at once of any fragment: no more whole models than that are held."""
-    dropped = drops(trace)
+    dropped = drops(trace, bases)
     held: Counter[str] = Counter({_fragment(global_value(fragment, 0)): 1 for fragment in range(trace.fragments)})
     peak = 1
     for op in trace.ops:
@@ -151,9 +156,9 @@ def peak_residuals(trace: Trace) -> int:
     return peak
 
 
-def peak_own(trace: Trace) -> int:
+def peak_own(trace: Trace, bases: Bases | None = None) -> int:
     """Largest number of whole models that nodes' own slow weights amount to at once, those of all nodes together."""
-    dropped = drops(trace)
+    dropped = drops(trace, bases)
     held = peak = len(trace.fleet_nodes) * trace.fragments if trace.own else 0
     for op in trace.ops:
         held += sum(value.startswith(_OWN) for value in op.writes)
@@ -171,6 +176,13 @@ def _fragment(value: str) -> str:
 
 def _own(node: int, fragment: int, version: int) -> tuple[Held, Held]:
     return (node, own_value(node, fragment, version)), (node, momentum_value(node, fragment, version))
+
+
+def _begun_anew(op: Op, trace: Trace, bases: Bases) -> Iterator[Held]:
+    """What a node may begin anew from in an operation."""
+    for fragment, (version, _) in enumerate(bases.get(op.id, ())):
+        assert isinstance(op, Step | Snapshot)
+        yield (op.node, own_value(op.node, fragment, version)) if trace.own else (None, global_value(fragment, version))
 
 
 def _version(op: Snapshot | Adopt, version: int) -> Held:
@@ -231,6 +243,10 @@ def _reads(op: Op, where: Mapping[str, int], fed: Feedback) -> Iterator[Held]:
                 where_from = op.source if op.source == op.node or op.own_versions else None
                 for value in op.reads:
                     yield where_from, value
+        case Upset() if op.value.startswith(_OWN):
+            yield op.node, op.value
+        case Upset() if op.value:
+            yield where.get(op.value), op.value
         case Adopt():
             yield _version(op, op.version)
             if op.mode == "keep" and op.since_snapshot is None:

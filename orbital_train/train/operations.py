@@ -28,9 +28,11 @@ from orbital_train.schedule.trace import (
     Step,
     SyncStep,
     Trace,
+    Upset,
     local_value,
 )
 from orbital_train.train.adopt import adopted, base_codecs, moved_mark, received
+from orbital_train.train.bases import bases
 from orbital_train.train.contributions import check_merging
 from orbital_train.train.devices import all_finite, norm
 from orbital_train.train.encoders import Encoders
@@ -42,17 +44,20 @@ from orbital_train.train.outer import average, outer_step, rebased
 from orbital_train.train.own_weights import OwnWeights
 from orbital_train.train.placement import Owners
 from orbital_train.train.scratch import Scratch
+from orbital_train.train.screening import MOMENTS, NORM, is_outlier, moments_are_sound, remember
 from orbital_train.train.shards import Shards
 from orbital_train.train.side_stream import SideStream
-from orbital_train.train.spec import OuterSpec
+from orbital_train.train.spec import OuterSpec, ScreeningSpec
 from orbital_train.train.state import NodeState, Saved
 from orbital_train.train.sums import Sums, value_codecs
 from orbital_train.train.transport import Transport
+from orbital_train.train.upsets import Upsets
 from orbital_train.train.versions import Versions
 
 Row = dict[str, Any]  # one line of metrics.jsonl
 
 NOT_FINITE = "it is not finite"
+LOSS_NOT_FINITE = "the loss is not finite"
 
 
 class Operations:
@@ -72,6 +77,7 @@ class Operations:
         transport: to the other workers.
         owners: the rank that hosts each training node.
         emit: takes the rows of ``metrics.jsonl``; each row comes from exactly one worker.
+        screening: how nodes look for corruption of their replicas; None: not at all.
         validate: what the row of an evaluation has of a model; it may be asked for on any worker.
         progress: called after every operation, with the operation.
     """
@@ -90,6 +96,7 @@ class Operations:
         emit: Callable[[Row], None],
         validate: Callable[[Evaluate, Tensor], Row],
         progress: Callable[[Op], None] | None = None,
+        screening: ScreeningSpec | None = None,
     ) -> None:
         outer = outer.of_fleet(len(trace.fleet_nodes))
         self._trace, self._outer = trace, outer
@@ -100,7 +107,8 @@ class Operations:
         self._versions = Versions(layout, initial_P, outer)
         self.nodes = {n: NodeState(replica=replica(initial_P.clone())) for n in sorted(self._own_replicas())}
         self._mean_P: Tensor | None = None  # in gossip, once the trace is done
-        self._drops, self._holders = drops(trace), holders(trace)
+        self._screening, self._bases = screening, bases(trace) if screening else {}
+        self._drops, self._holders = drops(trace, self._bases), holders(trace)
         self._kept_states, self._base_codecs = kept_states(trace), base_codecs(trace)
         self._encoders = Encoders(
             nodes=self.nodes,
@@ -128,6 +136,15 @@ class Operations:
             scratch=Scratch(self._device),
         )
         self._own_weights = OwnWeights(layout=layout, nodes=self.nodes, sums=self._sums, devices=shards.devices)
+        self.upsets = Upsets.of(
+            trace,
+            nodes=self.nodes,
+            holders=self._holders,
+            versions=self._versions,
+            trained=layout.trained,
+            side=self._encoders.side,
+            emit=emit,
+        )
         for node in self.nodes:
             self._keep(node, 0)
         if trace.own:
@@ -146,6 +163,7 @@ class Operations:
             Stage: self._nothing,
             Deliver: self._nothing,
             Evaluate: self._evaluate,
+            Upset: self.upsets.happen,
         }
         self.position = 0  # all operations with a lower id are done
 
@@ -180,10 +198,15 @@ class Operations:
         total = loss_sum.item()  # read once, so that no step waits for the device
         if math.isfinite(total):
             self._emit({**row_of("step", op), "node": op.node, "first": op.first, "n": op.n, "loss": total / op.n})
+            if self._screening and not moments_are_sound(self.nodes[op.node].replica):
+                self._begin_anew(op, MOMENTS)
+            return
+        first = next((k for k, loss in enumerate(losses) if not math.isfinite(loss.item())), op.n - 1)
+        if self._screening:
+            self._begin_anew(op, LOSS_NOT_FINITE)
             return
         self.nodes[op.node].replica.stopped = True
-        first = next((k for k, loss in enumerate(losses) if not math.isfinite(loss.item())), op.n - 1)
-        row = {"node": op.node, "step": op.first + first, "problem": "the loss is not finite"}
+        row = {"node": op.node, "step": op.first + first, "problem": LOSS_NOT_FINITE}
         self._emit({**row_of("stop", op), **row})
 
     def final_P(self) -> Tensor:
@@ -267,13 +290,43 @@ class Operations:
             return
         local_F = self.layout.take(node.replica.parameters_P.detach(), op.fragment)
         delta_F = self._base(op) - local_F
-        refused = node.replica.stopped or not all_finite(delta_F, self.shards.devices).item()
-        if refused:
+        problem = self._refusal(op, node, delta_F)
+        if problem is not None:
             delta_F = torch.zeros_like(delta_F)
-            row = {"node": op.node, "fragment": op.fragment, "problem": NOT_FINITE}
+            row = {"node": op.node, "fragment": op.fragment, "problem": problem}
             self._emit({**row_of("refuse", op), **row})
-        self._encoders.contribute(op, delta_F, refused)
+            if self._screening:
+                self._begin_anew(op, problem)
+                local_F = self.layout.take(node.replica.parameters_P.detach(), op.fragment)
+        self._encoders.contribute(op, delta_F, problem is not None)
         node.held[mark_value(op.value)] = local_F.clone()
+
+    def _refusal(self, op: Snapshot, node: NodeState, delta_F: Tensor) -> str | None:
+        """Why an outer gradient is refused; None: it is not."""
+        devices = self.shards.devices
+        if node.replica.stopped or not all_finite(delta_F, devices).item():
+            return NOT_FINITE
+        if self._screening:
+            length = norm(delta_F[: self.layout.fragment_trained(op.fragment)], devices).item()
+            if is_outlier(node, op.fragment, length, self._screening.norm_factor):
+                return NORM
+            remember(node, op.fragment, length)
+        return None
+
+    def _begin_anew(self, op: Step | Snapshot, problem: str) -> None:
+        """Let a node of this worker begin anew from the versions that it adopted last; it has made no progress since.
+
+        It holds them, and they are what others hold, so that nothing has to be sent.
+        """
+        node = self.nodes[op.node]
+        for fragment, (version, codec) in enumerate(self._bases[op.id]):
+            base_F = self._received(op.node, fragment, version, codec)
+            self.layout.put(node.replica.parameters_P.detach(), fragment, base_F)
+            for name in node.held:
+                if is_mark(name, op.node, fragment):
+                    node.held[name] = base_F.clone()
+        node.replica.start_anew()
+        self._emit({**row_of("corrupt", op), "node": op.node, "problem": problem})
 
     def _combine(self, op: Combine) -> None:
         self._sums.combine(op)
@@ -287,12 +340,20 @@ class Operations:
     def _merge(self, op: Merge) -> None:
         before, trained = self._versions.get(op.fragment, op.from_version), self.layout.fragment_trained(op.fragment)
         outer_gradient_F, refused = self._sums.average(op)
+        devices = self.shards.devices
+        problem = None if all_finite(outer_gradient_F, devices).item() else "the average is not finite"
+        if problem:
+            outer_gradient_F = torch.zeros_like(outer_gradient_F)
         if op.scope == GLOBAL:
             after = outer_step(before, outer_gradient_F, self._outer, trained)
         else:
             after = average(before, outer_gradient_F)
+        if not after.is_finite(devices):
+            after, problem = before, "the version would not be finite"
         self._versions.put(op.fragment, op.to_version, after)
         if self._transport.rank == 0:
+            if problem:
+                self._emit({**row_of("refuse", op), "fragment": op.fragment, "problem": problem})
             row = {
                 "scope": op.scope,
                 "fragment": op.fragment,
@@ -311,7 +372,7 @@ class Operations:
         row = self._own_weights.mix(op, self._outer)
         if row is not None:
             what = {"node": op.node, "fragment": op.fragment, "to_version": op.to_version}
-            self._emit({**row_of("mix", op), **what, **row})
+            self._emit({**row_of("refuse" if "problem" in row else "mix", op), **what, **row})
 
     def _adopt(self, op: Adopt) -> None:
         node = self.changing(op.node)
@@ -319,7 +380,9 @@ class Operations:
             return
         local_P = node.replica.parameters_P.detach()
         local_F = self.layout.take(local_P, op.fragment)
-        after_F = adopted(op, local_F, self._received(op, op.version, op.codec), self._since(node, op))
+        after_F = adopted(
+            op, local_F, self._received(op.node, op.fragment, op.version, op.codec), self._since(node, op)
+        )
         after_F[self.layout.fragment_averaged(op.fragment) :].round_()  # a blend of integers is one
         for name, held in node.held.items():
             if is_mark(name, op.node, op.fragment):
@@ -336,15 +399,15 @@ class Operations:
 
     def _base(self, op: Snapshot | Adopt) -> Tensor:
         """The version that a node adopted last, as the node has it."""
-        return self._received(op, op.base_version, self._base_codecs.get(op.id))
+        return self._received(op.node, op.fragment, op.base_version, self._base_codecs.get(op.id))
 
-    def _received(self, op: Snapshot | Adopt, version: int, codec: str | None) -> Tensor:
-        """A version of the global model, or of the node's own, as a node has it that was sent it by this codec."""
-        if op.scope == GLOBAL:
-            version_F = self._versions.get(op.fragment, version).parameters_F
+    def _received(self, node: int, fragment: int, version: int, codec: str | None) -> Tensor:
+        """A version of the global model, in gossip of the node's own, as a node has it that was sent it by a codec."""
+        if self._trace.own:
+            version_F = self._own_weights.get_F(node, fragment, version)
         else:
-            version_F = self._own_weights.get_F(op.node, op.fragment, version)
-        return received(version_F, codec, self.layout.fragment_trained(op.fragment))
+            version_F = self._versions.get(fragment, version).parameters_F
+        return received(version_F, codec, self.layout.fragment_trained(fragment))
 
     def _lose(self, op: Lose) -> None:
         """What a node loses it does not read again: nothing is to be done."""

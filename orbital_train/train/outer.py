@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from orbital_train.train.devices import Devices, all_finite
 from orbital_train.train.spec import OuterSpec
 
 State = Mapping[str, Tensor]
@@ -24,6 +25,10 @@ class GlobalState:
 
     parameters_F: Tensor
     outer: State
+
+    def is_finite(self, devices: Devices) -> bool:
+        """Whether all of it is numbers, on all devices of a node: what is not would stay so for ever."""
+        return all(bool(all_finite(tensor, devices)) for tensor in (self.parameters_F, *self.outer.values()))
 
 
 def initial_state(parameters_F: Tensor, spec: OuterSpec, trained: int | None = None) -> GlobalState:

@@ -60,7 +60,8 @@ class OwnWeights:
 
         Returns:
             The length of that outer step and, if any was, how much of the weight was refused, since an outer gradient
-            was not finite; None on workers that do not host the node.
+            was not finite; or a problem, if the version would not be finite, and the one before stays. None on workers
+            that do not host the node.
         """
         self.sums.settle(c.node for c in op.contributions)
         pairs = list(zip(op.contributions, op.slow_versions, strict=True))
@@ -71,16 +72,19 @@ class OwnWeights:
         came = [vector_F for vector_F in gradients if vector_F is not None]
         weights = [c.weight * (1 - refused.item()) for c, refused in zip(op.contributions, _last(came), strict=True)]
         left, asked = sum(weights), sum(c.weight for c in op.contributions)
+        before = self._state(op.node, op.fragment, op.from_version)
         after = mixed(
-            self._state(op.node, op.fragment, op.from_version),
+            before,
             [vector_F[:-1] for vector_F in came],
             [weight / left if left else 0.0 for weight in weights] if left < asked else weights,
             [slow_F for slow_F in slow if slow_F is not None],
             spec,
             self.layout.fragment_averaged(op.fragment),
         )
+        row: Row = {"step_norm": norm(after.outer[MOMENTUM], self.devices).item()}
+        if not after.is_finite(self.devices):
+            after, row = before, {"problem": "the version would not be finite"}
         self._put(op.node, op.fragment, op.to_version, after)
-        row = {"step_norm": norm(after.outer[MOMENTUM], self.devices).item()}
         return row | ({"refused_weight": asked - left} if left < asked else {})
 
     def _state(self, node: int, fragment: int, version: int) -> GlobalState:

@@ -74,6 +74,13 @@ class OuterSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScreeningSpec:
+    """How nodes look for corruption of their own replicas; see :mod:`orbital_train.train.screening`."""
+
+    norm_factor: float = 5.0  # of the median norm of a node's last contributions: what is above is corrupt
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainSpec:
     """Everything that the executor needs beside the trace. Seeds are kept apart so that arms can be paired."""
 
@@ -90,4 +97,5 @@ class TrainSpec:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     devices_per_node: int = 1  # workers that host the same nodes
     within_node: Literal["data_parallel", "fsdp2"] = "data_parallel"  # how these share the work
+    screening: ScreeningSpec | None = None
     imports: tuple[str, ...] = ()  # modules of which a function may be named as model or data

@@ -32,6 +32,10 @@ class Versions:
         """One version of a fragment."""
         return self._states[global_value(fragment, version)]
 
+    def named(self, value: str) -> GlobalState:
+        """The same by the name of its value."""
+        return self._states[value]
+
     def put(self, fragment: int, version: int, state: GlobalState) -> None:
         """Hold a new version of a fragment."""
         self._states[global_value(fragment, version)] = state

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from orbital_train.config import build
 from orbital_train.config.policies import POLICIES, fragments
 from orbital_train.config.recipe import Recipe, Schedule, Site
-from orbital_train.schedule.faults import Fault, FaultPlan, LinkOutage, Outage, SlowDown
+from orbital_train.schedule.faults import BitFlip, Fault, FaultPlan, LinkOutage, Outage, SlowDown
 from orbital_train.schedule.known import Policy
 from orbital_train.schedule.scenario import Scenario, StagingSpec
 from orbital_train.windows.plan import ContactPlan, Illumination, LinkKind
@@ -274,6 +274,18 @@ def faults(fleet: Scenario, since_s: int = 0) -> st.SearchStrategy[Fault]:
     return fault(len(fleet.contacts.node_names), starts_us, st.integers(1, 2500).map(lambda s: s * S))
 
 
+def flips(fleet: Scenario, since_s: int = 0) -> st.SearchStrategy[BitFlip]:
+    """A bit of a satellite that is flipped from some time on: of a message, if it sends one, more often than others."""
+    return st.builds(
+        BitFlip,
+        node=st.sampled_from(fleet.training_nodes),
+        at_us=st.integers(since_s, HORIZON_S - 100).map(lambda s: s * S),
+        target=st.sampled_from(["message", "message", "checkpoint", "parameters", "optimizer", "gradient", "version"]),
+        place=st.sampled_from([0.0, 0.3, 0.99]),
+        bit=st.integers(0, 31),
+    )
+
+
 @st.composite
 def fault_plans(draw: st.DrawFn, fleet: Scenario) -> FaultPlan:
     """A few faults; some nodes join late."""
@@ -282,7 +294,8 @@ def fault_plans(draw: st.DrawFn, fleet: Scenario) -> FaultPlan:
         Outage(node=i, start_us=0, end_us=draw(st.integers(1, 4000)) * S, loses_state=True, cause="late")
         for i in sorted(late if draw(st.booleans()) else ())
     ]
-    return plan_of([*joins, *draw(st.lists(faults(fleet), max_size=8))])
+    flipped = draw(st.one_of(st.just([]), st.lists(flips(fleet), max_size=30)))
+    return plan_of([*joins, *draw(st.lists(faults(fleet), max_size=8)), *flipped])
 
 
 def plan_of(given: Sequence[Fault]) -> FaultPlan:
@@ -291,6 +304,7 @@ def plan_of(given: Sequence[Fault]) -> FaultPlan:
         outages=tuple(f for f in given if isinstance(f, Outage)),
         link_outages=tuple(f for f in given if isinstance(f, LinkOutage)),
         slow_downs=tuple(f for f in given if isinstance(f, SlowDown)),
+        bit_flips=tuple(f for f in given if isinstance(f, BitFlip)),
     )
 
 

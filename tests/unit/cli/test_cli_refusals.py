@@ -23,9 +23,7 @@ def test_who_in_which_step_and_how_often(tmp_path: Path):
     name = flight.trace.accounts[first["node"]].name
     assert stops[0].startswith(f"{name} was stopped: in its inner step {first['step']}, after ")
     assert stops[0].endswith(", the loss is not finite")
-    assert (
-        refused == f"{sum(row['event'] == 'refuse' for row in rows)} contributions were refused: they were not finite"
-    )
+    assert refused == f"{sum(row['event'] == 'refuse' for row in rows)} contributions were refused: it is not finite"
 
 
 def test_nothing_where_all_is_well(tmp_path: Path):

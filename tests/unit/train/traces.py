@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from orbital_train.schedule.faults import FlipTarget
 from orbital_train.schedule.trace import (
     GLOBAL,
     Adopt,
@@ -28,6 +29,8 @@ from orbital_train.schedule.trace import (
     Step,
     SyncStep,
     Trace,
+    Upset,
+    global_value,
     group_scope,
     group_snapshot_value,
     own_scope,
@@ -274,6 +277,10 @@ class TraceBuilder:
 
     def _restore(self, **fields: object) -> None:
         self._add(Restore, life=1, **fields)
+
+    def upset(self, node: int, target: FlipTarget, place: float = 0.5, bit: int = 30, value: str = "") -> None:
+        """In the first of the node's inner steps that are added next, if they are; otherwise by itself."""
+        self._add(Upset, node=node, target=target, place=place, bit=bit, value=value)
 
     def evaluate(self, *versions: int, merged_steps: int = 0) -> None:
         """``versions`` of all fragments."""
@@ -553,6 +560,33 @@ def gossip_trace() -> Trace:
     build.step(3, 1)
     build.offer(2, fragment=1)
     build.evaluate_mean(*build.nodes, merged_steps=14)
+    return build.trace()
+
+
+def upsets_trace(codec: str = "fp32") -> Trace:
+    """Two fragments; bits of everything are flipped, in inner steps and between them, harmless and not."""
+    build = TraceBuilder(nodes=(0, 2, 3, 7), budget_steps=40, fragments=2)
+    build.evaluate(0, 0)
+    for number in range(4):
+        for node in build.nodes:
+            build.upset(
+                node, ("parameters", "gradient", "optimizer")[(number + node) % 3], 0.1 * number + 0.05, 30 - node
+            )
+            build.step(node, 2)
+        build.upset(2, "parameters", 0.3, (30, 3)[number % 2])
+        for fragment in (0, 1):
+            names = [build.snapshot(node, number, codec, fragment) for node in build.nodes]
+            build.upset(7, "message", 0.7, 8, names[3])
+            far = build.combine(3, {names[2]: 1.0, names[3]: 1.0}, codec, fragment)
+            build.upset(3, "message", 0.2, 31, far)
+            build.merge(number, {far: 0.25, names[0]: 0.25, names[1]: 0.25}, codec=codec, fragment=fragment)
+            build.upset(0, "message", 0.5, 0)
+            for node, name in zip(build.nodes, names, strict=True):
+                build.adopt(node, number + 1, "keep" if node else "replace", name if node else None, fragment=fragment)
+        build.upset(3, "version", 0.9, 22, global_value(1, number + 1))
+        build.upset(0, "checkpoint", 0.6, 5)
+        build.upset(7, "optimizer", 0.9, 29 + number % 3)
+        build.evaluate(number + 1, number + 1, merged_steps=8 * (number + 1))
     return build.trace()
 
 
