@@ -8,7 +8,7 @@ has its steps in another node's slow weights while its own next outer gradient h
 again: its receiver sees at the agreed time that it has not come and is free for another exchange.
 
 *Merged* are those steps of a node that another node has taken in: a step counts once, when first any outer gradient
-that holds it is mixed in elsewhere.
+that holds it, or slow weights that came with one, are mixed in elsewhere.
 """
 
 from __future__ import annotations

@@ -118,6 +118,8 @@ def assert_contributions_are_real(trace: Trace, scenario: Scenario) -> None:
     taken: Taken = {}
     parent: dict[tuple[int, int], int] = {}
     adopted: dict[tuple[int, int], int] = defaultdict(int)
+    shared: dict[tuple[int, int], set[int]] = defaultdict(set)  # steps of nodes that others have mixed in
+    anew = dict.fromkeys(scenario.training_nodes, (0, 0))  # when they did that last, and how far they were
     for op in trace.ops:
         match op:
             case Step():
@@ -136,11 +138,16 @@ def assert_contributions_are_real(trace: Trace, scenario: Scenario) -> None:
             case Restore() if op.source != op.node:
                 versions = op.own_versions or op.versions
                 adopted |= {(op.node, fragment): version for fragment, version in enumerate(versions)}
+                anew[op.node] = op.id, trained[op.node]
             case Rebase():
                 parent[op.fragment, op.to_version] = op.from_version
             case Mix():
+                assert op.contributions[0].node == op.node
                 for c in op.contributions:
-                    _assert_taken_before(op, c, taken)
+                    snapshot = _assert_taken_before(op, c, taken)
+                    since, first = anew[c.node]
+                    if c.node != op.node and snapshot.id > since:
+                        shared[c.node, op.fragment].update(range(first, taken[c.snapshot][1]))
             case Merge():
                 parent[op.fragment, op.to_version] = op.from_version
                 for c in op.contributions:
@@ -150,7 +157,7 @@ def assert_contributions_are_real(trace: Trace, scenario: Scenario) -> None:
                         age, version = age + 1, parent[op.fragment, version]
                     assert c.staleness == age
     if trace.own:
-        assert sum(map(len, taken_in(trace, taken).values())) // trace.fragments == trace.merged_steps
+        assert sum(map(len, shared.values())) // trace.fragments == trace.merged_steps
     else:
         _assert_claimed_once(trace, taken, parent)
 
@@ -160,17 +167,6 @@ def _assert_taken_before(op: Merge | Mix, c: Contribution, taken: Taken) -> Snap
     assert (c.node, c.steps) == (snapshot.node, snapshot.steps)
     assert snapshot.end_us <= op.start_us
     return snapshot
-
-
-def taken_in(trace: Trace, taken: Taken) -> dict[tuple[int, int], set[int]]:
-    """Gossip: the steps of each node, and fragment, that any other has mixed in."""
-    found: dict[tuple[int, int], set[int]] = defaultdict(set)
-    for op in trace.of_kind(Mix):
-        own, *others = op.contributions
-        assert own.node == op.node
-        for c in others:
-            found[c.node, op.fragment].update(_mine(c, taken))
-    return found
 
 
 def _mine(c: Contribution, taken: Taken) -> range:

@@ -133,7 +133,7 @@ def assert_mean_evaluated(trace: Trace, scenario: Scenario) -> None:
     """Gossip: of all nodes that have begun, as they are then; once for every bucket of steps that others took in."""
     evaluations = list(trace.of_kind(Evaluate))
     begun = [i for i in scenario.training_nodes if scenario.staging is None or i in scenario.staging.sources]
-    assert evaluations[0].own == tuple((i, *([0] * trace.fragments)) for i in begun or scenario.training_nodes)
+    assert evaluations[0].own == tuple((i, *([0] * trace.fragments)) for i in scenario.training_nodes)
     ready_us = dict.fromkeys(begun, 0) | {op.node: op.end_us for op in trace.of_kind(Stage)}
     for e in evaluations[1:]:
         assert [node for node, *_ in e.own] == [
