@@ -29,7 +29,7 @@ from orbital_train.schedule.trace import (
 )
 from orbital_train.train.adopt import adopted, base_codecs, moved_mark, received
 from orbital_train.train.bases import bases
-from orbital_train.train.contributions import check_merging, is_finite
+from orbital_train.train.contributions import check_merging, is_finite, is_nothing
 from orbital_train.train.encoders import Encoders
 from orbital_train.train.feedback import feedback
 from orbital_train.train.flat import Layout
@@ -39,7 +39,7 @@ from orbital_train.train.liveness import drops, goes_back, holders, is_mark, kep
 from orbital_train.train.outer import outer_step
 from orbital_train.train.placement import Owners
 from orbital_train.train.scratch import Scratch
-from orbital_train.train.screening import MOMENTS, NORM, is_outlier, moments_are_sound, remember
+from orbital_train.train.screening import MOMENTS, NORM, NOTHING, is_outlier, moments_are_sound, remember
 from orbital_train.train.side_stream import SideStream
 from orbital_train.train.spec import OuterSpec, ScreeningSpec
 from orbital_train.train.state import NodeState, Saved
@@ -271,7 +271,7 @@ class Operations:
             delta_F = torch.zeros_like(delta_F)
             row = {"node": op.node, "fragment": op.fragment, "problem": problem}
             self._emit({**row_of("refuse", op), **row})
-            if self._screening:
+            if self._screening and problem != NOTHING:
                 self._begin_anew(op, problem)
                 local_F = self.layout.take(node.replica.parameters_P.detach(), op.fragment)
         self._encoders.contribute(op, delta_F, problem is not None)
@@ -282,6 +282,8 @@ class Operations:
         if node.replica.stopped or not is_finite(delta_F):
             return NOT_FINITE
         if self._screening:
+            if op.steps and not delta_F.any():
+                return NOTHING
             norm = torch.linalg.vector_norm(delta_F[: self.layout.fragment_trained(op.fragment)]).item()
             if is_outlier(node, op.fragment, norm, self._screening.norm_factor):
                 return NORM
@@ -312,7 +314,7 @@ class Operations:
         problem = None if is_finite(outer_gradient_F) else "the average is not finite"
         if problem:
             outer_gradient_F = torch.zeros_like(outer_gradient_F)
-        after = outer_step(before, outer_gradient_F, self._outer, trained)
+        after = before if is_nothing(refused) else outer_step(before, outer_gradient_F, self._outer, trained)
         if not after.is_finite():
             after, problem = before, "the version would not be finite"
         self._versions.put(op.fragment, op.to_version, after)
