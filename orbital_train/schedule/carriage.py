@@ -145,8 +145,12 @@ class Carriage(World):
                 self._believed.pop(gradient.node, None)
 
     def _miss(self, hop: Hop, life: int, gathering: Gathering | None, parcel: Parcel | None) -> None:
-        """An acknowledgement has not come. What it was for is sent again, unless the sender has lost it since."""
-        self._leave_alone(hop)
+        """An acknowledgement has not come, or is one of a message whose checksum is wrong.
+
+        What it was for is sent again, unless the sender has lost it since.
+        """
+        if self._faults.failed_us(hop) is not None:
+            self._leave_alone(hop)
         if gathering is not None and parcel is not None:
             self._retry(hop.source, life, gathering, parcel)
 

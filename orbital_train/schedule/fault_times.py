@@ -57,10 +57,11 @@ class FaultTimes:
         And it is lost where a bit of it is flipped while a part is under way: its checksum is wrong, and who gets it
         does not acknowledge it.
         """
-        failed_us = self._failed_us(hop)
+        failed_us = self.failed_us(hop)
         return self._flipped_us(hop) if failed_us is None else failed_us
 
-    def _failed_us(self, hop: Hop) -> int | None:
+    def failed_us(self, hop: Hop) -> int | None:
+        """The same where only failures of its ends and its link count, and not flipped bits."""
         source, dest = hop.source, hop.dest
         link = (source, dest) if source < dest else (dest, source)
         sending = (self._down.get(source), self._link.get(link), self._links_of.get(source), self._links_of.get(dest))

@@ -14,15 +14,19 @@ from orbital_train.errors import InputError
 from orbital_train.train.spec import OuterSpec
 
 
+def is_nothing(refused: float) -> bool:
+    """Whether the whole weight of a merge was refused: weights are float32."""
+    return refused > 1.0 - 1e-6
+
+
 def without_refused(total_F: Tensor, refused: float, averaged: int) -> Tensor:
     """The average of what was not refused, from a sum in which the refused part of the weight adds nothing.
 
     What is left must not shrink for it. Integer buffers, behind ``averaged``, are no average.
     """
-    left = 1.0 - refused
-    if refused == 0.0 or left < 1e-6:  # weights are float32: below that nothing is left
+    if refused == 0.0 or is_nothing(refused):
         return total_F
-    return torch.cat([total_F[:averaged] / left, total_F[averaged:]])
+    return torch.cat([total_F[:averaged] / (1.0 - refused), total_F[averaged:]])
 
 
 def check_merging(spec: OuterSpec, *, sums: bool, gossips: bool) -> None:

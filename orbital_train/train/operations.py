@@ -33,7 +33,7 @@ from orbital_train.schedule.trace import (
 )
 from orbital_train.train.adopt import adopted, base_codecs, moved_mark, received
 from orbital_train.train.bases import bases
-from orbital_train.train.contributions import check_merging
+from orbital_train.train.contributions import check_merging, is_nothing
 from orbital_train.train.devices import all_finite, norm
 from orbital_train.train.encoders import Encoders
 from orbital_train.train.feedback import feedback
@@ -44,7 +44,7 @@ from orbital_train.train.outer import average, outer_step, rebased
 from orbital_train.train.own_weights import OwnWeights
 from orbital_train.train.placement import Owners
 from orbital_train.train.scratch import Scratch
-from orbital_train.train.screening import MOMENTS, NORM, is_outlier, moments_are_sound, remember
+from orbital_train.train.screening import MOMENTS, NORM, NOTHING, is_outlier, moments_are_sound, remember
 from orbital_train.train.shards import Shards
 from orbital_train.train.side_stream import SideStream
 from orbital_train.train.spec import OuterSpec, ScreeningSpec
@@ -295,7 +295,7 @@ class Operations:
             delta_F = torch.zeros_like(delta_F)
             row = {"node": op.node, "fragment": op.fragment, "problem": problem}
             self._emit({**row_of("refuse", op), **row})
-            if self._screening:
+            if self._screening and problem != NOTHING:
                 self._begin_anew(op, problem)
                 local_F = self.layout.take(node.replica.parameters_P.detach(), op.fragment)
         self._encoders.contribute(op, delta_F, problem is not None)
@@ -307,6 +307,8 @@ class Operations:
         if node.replica.stopped or not all_finite(delta_F, devices).item():
             return NOT_FINITE
         if self._screening:
+            if op.steps and not delta_F.any():
+                return NOTHING
             length = norm(delta_F[: self.layout.fragment_trained(op.fragment)], devices).item()
             if is_outlier(node, op.fragment, length, self._screening.norm_factor):
                 return NORM
@@ -344,7 +346,9 @@ class Operations:
         problem = None if all_finite(outer_gradient_F, devices).item() else "the average is not finite"
         if problem:
             outer_gradient_F = torch.zeros_like(outer_gradient_F)
-        if op.scope == GLOBAL:
+        if is_nothing(refused):
+            after = before
+        elif op.scope == GLOBAL:
             after = outer_step(before, outer_gradient_F, self._outer, trained)
         else:
             after = average(before, outer_gradient_F)

@@ -16,6 +16,7 @@ FEWEST = 3  # of which there is a median
 _ROUNDING, _TINY = 1.01, 1e-30  # what float32 makes of the bound, and of squares that are next to nothing
 
 NORM = "its norm is far above those of the node's contributions before"
+NOTHING = "it is nothing since the node began anew"
 MOMENTS = "the optimizer's moments cannot be"
 
 
