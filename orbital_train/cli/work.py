@@ -140,8 +140,11 @@ def estimate_line(recipe: Recipe, trace: Trace, imports: Imports = ()) -> str:
         _check_memory(recipe, needed)
     steps = sum(a.steps for a in trace.accounts)
     wall_s = _wall_s(recipe, trial, steps)
+    workers = f"{cluster.workers} workers"
+    if cluster.devices_per_node > 1:
+        workers += f", {cluster.devices_per_node} a satellite"
     return (
-        f"{recipe.name}: {steps:,} inner steps of {trial.parameters:,} parameters on {cluster.workers} workers; about "
+        f"{recipe.name}: {steps:,} inner steps of {trial.parameters:,} parameters on {workers}; about "
         + ("" if wall_s is None else f"{fmt.duration(wall_s)}, ")
         + f"{needed.worker_bytes / 1e6:.0f} MB a worker beside its libraries,"
         + f" {estimate.copies_bytes(needed.cut_bytes) / 1e6:.0f} MB for copies of the state,"

@@ -29,8 +29,10 @@ from orbital_train.train.spec import InnerSpec
 class _NodeBench(Bench):
     """What both have in common. It is bound to this device's shard of a vector, where buffers are whole."""
 
-    def __init__(self, module: nn.Module, layout: Layout, shards: Shards, dtype: torch.dtype, micro: int) -> None:
-        super().__init__(module, layout, dtype, micro)
+    def __init__(
+        self, module: nn.Module, layout: Layout, shards: Shards, dtype: torch.dtype, micro_batches: int
+    ) -> None:
+        super().__init__(module, layout, dtype, micro_batches)
         self._shards, self._devices = shards, shards.devices
         self._shard_P = self.gradient_P  # any, until it is bound
 
@@ -163,6 +165,9 @@ def shard(module: nn.Module, mesh: DeviceMesh) -> FSDPModule:
             fully_shard(layer, mesh=mesh)
     root = fully_shard(module, mesh=mesh)
     assert isinstance(root, FSDPModule)
+    for part in module.modules():
+        if isinstance(part, FSDPModule):  # gloo does not average in all versions of torch (pytorch issue 162338)
+            part.set_force_sum_reduction_for_comms(True)
     return root
 
 

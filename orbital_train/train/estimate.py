@@ -10,9 +10,9 @@ take as much as AdamW or less. Activations come on top, once per worker, since i
 of a micro-batch.
 
 Where a node spans several devices each has a part of all this, of equal size, and beside it, whole: with
-``data_parallel`` the state of the inner optimizer, the parameters of the node that trains and their gradient; with
-``fsdp2`` at most the parameters and their gradient, of the layers that compute at a time, and a part more of the
-parameters, those of the module.
+``data_parallel`` the state of the inner optimizer, the parameters of the node that trains, their gradient, and what
+comes of the other devices' when they are gathered; with ``fsdp2`` at most the parameters and their gradient, of the
+layers that compute at a time, and a part more of the parameters, those of the module.
 
 A cut, in memory or on the disk, has all of it but what is per worker, and the versions once. In memory there are the
 last whole cut, the one that is being gathered, and one on its way to the disk; while it is being packed, a cut is in
@@ -28,7 +28,7 @@ NODE_VECTORS = 5
 WORKER_VECTORS = 4
 REPLICA_VECTORS = 3
 INNER_VECTORS = 2  # of those of a node, or of a replica: the state of the inner optimizer
-GATHERED_VECTORS = 2  # where a node spans several devices
+GATHERED_VECTORS, GATHERED_IN_LAYERS = 3, 2  # where a node spans several devices; with fsdp2, at most
 STORED_CUTS = 3
 PACKED_CUTS = 1
 LEAST_STORE_BYTES = 200 * 2**20  # of Ray's object store, for everything else that goes through it
@@ -70,9 +70,10 @@ def worker_bytes(
     vectors = _state_vectors(nodes, versions_of_all, replicas) + WORKER_VECTORS
     if devices == 1:
         return FLOAT_BYTES * vectors * parameters + activation_bytes
-    inner = 0 if sharded else INNER_VECTORS * (nodes + replicas)
-    divided = vectors - inner + (1 if sharded else 0)
-    return FLOAT_BYTES * parameters * (divided + devices * (inner + GATHERED_VECTORS)) // devices + activation_bytes
+    inner = INNER_VECTORS * (nodes + replicas)
+    whole = GATHERED_IN_LAYERS if sharded else GATHERED_VECTORS + inner
+    divided = vectors + 1 if sharded else vectors - inner
+    return FLOAT_BYTES * parameters * (divided + devices * whole) // devices + activation_bytes
 
 
 def checkpoint_bytes(

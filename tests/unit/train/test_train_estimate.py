@@ -69,11 +69,11 @@ def test_the_object_store_holds_three_cuts_and_more() -> None:
 
 @pytest.mark.parametrize("sharded", [False, True])
 def test_devices_of_a_node_divide_what_is_not_needed_whole(sharded: bool) -> None:
-    """Of four: the whole less than half as large with FSDP2; data parallel keeps two moments of every node whole."""
+    """Data parallel keeps both moments of every node whole, and of what is kept for a node to go back to."""
     few = {"nodes": 3, "versions": 2, "version_vectors": 2, "states": 1, "residuals": 1, "synchronous": False}
     one, four = (worker_bytes(1000, 77, **few, devices=devices, sharded=sharded) for devices in (1, 4))
     assert one == 4 * 1000 * (5 * 3 + 3 + 2 * 2 + 1 + 4) + 77
-    whole, divided = (2, 28) if sharded else (2 + 2 * 4, 19)
+    whole, divided = (2, 28) if sharded else (3 + 2 * 4, 19)
     assert four == 4 * 1000 * (4 * whole + divided) // 4 + 77
     cut, cut_of_four = (checkpoint_bytes(1000, **few, devices=devices, sharded=sharded) for devices in (1, 4))
     assert cut_of_four - cut == (0 if sharded else 4 * 1000 * 3 * 2 * 4)

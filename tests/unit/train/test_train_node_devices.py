@@ -18,6 +18,8 @@ from tests.unit.train.traces import (
     contributions_trace,
     everything_trace,
     failures_trace,
+    gossip_trace,
+    groups_trace,
     line_problem,
     rounds_trace,
     streaming_trace,
@@ -27,7 +29,13 @@ from tests.unit.train.traces import (
 
 NODES = (0, 2, 3, 7)
 SPEC = tiny_spec(batch_size=4)
-TRACES = {"everything": everything_trace(), "streaming": streaming_trace(), "failures": failures_trace()}
+TRACES = {
+    "everything": everything_trace(),
+    "streaming": streaming_trace(),
+    "failures": failures_trace(),
+    "groups": groups_trace(),
+    "gossip": gossip_trace(),
+}
 
 
 def gpt(spec: TrainSpec = SPEC) -> Problem:
