@@ -184,10 +184,18 @@ def _reach(values: FloatArray, adjoin: NDArray[np.bool_], i: IntArray, left: Int
     """How far a track may reach beyond a sample before the next one.
 
     A parabola rises above its highest sample by at most an eighth of the second difference, and at either end of the
-    grid by at most a half of that of the nearest inner sample; the whole of it is allowed.
+    grid by at most a half of that of the nearest inner sample; the whole of it is allowed, and of its neighbours': where
+    two satellites rush past each other, the line between them swings round within few samples, and bends least at the
+    highest.
     """
     middle = np.where(left == i, right, np.where(right == i, left, i))
-    known = _adjoins(adjoin, middle - 1) & _adjoins(adjoin, middle)
-    before, after = np.maximum(middle - 1, 0), np.minimum(middle + 1, values.size - 1)
-    reach = np.abs(values[before] - 2.0 * values[middle] + values[after])
-    return np.where(known, reach, np.inf)
+    own = _bend(values, adjoin, middle)
+    beside = np.fmax(_bend(values, adjoin, middle - 1), _bend(values, adjoin, middle + 1))
+    return np.where(np.isnan(own), np.inf, np.fmax(own, beside))
+
+
+def _bend(values: FloatArray, adjoin: NDArray[np.bool_], i: IntArray) -> FloatArray:
+    """Size of the second difference around samples; no number where one of the three is not of the run."""
+    known = _adjoins(adjoin, i - 1) & _adjoins(adjoin, i)
+    before, own, after = (values.take(i + d, mode="clip") for d in (-1, 0, 1))
+    return np.where(known, np.abs(before - 2.0 * own + after), np.nan)
