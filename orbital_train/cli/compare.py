@@ -30,8 +30,9 @@ from orbital_train.cluster.group import Group, worker_group
 from orbital_train.config.faults import screened
 from orbital_train.config.load import with_values
 from orbital_train.config.recipe import ArmName, BaselineName, Recipe
+from orbital_train.config.tables.upsets import CHECKED
 from orbital_train.errors import InputError
-from orbital_train.report.results import WITHOUT_UPSETS
+from orbital_train.report.results import WITHOUT_FLIPS
 from orbital_train.report.runs import TuningPoint
 
 COMPARISON = "comparison.json"
@@ -148,13 +149,23 @@ def arm_values(recipe: Recipe, name: ArmName) -> dict[str, Any]:
     values = {} if name == recipe.schedule.policy else dict(ARM_VALUES.get(name, {}))
     if name == "single_node":
         values["cluster.workers"] = recipe.cluster.devices_per_node
-    if name == WITHOUT_UPSETS:
-        name, values = recipe.schedule.policy, {"faults.upsets": {}, "screening.enabled": screened(recipe)}
+    if name == WITHOUT_FLIPS:
+        name, values = recipe.schedule.policy, _without_replica_flips(recipe)
     tuned = recipe.compare.arms.get(name)
     if tuned is not None:
         values |= {"inner.lr": tuned.inner_lr} if tuned.inner_lr is not None else {}
         values |= {"outer.lr": tuned.outer_lr} if tuned.outer_lr is not None else {}
     return values
+
+
+def _without_replica_flips(recipe: Recipe) -> dict[str, Any]:
+    """All flips but those that are found by checksums are left out, so that the trace and who looks are the same."""
+    upsets = recipe.faults.upsets
+    return {
+        "faults.upsets.targets": [target for target in upsets.targets if target in CHECKED],
+        "faults.upsets.flip": [flip.model_dump() for flip in upsets.flip if flip.target in CHECKED],
+        "screening.enabled": screened(recipe),
+    }
 
 
 def _flights(arms: Sequence[Arm]) -> dict[str, Flight]:

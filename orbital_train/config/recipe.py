@@ -34,7 +34,7 @@ BaselineName = Literal[
     "fixed_period_skipping",
     "single_node",
     "local_then_average",
-    "without_upsets",
+    "without_replica_flips",
 ]
 if TYPE_CHECKING:
     PolicyName = str

@@ -10,7 +10,7 @@ from orbital_train.report.runs import Arm, Comparison, Run
 from orbital_train.report.seeds import paired_loss, spread
 
 REFERENCE = "fully_connected"  # the baseline that others are measured against
-WITHOUT_UPSETS = "without_upsets"  # the recipe without its bit flips
+WITHOUT_FLIPS = "without_replica_flips"  # the recipe without those of its bit flips that no checksum finds
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import tomllib
 from collections import Counter
 
 from orbital_train.report import fmt
-from orbital_train.report.results import WITHOUT_UPSETS, Table
+from orbital_train.report.results import WITHOUT_FLIPS, Table
 from orbital_train.report.runs import Arm, Comparison, Run
 from orbital_train.report.seeds import paired_loss
 
@@ -24,14 +24,15 @@ def _arm_rows(arm: Arm) -> list[tuple[str, ...]]:
 
 def upset_lines(comparison: Comparison) -> tuple[str, ...]:
     """What stands under the table: rates, what nodes did about it, and what it did to the loss."""
-    clean = next((arm for arm in comparison.arms if arm.name.split(": ")[-1] == WITHOUT_UPSETS), None)
+    clean = next((arm for arm in comparison.arms if arm.name.split(": ")[-1] == WITHOUT_FLIPS), None)
     lines = []
     for arm in comparison.arms:
         told = [run.flips for run in arm.runs]
         restarts, alarms = sum(t.restarts for t in told), sum(t.false_alarms for t in told)
         if restarts or any(t.injected for t in told):
-            began = f"{restarts} times a node found itself corrupt and began anew, {alarms} of them without a cause"
-            lines.append(f"{arm.name}: {_rate(arm.runs[0])}{began}{_damage(arm, clean)}.")
+            began = f"{fmt.plural(restarts, 'time')} a node found itself corrupt and began anew"
+            causes = f", {alarms} of them without a cause{_damage(arm, clean)}."
+            lines.append(f"{arm.name}: {_rate(arm.runs[0])}{began}{causes}")
     return tuple(lines)
 
 
@@ -51,4 +52,4 @@ def _damage(arm: Arm, clean: Arm | None) -> str:
     if paired is None:
         return ""
     interval = "" if paired.half_width is None else f" ± {100 * paired.half_width:.1f}"
-    return f"; loss {fmt.signed_percent(paired.mean)}{interval} against the same run without upsets"
+    return f"; loss {fmt.signed_percent(paired.mean)}{interval} against the same trace without flips in replicas"

@@ -184,9 +184,9 @@ def _reach(values: FloatArray, adjoin: NDArray[np.bool_], i: IntArray, left: Int
     """How far a track may reach beyond a sample before the next one.
 
     A parabola rises above its highest sample by at most an eighth of the second difference, and at either end of the
-    grid by at most a half of that of the nearest inner sample; the whole of it is allowed, and of its neighbours'. Where
-    two satellites rush past each other, the line between them swings round within few samples, and bends least at the
-    highest.
+    grid by at most a half of that of the nearest inner sample; the whole of it is allowed, and of those beside it.
+    Where two satellites rush past each other, the line between them swings round within few samples, and bends least at
+    the highest.
     """
     middle = np.where(left == i, right, np.where(right == i, left, i))
     own = _bend(values, adjoin, middle)

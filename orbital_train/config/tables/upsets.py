@@ -9,7 +9,8 @@ from pydantic import Field
 from orbital_train.config.tables.base import LIST, Table
 from orbital_train.schedule.faults import FlipTarget
 
-TARGETS: tuple[FlipTarget, ...] = ("parameters", "optimizer", "gradient", "version", "message", "checkpoint")
+CHECKED: tuple[FlipTarget, ...] = ("version", "message", "checkpoint")  # by checksums
+TARGETS: tuple[FlipTarget, ...] = ("parameters", "optimizer", "gradient", *CHECKED)
 
 
 class ListedFlip(Table):

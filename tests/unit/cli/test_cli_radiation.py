@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,9 @@ from orbital_train.cli import planning
 from orbital_train.cli.compare import arm_values
 from orbital_train.cli.radiation import radiation
 from orbital_train.config.load import with_values
+from orbital_train.config.tables.upsets import CHECKED
 from orbital_train.errors import InputWarning
+from orbital_train.schedule.trace import Upset
 from tests import small
 
 RATE = "faults.upsets.per_bit_hour=1e-13"
@@ -57,8 +61,19 @@ def test_what_is_no_physical_rate_is_called_a_stress_test(tmp_path: Path) -> Non
     ]
 
 
-def test_the_arm_without_upsets_is_the_recipe_in_all_else(tmp_path: Path) -> None:
-    recipe = small.recipe(tmp_path, RATE, "faults.upsets.anomaly_factor=20", "compare.arms.link_aware.inner_lr=0.5")
-    clean = with_values(recipe, arm_values(recipe, "without_upsets"))
-    assert clean == small.recipe(tmp_path, "screening.enabled=true", "inner.lr=0.5",
-                                 "compare.arms.link_aware.inner_lr=0.5")  # fmt: skip
+def test_the_arm_without_replica_flips_flies_the_same_trace(tmp_path: Path) -> None:
+    listed = (
+        'faults.upsets.flip=[{node="p0s0", at_h=0.3, target="message"}, {node="p0s0", at_h=0.2, target="gradient"}]'
+    )
+    recipe = small.recipe(
+        tmp_path, "faults.upsets.per_bit_hour=1e-10", listed, "inner.lr=0.5", "compare.arms.link_aware.inner_lr=0.25"
+    )
+    clean = with_values(recipe, arm_values(recipe, "without_replica_flips"))
+    assert clean.inner.lr == 0.25  # tuned as the recipe's own arm
+    assert clean.screening.enabled
+    with pytest.warns(InputWarning):
+        ops, without = (planning.fly(each).trace.ops for each in (recipe, clean))
+    targets = Counter(op.target for op in ops if isinstance(op, Upset))
+    assert targets.keys() > {"message", "checkpoint", "version"}
+    left = [replace(op, id=0) for op in ops if not isinstance(op, Upset) or op.target in CHECKED]
+    assert left == [replace(op, id=0) for op in without]

@@ -73,7 +73,7 @@ def with_flips(comparison: Comparison, flips: Tally, upsets: str) -> Comparison:
     first, second, *others = comparison.arms
     arms = (
         Arm(name=first.name, runs=tuple(flipped(run) for run in first.runs)),
-        Arm(name="without_upsets", runs=second.runs),
+        Arm(name="without_replica_flips", runs=second.runs),
         *others,
     )
     return replace(comparison, arms=arms)
@@ -106,7 +106,7 @@ def test_the_table_and_what_it_did_to_the_loss(comparison: Comparison, tmp_path:
         f"trained model, before it is weighed by place; {4 * seeds} times a node found itself corrupt and began anew, "
         f"{seeds} of them without a cause; loss "
     )
-    assert line.endswith(" against the same run without upsets.")
+    assert line.endswith(" against the same trace without flips in replicas.")
     html = write_report(shown, tmp_path).read_text(encoding="utf-8")
     assert "<h2>Flipped bits</h2>" in html
     assert line in html

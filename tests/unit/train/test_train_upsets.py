@@ -14,7 +14,7 @@ from orbital_train.train.liveness import drops, peak_versions
 from orbital_train.train.operations import LOSS_NOT_FINITE, Row
 from orbital_train.train.problem import Problem
 from orbital_train.train.run import run_local
-from orbital_train.train.screening import MOMENTS, NORM
+from orbital_train.train.screening import MOMENTS, NORM, NOTHING
 from orbital_train.train.spec import InnerSpec, OuterSpec, ScreeningSpec
 from tests.unit.train.traces import Group, TraceBuilder, tiny_problem, tiny_spec, upsets_trace
 
@@ -194,6 +194,40 @@ def test_who_begins_anew_has_made_no_progress_since_any_snapshot() -> None:
     assert "corrupt" in events(group.all_rows())
     nodes, shared = group.saved()
     assert torch.equal(nodes[0].tensors["parameters"], shared.tensors["global/0@1/parameters"])
+
+
+def test_who_has_taken_no_step_since_it_began_anew_does_not_count() -> None:
+    """It stands for inner steps in the trace, and has nothing to show for them: the average is that of the other."""
+    build, alone = TraceBuilder(nodes=NODES), TraceBuilder(nodes=NODES)
+    for trace in (build, alone):
+        trace.step(0, 2)
+        if trace is build:
+            build.upset(1, "parameters", 0.5, 30)
+            build.step(1, 2)
+        name = trace.snapshot(0, 0)
+        trace.merge(0, {name: 0.5, build.snapshot(1, 0): 0.5} if trace is build else {name: 1.0})
+        trace.evaluate(1)
+    group = group_of(build)
+    refused = [(row["node"], row["problem"]) for row in group.all_rows() if row["event"] == "refuse"]
+    assert refused == [(1, NOTHING)]
+    assert events(group.all_rows()).count("corrupt") == 1
+    assert group.executors[0].digest() == group_of(alone).executors[0].digest()
+
+
+def test_where_all_is_refused_nothing_moves_nor_does_momentum() -> None:
+    build = TraceBuilder(nodes=NODES)
+    build.step(0, 2)
+    build.merge(0, {build.snapshot(0, 0): 1.0})
+    build.adopt(0, 1)
+    build.upset(0, "parameters", 0.5, 30)
+    build.step(0, 1)
+    build.merge(1, {build.snapshot(0, 1): 1.0})
+    build.evaluate(1)
+    build.evaluate(2)
+    shared = group_of(build, replace(SCREENED, outer=OuterSpec()), limit=8).saved()[1].tensors
+    for part in ("parameters", "momentum"):
+        assert torch.equal(shared[f"global/0@1/{part}"], shared[f"global/0@2/{part}"])
+    assert shared["global/0@1/momentum"].any()
 
 
 def test_versions_are_held_for_as_long_as_nodes_may_go_back_to_them() -> None:
