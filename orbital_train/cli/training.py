@@ -279,5 +279,5 @@ def within_node(cluster: Cluster) -> str:
     how = {"data_parallel": "data parallel", "fsdp2": "FSDP2"}[cluster.within_node]
     return (
         f"every satellite was trained by {cluster.devices_per_node} devices, {how}: they round otherwise than one does,"
-        " so the digest is that of runs with the same setting alone"
+        " and only runs with the same setting have the same digest"
     )
