@@ -35,4 +35,4 @@ def fault_lost_steps(trace: Trace) -> int:
 def _merged_snapshots(trace: Trace) -> dict[str, int]:
     """Steps of every outer gradient that the final model is made of, by its name."""
     kept = kept_merges(trace)
-    return {c.snapshot: c.steps for op in trace.of_kind(Merge) if op.id in kept for c in op.contributions}
+    return {c.snapshot: c.steps for op in trace.of_kind(Merge) if op.id in kept for c in op.contributions if c.weight}

@@ -44,7 +44,7 @@ def measure(trace: Trace) -> Measures:
     powered = sum(a.steps_always_powered for a in nodes)
     trained = sum(a.steps for a in nodes)
     merges: list[Merge] = list(trace.of_kind(Merge))
-    contributions = [c for merge in merges for c in merge.contributions if c.steps]
+    contributions = [c for merge in merges for c in merge.contributions if c.weight]
     time_us = max(1, trace.end_us * len(nodes))
     return Measures(
         simulated_s=trace.end_us / 1e6,

@@ -29,7 +29,7 @@ class Outages(Reductions):
 
     def _expect_faults(self) -> None:
         """Note when everything of the fault plan happens."""
-        for outage in self.scenario.faults.outages:
+        for outage in self.scenario.faults.down:
             self._push(outage.start_us, DOWN, outage.node, outage)
             if outage.end_us is not None:
                 self._push(outage.end_us, UP, outage.node, outage)
@@ -49,7 +49,7 @@ class Outages(Reductions):
         hit = [gathering for gathering in self._gatherings.values() if gathering.at.pop(node, None)]
         if node in self._copies and node not in self._unstaged:
             unsaved = self._record_to_failure(node) if not state.out else 0
-            self._recorder.lose(node, self.now_us, outage, unsaved)
+            self._recorder.lose(node, self.now_us, outage, unsaved, self._unheard.get((node, self.now_us)))
             for copy in self._copies[node]:
                 copy.forget(unsaved)
         state.put_out("down")

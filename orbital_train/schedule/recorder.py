@@ -40,14 +40,18 @@ MAX_STEPS_PER_OP = 32  # bounds how long an executor is inside one operation
 
 @dataclass
 class Recorder:
-    """Operations in the order in which the simulation knew of them; sorted by (end, order known) at the end.
+    """Operations in the order in which the simulation recorded them.
 
-    That order is topological: what an operation reads was written by one that ended no later and was known before.
+    In the trace they are in the order in which they were known: each when it ended, and a block of steps that is
+    shorter than others when it was known that it ends there. Blocks of full length go before what else is known at that
+    moment, by node, and the rest as it was recorded. That order is topological, and nothing of it depends on what
+    happens later: what is known at a moment stands before all else whatever comes.
     """
 
     scenario: Scenario
     holders: tuple[int, ...]  # nodes that hold the global model
     ops: list[Op] = field(default_factory=list)
+    known_us: dict[int, int] = field(default_factory=dict)  # of blocks that were cut, by their place in ``ops``
     transfers: list[Transfer] = field(default_factory=list)
     local_state: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     saved_state: dict[int, int] = field(default_factory=dict)  # what the store of a node that failed has
@@ -78,6 +82,8 @@ class Recorder:
                 progress = progress_at_zero + first * progress_per_step
                 state = self._next_state(node)
                 self.last_block[node] = n
+                if n < MAX_STEPS_PER_OP:
+                    self.known_us[len(self.ops)] = max(end_us, run.known_us)
                 self.ops.append(
                     Step(-1, start_us, end_us, node, state, first, n, n * tokens, progress, progress_per_step)
                 )
@@ -188,10 +194,10 @@ class Recorder:
         """Steps that a node's on-board store does not have when it fails in the middle of a block."""
         return self.last_block.get(node, 0) % MAX_STEPS_PER_OP
 
-    def lose(self, node: int, at_us: int, outage: Outage, unsaved: int) -> None:
+    def lose(self, node: int, at_us: int, outage: Outage, unsaved: int, unheard: int | None = None) -> None:
         """Record that a node failed."""
         self.saved_state[node] = self.local_state[node] - (1 if unsaved else 0)
-        self.ops.append(Lose(-1, at_us, at_us, node, outage.cause, outage.loses_state, unsaved))
+        self.ops.append(Lose(-1, at_us, at_us, node, outage.cause, outage.loses_state, unsaved, unheard))
 
     def restore_own(self, node: int, at_us: int) -> None:
         """Record that a node went on from its own store."""
@@ -222,8 +228,7 @@ class Recorder:
         Messages that had not begun when the run ended, as those of the last merge's result, never happen and are left
         out. The operations of this recorder are given away: it cannot be asked again.
         """
-        order = sorted(range(len(self.ops)), key=lambda k: (self.ops[k].end_us, k))
-        ops = tuple(self.ops[k] for k in order)
+        ops = tuple(self.ops[k] for k in sorted(range(len(self.ops)), key=self._place))
         for i, op in enumerate(ops):
             object.__setattr__(op, "id", i)  # nobody has seen them yet, and millions of copies would take minutes
         workload = self.scenario.workload
@@ -243,6 +248,13 @@ class Recorder:
             ops=ops,
             accounts=accounts(self.scenario, nodes, end_us),
         )
+
+    def _place(self, k: int) -> tuple[int, int, int]:
+        """In the order of a trace."""
+        op = self.ops[k]
+        if isinstance(op, Step) and k not in self.known_us:
+            return op.end_us, 0, op.node
+        return self.known_us.get(k, op.end_us), 1, k
 
     def _next_state(self, node: int) -> int:
         state = self.local_state[node]
@@ -284,7 +296,7 @@ def unhindered_nodes(scenario: Scenario, end_us: int) -> list[Node]:
     """All nodes at ``end_us``, had they trained whenever energy, outages and their pace allowed it."""
     nodes, times = scenario.build_nodes(), FaultTimes(scenario.faults, scenario.contacts)
     changes: list[tuple[int, int, Callable[[Node], None]]] = []
-    for outage in scenario.faults.outages:
+    for outage in scenario.faults.down:
         changes.append((outage.start_us, outage.node, lambda node: node.put_out("down")))
         if outage.end_us is not None and not times.is_down(outage.node, outage.end_us):
             changes.append((outage.end_us, outage.node, lambda node: node.put_out("")))

@@ -199,7 +199,7 @@ class Simulation(Staging):
             if copy.under_way is gradient:
                 copy.merged_steps = gradient.total_steps
                 copy.merged_in, copy.merged, copy.under_way = version, gradient, None
-        merged_steps = versions[parent].merged_steps + sum(g.steps for g in gradients)
+        merged_steps = versions[parent].merged_steps + sum(g.steps for g in gradients if not g.void)
         versions.append(Version(self.now_us, merged_steps, parent, tuple(gradients)))
         versions[version].has_us[site] = versions[version].update_us[site] = self.now_us
         self._heads[fragment], self._seat = version, site
@@ -212,15 +212,13 @@ class Simulation(Staging):
     def _shares(
         self, parcels: Sequence[Parcel], gradients: list[OuterGradient], parent: int
     ) -> tuple[tuple[Contribution, ...], tuple[str, ...], tuple[float, ...]]:
-        """Contributions, and the inputs that hold them with their weights: an input without any step is left out."""
+        """Contributions, and the inputs that hold them with their weights: an input without any weight is left out."""
         total = sum(self._weight(g) for g in gradients) or 1.0
         contributions = tuple(
             Contribution(g.value, g.node, g.steps, self._weight(g) / total, self._age(g, parent)) for g in gradients
         )
         weighed = [
-            (p.value, (self._weight(p.holds[0]) if len(p.holds) == 1 else 1.0) / total)
-            for p in parcels
-            if any(g.steps for g in p.holds)
+            (p.value, self._parcel_weight(p) / total) for p in parcels if any(map(self._weight, p.holds))
         ]
         return contributions, tuple(value for value, _ in weighed), tuple(weight for _, weight in weighed)
 

@@ -254,7 +254,7 @@ class Combine(Op):
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """One snapshot's part in a merge; the weights of a merge add up to 1."""
+    """One snapshot's part in a merge; the weights of a merge add up to 1. What is void has none."""
 
     snapshot: str
     node: int
@@ -336,13 +336,17 @@ class Adopt(Op):
 
 @dataclass(frozen=True, slots=True)
 class Lose(Op):
-    """A node fails. The last ``steps`` steps are in no store; with ``loses_state`` nothing is."""
+    """A node fails. The last ``steps`` steps are in no store; with ``loses_state`` nothing is.
+
+    Where it failed with the worker that executed it, nobody has heard of its operations from ``unheard`` on.
+    """
 
     kind: ClassVar[str] = "lose"
     node: int
     cause: str
     loses_state: bool
     steps: int
+    unheard: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

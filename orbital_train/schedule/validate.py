@@ -59,7 +59,7 @@ def validate(trace: Trace, scenario: Scenario) -> None:
     _steps(trace, scenario)
     _transfers(trace, scenario)
     _terminals(scenario)
-    places = _merges(trace, scenario.workload)
+    places = _merges(trace, scenario)
     _adoptions(trace, scenario.workload, places)
     _staging(trace, scenario)
     _energy(trace, scenario)
@@ -203,8 +203,9 @@ def _first_arrival_us(parts: list[Transfer], whole: int, where: str) -> int | No
     return min(arrivals_us, default=None)
 
 
-def _merges(trace: Trace, workload: Workload) -> _Places:
+def _merges(trace: Trace, scenario: Scenario) -> _Places:
     """What is merged arrived where it is merged, by way of sums or not, and counts once and for what it is."""
+    workload, void = scenario.workload, {value for lost in scenario.faults.worker_losses for value in lost.void}
     snapshots: dict[str, Snapshot] = {}
     holds: dict[str, dict[str, float]] = {}  # snapshots in a value, with their weights
     merged: set[str] = set()
@@ -225,12 +226,12 @@ def _merges(trace: Trace, workload: Workload) -> _Places:
             places.write(op.value, {op.site: op.end_us}, bits)
         elif isinstance(op, Merge):
             for whole in _merged(op, holds):
-                _contributions(op, snapshots, whole, parents)
+                _contributions(op, snapshots, whole, parents, void)
             if op.id in kept:
                 again = merged & {c.snapshot for c in op.contributions}
                 _require(not again, f"operation {op.id} merges {', '.join(sorted(again))} again")
                 merged |= {c.snapshot for c in op.contributions}
-                merged_steps += sum(c.steps for c in op.contributions)
+                merged_steps += sum(c.steps for c in op.contributions if c.snapshot not in void)
     if not any(True for _ in trace.of_kind(SyncStep)):
         _require(merged_steps // trace.fragments == trace.merged_steps, "merged steps do not add up")
     return places
@@ -263,10 +264,15 @@ def _added_up(
 
 
 def _contributions(
-    merge: Merge, snapshots: dict[str, Snapshot], whole: dict[str, float], parents: dict[tuple[int, int], int]
+    merge: Merge,
+    snapshots: dict[str, Snapshot],
+    whole: dict[str, float],
+    parents: dict[tuple[int, int], int],
+    void: set[str],
 ) -> None:
-    """They are what the inputs of the merge hold."""
-    total, steps = sum(c.weight for c in merge.contributions), sum(c.steps for c in merge.contributions)
+    """They are what the inputs of the merge hold; those that are void have no weight."""
+    total = sum(c.weight for c in merge.contributions)
+    steps = sum(c.steps for c in merge.contributions if c.snapshot not in void)
     _require(abs(total - (1 if steps else 0)) < 1e-9, f"operation {merge.id}: weights add up to {total}")
     _require(
         whole.keys() <= {c.snapshot for c in merge.contributions},
@@ -279,7 +285,8 @@ def _contributions(
         _require(
             (c.node, c.steps) == (snapshot.node, snapshot.steps), f"{where}: not the node or steps of its snapshot"
         )
-        _require((c.weight > 0) == (c.steps > 0), f"{where}: weight {c.weight} for {c.steps} steps")
+        counts = c.steps > 0 and c.snapshot not in void
+        _require((c.weight > 0) == counts, f"{where}: weight {c.weight} for {c.steps} steps")
         _require(abs(whole.get(c.snapshot, 0.0) - c.weight) < 1e-9, f"{where}: not the weight that it enters with")
         between = chain(parents, merge.fragment, merge.from_version, snapshot.base_version)
         _require(len(between) == c.staleness, f"{where}: staleness")

@@ -62,6 +62,9 @@ class World(ABC):
         self._unready: set[int] = set()  # of these, who only waits for model and data, and passes messages on
         self._unstaged: set[int] = set()  # nodes that never had all that they need to begin
         self._faults = FaultTimes(scenario.faults, scenario.contacts)
+        losses = scenario.faults.worker_losses
+        self._void = frozenset(value for lost in losses for value in lost.void)
+        self._unheard = {(lost.node, lost.known_us): lost.unheard for lost in losses}
         self._nodes = scenario.build_nodes()
         self._believed: dict[int, Node] = {}  # nodes to which something happened that is not known yet
         self._changed_us: dict[int, int] = {}  # when that was, the last of it

@@ -52,12 +52,12 @@ def fleets(draw: st.DrawFn) -> Scenario:
     """Two to five nodes over two hours, up to two of them relays; some short of power, of links or of terminals."""
     nodes = draw(st.integers(2, 5))
     relays = draw(st.sampled_from([(), (), (1,), (nodes - 1,), (nodes - 2, nodes - 1)][: 2 * nodes - 2]))
-    step_s, bits = draw(st.sampled_from([10.0, 7.3, 33.333333])), draw(st.sampled_from([32.0, 16.0]))
+    step_s, codec = draw(st.sampled_from([10.0, 7.3, 33.333333])), draw(st.sampled_from(["fp32", "bf16"]))
     return Scenario(
         contacts=draw(contact_plans(nodes)),
         light=draw(lights(nodes)),
         power=draw(st.sampled_from([POWER, *FEEBLE, None])),
-        workload=replace(WORKLOAD, step_s=step_s, bits_per_parameter=bits),
+        workload=replace(WORKLOAD, step_s=step_s, codec=codec),
         training_nodes=tuple(i for i in range(nodes) if i not in relays),
         budget_steps=draw(st.integers(1, 900)),
         evaluate_every_steps=draw(st.integers(1, 200)),
