@@ -101,16 +101,17 @@ class Outages(Reductions):
         )
         again_us = self.now_us + PATIENCE_US
         if not route:
-            self._push(again_us, RESTORED, node, (life, -1, ()))
+            self._push(again_us, RESTORED, node, (life, -1, (), 0))
             return
         source = route[0].source
         versions = tuple(self._version_at(source, fragment) for fragment in range(self.fragments))
         self._book(route)
-        value = restored_value(node, life)
-        if self._pass_along(route, value):
-            self._push(route[-1].arrival_us, RESTORED, node, (life, source, versions))
+        self._requests[node] += 1
+        request = self._requests[node]
+        if self._pass_along(route, restored_value(node, request)):
+            self._push(route[-1].arrival_us, RESTORED, node, (life, source, versions, request))
         else:
-            self._push(route[-1].arrival_us + PATIENCE_US, RESTORED, node, (life, -1, ()))
+            self._push(route[-1].arrival_us + PATIENCE_US, RESTORED, node, (life, -1, (), 0))
 
     def _has_model(self, node: int) -> bool:
         """Whether a node could give a version of the global model to another."""
@@ -133,7 +134,7 @@ class Outages(Reductions):
         versions = self._versions[fragment]
         return max(v for v in range(len(versions)) if node in versions[v].has_us)
 
-    def _restore(self, node: int, life: int, source: int, versions: tuple[int, ...]) -> None:
+    def _restore(self, node: int, life: int, source: int, versions: tuple[int, ...], request: int) -> None:
         """The model has come, or has to be asked for again."""
         if life != self._lives[node]:
             return
@@ -141,7 +142,7 @@ class Outages(Reductions):
             self._ask_for_model(node, life)
             return
         state = self._at_now(node)
-        self._recorder.restore(node, self.now_us, source, versions, life)
+        self._recorder.restore(node, self.now_us, source, versions, request)
         for copy, version, made in zip(self._copies[node], versions, self._versions, strict=True):
             copy.base_version = copy.applied = version
             copy.base_steps = copy.merged_steps = state.steps

@@ -42,16 +42,16 @@ MAX_STEPS_PER_OP = 32  # bounds how long an executor is inside one operation
 class Recorder:
     """Operations in the order in which the simulation recorded them.
 
-    In the trace they are in the order in which they were known: each when it ended, and a block of steps that is
-    shorter than others when it was known that it ends there. Blocks of full length go before what else is known at that
-    moment, by node, and the rest as it was recorded. That order is topological, and nothing of it depends on what
-    happens later: what is known at a moment stands before all else whatever comes.
+    In the trace they are in the order in which they were known: each when it ended, a block of steps that is shorter
+    than others when it was known that it ends there, and the last evaluation when the run ended. Blocks of full length
+    go before what else is known at that moment, by node, and the rest as it was recorded. That order is topological,
+    and nothing of it depends on what happens later: what is known at a moment stands before all else whatever comes.
     """
 
     scenario: Scenario
     holders: tuple[int, ...]  # nodes that hold the global model
     ops: list[Op] = field(default_factory=list)
-    known_us: dict[int, int] = field(default_factory=dict)  # of blocks that were cut, by their place in ``ops``
+    known_us: dict[int, int] = field(default_factory=dict)  # of what was known after its end, by its place in ``ops``
     transfers: list[Transfer] = field(default_factory=list)
     local_state: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     saved_state: dict[int, int] = field(default_factory=dict)  # what the store of a node that failed has
@@ -204,10 +204,10 @@ class Recorder:
         saved, state = self.saved_state[node], self._next_state(node)
         self.ops.append(Restore(-1, at_us, at_us, node, state, node, saved, (), 0, None))
 
-    def restore(self, node: int, at_us: int, source: int, versions: tuple[int, ...], life: int) -> None:
+    def restore(self, node: int, at_us: int, source: int, versions: tuple[int, ...], request: int) -> None:
         """Record that a node was sent the model by another."""
         codec = None if node in self.holders else self.scenario.workload.state_codec
-        self.ops.append(Restore(-1, at_us, at_us, node, self._next_state(node), source, -1, versions, life, codec))
+        self.ops.append(Restore(-1, at_us, at_us, node, self._next_state(node), source, -1, versions, request, codec))
 
     def stage(self, node: int, at_us: int) -> None:
         """Record that a node can begin."""
@@ -217,9 +217,11 @@ class Recorder:
         """Record that the final model came down."""
         self.ops.append(Deliver(-1, start_us, end_us, site, source, versions))
 
-    def evaluate(self, at_us: int, versions: tuple[int, ...], merged_steps: int) -> None:
-        """Record a validation of the global model."""
+    def evaluate(self, at_us: int, versions: tuple[int, ...], merged_steps: int, known_us: int | None = None) -> None:
+        """Record a validation of the global model; that it is the last one may be known only later."""
         tokens = merged_steps * self.scenario.workload.tokens_per_step
+        if known_us is not None:
+            self.known_us[len(self.ops)] = known_us
         self.ops.append(Evaluate(-1, at_us, at_us, "global", versions, merged_steps, tokens))
 
     def trace(self, policy: str, versions: tuple[int, ...], merged_steps: int, end_us: int, nodes: list[Node]) -> Trace:

@@ -59,7 +59,7 @@ class Simulation(Staging):
         merged_steps = self._merged_steps()
         made_us = max(v[head].made_us for v, head in zip(self._versions, self._heads, strict=True))
         if merged_steps > self._evaluated_steps:
-            self._recorder.evaluate(made_us, self._newest(), merged_steps)
+            self._recorder.evaluate(made_us, self._newest(), merged_steps, known_us=end_us)
         return self._recorder.trace(self.policy.name, self._newest(), merged_steps, end_us, self._nodes)
 
     def _go_on(self, over: Callable[[], bool]) -> None:
@@ -232,7 +232,7 @@ class Simulation(Staging):
     def _adopt_newest(self, node: int, fragment: int) -> None:
         """Let a node adopt the newest version that it has, if it is newer than what it has adopted."""
         copy, versions = self._copies[node][fragment], self._versions[fragment]
-        newest = next(v for v in range(len(versions) - 1, -1, -1) if node in versions[v].has_us)
+        newest = next((v for v in range(len(versions) - 1, -1, -1) if node in versions[v].has_us), copy.applied)
         copy.applied = max(copy.applied, newest)
         if copy.applied > copy.base_version:
             self._push(self._at_now(node).boundary_us(), ADOPT, node, fragment)

@@ -75,9 +75,9 @@ def state_value(fragment: int, version: int) -> str:
     return f"state/{fragment}@{version}"
 
 
-def restored_value(node: int, life: int) -> str:
-    """Name of the copy of the whole model that a node is sent after its ``life``-th failure."""
-    return f"restored/{node}@{life}"
+def restored_value(node: int, request: int) -> str:
+    """Name of the copy of the whole model that a node is sent when it asks for one, for the ``request``-th time."""
+    return f"restored/{node}@{request}"
 
 
 FIRST_MODEL = "stage/model"  # as it is sent up to all nodes
@@ -364,7 +364,7 @@ class Restore(Op):
     source: int
     from_state: int
     versions: tuple[int, ...]
-    life: int  # how often the node has failed
+    request: int  # how often the node had asked for the model
     codec: str | None  # of the parameters that it is sent; None: they are exact, as holders of the model need them
 
     @property

@@ -349,7 +349,7 @@ def _staging(trace: Trace, scenario: Scenario) -> None:
 
 def _restored(trace: Trace, op: Restore, places: _Places) -> None:
     """The whole model came from the node that it is said to have come from."""
-    value = restored_value(op.node, op.life)
+    value = restored_value(op.node, op.request)
     sent = [t for t in trace.transfers if t.value == value and not t.lost]
     left_us = min((t.start_us for t in sent if t.source == op.source), default=trace.end_us)
     places.write(value, {op.source: left_us}, sum(t.bits for t in sent if t.source == op.source))

@@ -37,9 +37,10 @@ def worker_losses(trace: Trace, heard: Mapping[int, int], position: int) -> tupl
 def known_by_us(trace: Trace, position: int) -> int:
     """A time by which all operations below a position were known.
 
-    A block of steps that was cut was known after it had ended: no later than the next operation of another kind.
+    A block of steps that was cut was known after it had ended: no later than the next operation of another kind. The
+    last operation of all may be an evaluation of earlier.
     """
-    for op in trace.ops[max(0, position - 1) :] if position else ():
+    for op in trace.ops[position - 1 : -1] if position else ():
         if not isinstance(op, Step) or op.n == MAX_STEPS_PER_OP:
             return op.end_us
     return trace.end_us if position else 0
@@ -54,11 +55,6 @@ def continues(after: Trace, before: Trace, position: int) -> bool:
     """Whether a trace is as the one before up to a position, but for weights of what has become void since."""
     pairs = zip(after.ops[:position], before.ops[:position], strict=False)
     return len(after.ops) >= position and all(_same(a, b) for a, b in pairs)
-
-
-def merges_left(trace: Trace, position: int) -> bool:
-    """Whether anything is merged from a position on."""
-    return any(isinstance(op, Merge) for op in trace.ops[position:])
 
 
 def _same(after: Op, before: Op) -> bool:

@@ -69,6 +69,7 @@ class World(ABC):
         self._believed: dict[int, Node] = {}  # nodes to which something happened that is not known yet
         self._changed_us: dict[int, int] = {}  # when that was, the last of it
         self._lives = [0] * self.network.nodes  # how often each node has failed
+        self._requests = [0] * self.network.nodes  # how often each node was sent the whole model
         every = range(self.fragments)
         self._copies = {i: [Copy() for _ in every] for i in self.training_nodes}
         everybody = dict.fromkeys((*self.training_nodes, *self.holders), 0)

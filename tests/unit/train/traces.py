@@ -186,7 +186,7 @@ class TraceBuilder:
         self._restore(node=node, state=state, source=source, from_state=-1, versions=versions, codec=codec)
 
     def _restore(self, **fields: object) -> None:
-        self._add(Restore, life=1, **fields)
+        self._add(Restore, request=1, **fields)
 
     def evaluate(self, *versions: int, merged_steps: int = 0) -> None:
         """``versions`` of all fragments."""
