@@ -36,6 +36,7 @@ from orbital_train.schedule.trace import (
 )
 
 MAX_STEPS_PER_OP = 32  # bounds how long an executor is inside one operation
+FAR_NODE = 1 << 62  # behind all nodes
 
 
 @dataclass
@@ -43,9 +44,9 @@ class Recorder:
     """Operations in the order in which the simulation recorded them.
 
     In the trace they are in the order in which they were known: each when it ended, a block of steps that is shorter
-    than others when it was known that it ends there, and the last evaluation when the run ended. Blocks of full length
-    go before what else is known at that moment, by node, and the rest as it was recorded. That order is topological,
-    and nothing of it depends on what happens later: what is known at a moment stands before all else whatever comes.
+    than others when it was known that it ends there, and the last evaluation when the run ended. Blocks of steps go
+    before what else is known at that moment, by node, and the rest as it was recorded. That order is topological, and
+    nothing of it depends on what happens later: what is known at a moment stands before all else whatever comes.
     """
 
     scenario: Scenario
@@ -254,9 +255,8 @@ class Recorder:
     def _place(self, k: int) -> tuple[int, int, int]:
         """In the order of a trace."""
         op = self.ops[k]
-        if isinstance(op, Step) and k not in self.known_us:
-            return op.end_us, 0, op.node
-        return self.known_us.get(k, op.end_us), 1, k
+        node = op.node if isinstance(op, Step) else FAR_NODE
+        return self.known_us.get(k, op.end_us), node, k
 
     def _next_state(self, node: int) -> int:
         state = self.local_state[node]

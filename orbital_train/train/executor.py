@@ -33,6 +33,7 @@ class Executor(Operations):
         owners: the rank that hosts each training node.
         emit: takes the rows of ``metrics.jsonl``; each row comes from exactly one worker.
         progress: called after every operation, with the operation.
+        lasting: as of :class:`~orbital_train.train.operations.Operations`.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Executor(Operations):
         owners: Owners,
         emit: Callable[[Row], None],
         progress: Callable[[Op], None] | None = None,
+        lasting: bool = False,
     ) -> None:
         self._spec, self._problem = spec, problem
         layout = Layout.of(problem.module, trace.fragments)
@@ -62,6 +64,7 @@ class Executor(Operations):
             emit=emit,
             validate=self._validated,
             progress=progress,
+            lasting=lasting,
         )
         self._sync = self._replica(initial_P.clone()) if any(trace.of_kind(SyncStep)) else None
 
