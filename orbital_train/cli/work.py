@@ -93,7 +93,8 @@ def needs(recipe: Recipe, trace: Trace, imports: Imports = ()) -> Needs:
     trial, synchronous = check_problem(recipe, imports), any(trace.of_kind(SyncStep))
     fleet = 0 if synchronous else len(trace.fleet_nodes)
     nodes = -(-fleet // recipe.cluster.workers)
-    versions, states, residuals = peak_versions(trace), peak_states(trace), peak_residuals(trace)
+    lasting = recipe.cluster.on_worker_loss == "dropout"
+    versions, states, residuals = peak_versions(trace, lasting=lasting), peak_states(trace), peak_residuals(trace)
     version_vectors = estimate.version_vectors(build.train_spec(recipe, imports).outer)
     each = estimate.worker_bytes(
         trial.parameters,

@@ -33,6 +33,7 @@ from orbital_train.schedule.known import Policy
 from orbital_train.schedule.power import PowerSpec
 from orbital_train.schedule.radiator import RadiatorSpec, training_limit_w
 from orbital_train.schedule.throttle import refuse_low_cap, step_time_factor
+from orbital_train.schedule.wire import sums_have_feedback
 from orbital_train.schedule.workload import Workload
 from orbital_train.train.spec import InnerSpec, Named, OuterSpec, TrainSpec
 from orbital_train.windows.field_of_regard import FieldOfRegard
@@ -233,10 +234,15 @@ def workload(recipe: Recipe) -> Workload:
     """The flown work.
 
     Raises:
-        InputError: the duration of a step is given twice or not at all, or nothing is
-            left to train with (see :func:`power_spec`).
+        InputError: the duration of a step is given twice or not at all, nothing is left to train with (see
+            :func:`power_spec`), or the codec needs what goes with lost workers.
     """
     table = recipe.workload
+    if recipe.cluster.on_worker_loss == "dropout" and sums_have_feedback(table.codec):
+        problem = (
+            f"loses with a worker what {table.codec} left out of sums, which others need; take another workload.codec"
+        )
+        raise InputError("cluster.on_worker_loss", "dropout", problem)
     by_device = (table.device_tflops, table.mfu)
     if (table.step_s is None) == (None in by_device) or (table.step_s is not None and by_device != (None, None)):
         given = {

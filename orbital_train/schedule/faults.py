@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-
 WORKER = "worker"  # cause of an outage
 
 

@@ -217,9 +217,7 @@ class Simulation(Staging):
         contributions = tuple(
             Contribution(g.value, g.node, g.steps, self._weight(g) / total, self._age(g, parent)) for g in gradients
         )
-        weighed = [
-            (p.value, self._parcel_weight(p) / total) for p in parcels if any(map(self._weight, p.holds))
-        ]
+        weighed = [(p.value, self._parcel_weight(p) / total) for p in parcels if any(map(self._weight, p.holds))]
         return contributions, tuple(value for value, _ in weighed), tuple(weight for _, weight in weighed)
 
     def _age(self, gradient: OuterGradient, version: int) -> int:

@@ -68,7 +68,7 @@ def _first_unheard_us(trace: Trace, heard: Mapping[int, int]) -> dict[int, int]:
     """When each node's first operation began of which nobody has heard."""
     found: dict[int, int] = {}
     for op in trace.ops[min(heard.values()) :]:
-        node = getattr(op, "node", None)
+        node: int = getattr(op, "node", -1)
         if node in heard and op.id >= heard[node]:
             found.setdefault(node, op.start_us)
     return found

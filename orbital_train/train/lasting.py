@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from orbital_train.schedule.trace import Adopt, Combine, Lose, Merge, Op, Restore, Snapshot, Trace, global_value
 
 Held = tuple[int | None, str]
+NOTHING = -1  # in place of a version
 
 
 def outer_gradients_last(trace: Trace, last: dict[Held, int], holders: dict[str, int], mark: str) -> None:
@@ -55,9 +56,10 @@ def _released(op: Op, fragments: list[_Bases]) -> list[tuple[int, list[int]]]:
             return [(op.fragment, fragments[op.fragment].start_from(op.node, op.version))]
         case Restore() if op.source != op.node:
             return [(f, fragments[f].start_from(op.node, version)) for f, version in enumerate(op.versions)]
-        case Lose() | Restore():
-            down = isinstance(op, Lose)
-            return [(f, bases.set_down(op.node, down, down and op.loses_state)) for f, bases in enumerate(fragments)]
+        case Lose():
+            return [(f, bases.fail(op.node, without=op.loses_state)) for f, bases in enumerate(fragments)]
+        case Restore():
+            return [(f, bases.start_from(op.node)) for f, bases in enumerate(fragments)]
     return []
 
 
@@ -72,25 +74,23 @@ class _Bases:
         self._next = 0  # versions below are released, unless who is down needs them
         self._waiting: set[int] = set()  # of these, who is down needs them
 
-    def start_from(self, node: int, version: int) -> list[int]:
-        """A node takes a version; it is up."""
+    def start_from(self, node: int, version: int | None = None) -> list[int]:
+        """A node takes a version, or goes on from the one that it has."""
         self._remove(node)
+        version = self._base[node] if version is None else version
         self._base[node] = version
         self._up[version] += 1
         self._next = min(self._next, version)
         return self.release()
 
-    def set_down(self, node: int, down: bool, without: bool) -> list[int]:
-        """A node fails, losing what it has or not, or goes on from its own store."""
+    def fail(self, node: int, *, without: bool) -> list[int]:
+        """A node fails, and keeps what it has, or does not."""
         self._remove(node)
-        if down and not without:
+        if without:
+            self._base[node] = NOTHING
+        elif self._base[node] != NOTHING:
             self._is_down.add(node)
             self._down[self._base[node]] += 1
-        elif not down:
-            self._up[self._base[node]] += 1
-            self._next = min(self._next, self._base[node])
-        else:
-            self._base[node] = -1
         return self.release()
 
     def release(self) -> list[int]:
@@ -107,7 +107,7 @@ class _Bases:
         return [*range(self._next, self.head + 1), *self._waiting]
 
     def _remove(self, node: int) -> None:
-        if self._base[node] >= 0:
+        if self._base[node] != NOTHING:
             counted = self._down if node in self._is_down else self._up
             counted[self._base[node]] -= 1
         self._is_down.discard(node)

@@ -105,7 +105,9 @@ def needed(trace: Trace, position: int) -> set[Held]:
     for op in trace.ops[position:]:
         idle: set[str] = set()
         if isinstance(op, Combine | Merge):
-            idle = set(op.inputs) - weighed(op.inputs, op.weights if isinstance(op, Combine) else op.input_weights).keys()
+            idle = (
+                set(op.inputs) - weighed(op.inputs, op.weights if isinstance(op, Combine) else op.input_weights).keys()
+            )
         found |= {held for held in _reads(op, where, fed) if held not in later and held[1] not in idle}
         later |= set(_writes(op, where, kept))
         if isinstance(op, Snapshot | Combine | Merge) and (left := residual_value(encoded_value(op))) in where:

@@ -89,7 +89,8 @@ class Operations:
     ) -> None:
         outer = outer.of_fleet(len(trace.fleet_nodes))
         self._outer, self._seed, self._lasting = outer, seed, lasting
-        self._transport, self._tell, self._validate, self._progress = transport, emit, validate, progress
+        self._transport = transport
+        self._tell, self._validate, self._progress = emit, validate, progress
         self.layout, self._device = layout, initial_P.device
         self._initial_P, self._new_replica = initial_P, replica
         self._versions = Versions(layout, initial_P, outer)
@@ -99,14 +100,14 @@ class Operations:
         self._alone = 0  # operations with a lower id were done by others: they have the results
         self._settled = 0 if lasting else len(trace.ops)  # all workers are past operations with a lower id
         self._dropped = 0  # what was read last by operations with a lower id is gone
-        self.follow(trace, owners)
+        self.follow(trace, owners, transport)
 
-    def follow(self, trace: Trace, owners: Owners) -> None:
-        """Go on with another trace, which has been the same until now, and with other owners.
+    def follow(self, trace: Trace, owners: Owners, transport: Transport) -> None:
+        """Go on with another trace, which has been the same until now, and with other workers.
 
         Replicas of new nodes of this worker are absent; those of nodes that are others' now are gone.
         """
-        self._trace, self._owners, transport = trace, owners, self._transport
+        self._trace, self._owners, self._transport = trace, owners, transport
         check_merging(self._outer, sums=any(trace.of_kind(Combine)))
         own = self._own_replicas()
         self._absent = self._absent & own | (own - self.nodes.keys() if self.position else set())
@@ -138,8 +139,12 @@ class Operations:
             device=self._device,
             scratch=Scratch(self._device),
         )
-        for node in self.nodes if not self.position else ():
-            self._keep(node, 0)
+        if self.position:
+            dropped, self._dropped = self._dropped, 0
+            self._drop_below(dropped)
+        else:
+            for node in self.nodes:
+                self._keep(node, 0)
         self._evaluator = {op.id: k % transport.size for k, op in enumerate(trace.of_kind(Evaluate))}
         self._execute: dict[type[Op], Callable[[Any], None]] = {
             Snapshot: self._snapshot,
@@ -301,6 +306,8 @@ class Operations:
 
     def _drop(self, op_id: int) -> None:
         for node, name in self._drops.get(op_id, ()):
+            if self._lasting and not self._holds(node, name):
+                continue  # it went under the trace before, or was never made
             if node is None:
                 self._versions.drop(name)
             elif state := self.changing(node):

@@ -33,9 +33,7 @@ def lost_somewhere(data: st.DataObject, fleet: Scenario, trace: Trace) -> tuple[
 @every_policy
 @given(data=st.data())
 @few(12)
-def test_what_was_executed_before_a_worker_was_lost_and_before_it_was_back_stays(
-    arm: Arm, data: st.DataObject
-) -> None:
+def test_what_was_executed_before_a_worker_was_lost_and_before_it_was_back_stays(arm: Arm, data: st.DataObject) -> None:
     fleet, policy = data.draw(failing_flights(arm))
     fleet = replace(fleet, more_faults=True)
     before = simulate(fleet, policy)
