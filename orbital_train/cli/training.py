@@ -160,10 +160,11 @@ def train_on(
     """
     trace = run.read_trace()
     rule = checkpoint_rule(recipe, run, trace)
-    book = _book(recipe, run, trace, scenario)
-    saved = last_checkpoint(run, rule, traces=book is not None)
+    lasting = recipe.cluster.on_worker_loss == "dropout" and not any(trace.of_kind(SyncStep))
+    saved = last_checkpoint(run, rule, traces=lasting)
     job = Job(trace=run.trace.resolve(), spec=build.train_spec(recipe, imports), checkpoint=saved)
     watch = Watch(run, trace, saved.manifest.cut if saved else 0)
+    book = _book(recipe, run, trace, scenario, watch) if lasting else None
     kept_bytes = saved.manifest.metrics_bytes if saved else 0
     with (
         closing(MetricsLog(run.metrics, kept_bytes)) as metrics,
@@ -187,13 +188,12 @@ def train_on(
         write_json(run.summary, summary(recipe, arm, run, run.read_trace(), result, saved, imports))
 
 
-def _book(recipe: Recipe, run: RunDirectory, trace: Trace, scenario: Scenario | None) -> Book | None:
-    """Of a run that goes on without workers that are lost; synchronous training can only be replayed."""
-    if recipe.cluster.on_worker_loss == "replay" or any(trace.of_kind(SyncStep)):
-        return None
+def _book(recipe: Recipe, run: RunDirectory, trace: Trace, scenario: Scenario | None, watch: Watch) -> Book:
+    """Of a run that goes on without workers that are lost."""
 
     def record(faults: FaultPlan, followed: Trace) -> CheckpointRule:
         run.follow(faults, followed)
+        watch.follow(followed)
         return checkpoint_rule(recipe, run, followed)
 
     return Book(
@@ -226,6 +226,10 @@ class Watch:
         self._steps = _steps_below(trace)
         self._before = int(self._steps[position])
         self._begin_s = time.monotonic()
+
+    def follow(self, trace: Trace) -> None:
+        """The run goes on with another trace."""
+        self._trace, self._steps = trace, _steps_below(trace)
 
     def display(self, progress: Progress) -> display.Progress:
         """What to show."""

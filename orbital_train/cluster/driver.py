@@ -115,6 +115,7 @@ class Driver:
         if self.book is not None:
             self.job = replace(self.job, lasting=True)
         self._sent: dict[str, int] = {}  # bytes by worker
+        self._told: dict[str, int] = {}  # number of rows that have come, by worker
         self._position = self._furthest = 0
         self._advanced_s = time.monotonic()
         self._recoveries: list[Recovery] = []
@@ -162,7 +163,7 @@ class Driver:
         if not self.group.connected:
             self.group.connect()
         if self.book is not None and self._dropout is None:
-            self._dropout = Dropout(self.book, self.group, self.job, self.metrics, len(self.group))
+            self._dropout = Dropout(self.book, self.group, self.job, self.metrics, self._polls)
         self._ask([worker.prepare.remote(self.job) for worker in self.group.workers])
         cut = 0 if self.job.checkpoint is None else self.job.checkpoint.manifest.cut
         self._cuts.take(cut, self._ask, whole=True)
@@ -331,10 +332,7 @@ class Driver:
         self._cuts.took(time.monotonic() - begin_s)
 
     def _poll(self) -> None:
-        polls: list[Poll] = self._ask([worker.poll.remote(self._position) for worker in self.group.workers])
-        for rank, poll in enumerate(polls):
-            self.metrics.add(poll.rows)
-            self._sent[self.group.name(rank)] = poll.bytes_sent
+        polls = self._polls()
         if self._dropout:
             self._dropout.hear([poll.position for poll in polls])
         position = min(poll.position for poll in polls)
@@ -349,6 +347,20 @@ class Driver:
             self.group.kill(slowest)
             raise _Broken(f"no worker got on for {self.stuck.limit_s:.0f} s, and the one that was furthest behind hung")
         self.show(Progress(position=position, loss=self.metrics.last_loss))
+
+    def _polls(self) -> list[Poll]:
+        """News of all workers; their rows are taken."""
+        names = [self.group.name(rank) for rank in range(len(self.group))]
+        polls: list[Poll] = self._ask(
+            [
+                worker.poll.remote(self._position, self._told.get(name, 0))
+                for name, worker in zip(names, self.group.workers, strict=True)
+            ]
+        )
+        for name, poll in zip(names, polls, strict=True):
+            self.metrics.add(poll.rows)
+            self._sent[name], self._told[name] = poll.bytes_sent, poll.told
+        return polls
 
     def _ask(self, refs: list[Ref]) -> list[Any]:
         """Answers of workers; while they do not come, whether all are still there.

@@ -46,10 +46,12 @@ class Book:
 class Dropout:
     """Of one run."""
 
-    def __init__(self, book: Book, group: Group, job: Job, metrics: MetricsLog, workers: int) -> None:
-        self._book, self._group, self._job, self._metrics = book, group, job, metrics
+    def __init__(
+        self, book: Book, group: Group, job: Job, metrics: MetricsLog, polls: Callable[[], list[Poll]]
+    ) -> None:
+        self._book, self._group, self._job, self._metrics, self._polls = book, group, job, metrics, polls
         self.faults, self.trace = book.faults, book.trace
-        self._seat_of = place(book.trace.fleet_nodes, workers)
+        self._seat_of = place(book.trace.fleet_nodes, len(group))
         self._heard: dict[int, int] = {}  # how far others have heard of the operations of each seat's worker
         self._gone: dict[int, int] = {}  # the same of lost nodes whose loss is not recorded yet
         self._hired: dict[int, tuple[Any, ObjectRef[Any]]] = {}  # who is being started, by seat
@@ -89,10 +91,7 @@ class Dropout:
             CannotGoOn: nobody has a value that is needed.
             RayError: another worker was lost; this is to be done again.
         """
-        polls: list[Poll] = ask([worker.poll.remote() for worker in self._group.workers])
-        for poll in polls:
-            self._metrics.add(poll.rows)
-        standing = zip(self._group.seats, polls, strict=True)
+        standing = zip(self._group.seats, self._polls(), strict=True)
         position = max(poll.position for seat, poll in standing if seat not in self._fresh)
         if not self._gone:
             self._regroup(self.trace, position, ask)

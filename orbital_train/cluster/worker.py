@@ -40,11 +40,12 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Poll:
-    """News from a worker since the last poll."""
+    """News from a worker since the last poll that was answered."""
 
     position: int  # all operations with a lower id are done
     bytes_sent: int  # by this process, for this job
     rows: list[Row]
+    told: int  # number of rows up to these
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +67,7 @@ class Worker:
         self._executor: Executor | None = None
         self._gate = Gate()
         self._rows: list[Row] = []
+        self._told = 0  # number of rows before these
         self._lock = threading.Lock()
         self._taken: dict[int, Saved] = {}
         self._taken_shared: Saved | None = None
@@ -203,14 +205,16 @@ class Worker:
             return int(listener.getsockname()[1])
 
     @ray.method(concurrency_group="control")
-    def poll(self, settled: int = 0) -> Poll:
-        """News since the last poll; all workers are past operations below ``settled``."""
+    def poll(self, settled: int = 0, told: int = 0) -> Poll:
+        """News, of which rows up to number ``told`` have come; all workers are past operations below ``settled``."""
         if self._executor is not None:
             self._executor.settle(settled)
         position = self._gate.position  # before the rows, so that all rows below it are among them
         with self._lock:
-            rows, self._rows = self._rows, []
-        return Poll(position=position, bytes_sent=self._transport.bytes_sent, rows=rows)
+            del self._rows[: max(0, told - self._told)]
+            self._told = max(self._told, told)
+            rows = list(self._rows)
+        return Poll(position=position, bytes_sent=self._transport.bytes_sent, rows=rows, told=self._told + len(rows))
 
     @ray.method(concurrency_group="control")
     def hold(self) -> int:
@@ -270,7 +274,7 @@ class Worker:
 
     def _stand_at(self, position: int) -> None:
         with self._lock:
-            self._rows = []
+            self._told, self._rows = self._told + len(self._rows), []
         self._gate = Gate(start=position)
 
     def _emit(self, row: Row) -> None:

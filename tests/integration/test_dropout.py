@@ -20,7 +20,10 @@ from tests import small
 from tests.integration.runs import Reference, plan_run, reference, train
 from tests.integration.test_lost_workers import Disturb
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:schedule.budget_steps:orbital_train.errors.InputWarning"),
+]  # what is lost
 
 
 @pytest.fixture(autouse=True)
