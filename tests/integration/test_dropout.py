@@ -2,14 +2,16 @@
 
 import json
 import os
+import random
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from orbital_train.cli.planning import fly
 from orbital_train.cli.run_directory import RunDirectory
+from orbital_train.cli.training import Stopped
 from orbital_train.cluster import driver
 from orbital_train.cluster.group import Group, worker_group
 from orbital_train.config import build
@@ -86,3 +88,37 @@ def test_nobody_is_left(group: Group, planned: Reference, run_path: Path):
     summary = assert_repeats(planned, run)
     assert summary["worker_losses"] == []
     assert "no worker is left" in run.log.read_text()
+
+
+class KillThenStop(Disturb):
+    """Ends the run in a checkpoint at the driver's n-th look after another one has been killed."""
+
+    def __init__(self, polls: list[int], act: Callable[[], None], looks: int) -> None:
+        super().__init__(polls, act)
+        self._looks = looks
+
+    def asked(self) -> bool:
+        super().asked()
+        if self._now >= self._looks:
+            self.signal_number = signal.SIGINT
+        return self.signal_number is not None
+
+
+def test_a_run_is_resumed_while_nodes_are_out(group: Group, planned: Reference, run_path: Path):
+    group.fill()
+    run = plan_run(planned, run_path)
+    with pytest.raises(Stopped):
+        train(group, planned, run, KillThenStop([10], lambda: os.kill(group.pid(1), signal.SIGKILL), 12))
+    assert [lost.end_us for lost in FaultPlan.read(run.faults).worker_losses] == [None, None]
+    train(group, planned, run)
+    summary = assert_repeats(planned, run)
+    assert [lost["end_s"] is None for lost in summary["worker_losses"]] == [False, False]
+
+
+def test_one_is_lost_after_another(group: Group, planned: Reference, run_path: Path):
+    group.fill()
+    draw = random.Random(0)
+    run = plan_run(planned, run_path)
+    act = lambda: os.kill(group.pid(draw.randrange(len(group))), signal.SIGKILL)  # noqa: E731
+    train(group, planned, run, Disturb([5, 9, 30, 60], act), checkpoint_every_s=0.2)
+    assert_repeats(planned, run)

@@ -81,7 +81,7 @@ def test_what_was_merged_by_a_survivor_counts() -> None:
 
 
 def test_what_changed_before_the_position_does_not_continue() -> None:
-    _, trace, merge = before()
+    _, trace, _ = before()
     other = replace(trace, ops=(*trace.ops[:3], replace(trace.ops[3], end_us=trace.ops[3].end_us + 1), *trace.ops[4:]))
     assert continues(other, trace, 3)
     assert not continues(other, trace, 4)
