@@ -227,7 +227,7 @@ class Operations:
         alive = {name for op_id, held in self._drops.items() if op_id >= self.position for _, name in held}
         for op in self._trace.ops[: self.position]:
             if isinstance(op, Combine) and op.value in alive:
-                self._combine(op)
+                self._form(op)
         self._transport.flush()
 
     def missing(self) -> list[str]:
@@ -330,7 +330,12 @@ class Operations:
         node.held[mark_value(op.value)] = local_F.clone()
 
     def _combine(self, op: Combine) -> None:
-        if op.id >= self._alone and (any(op.weights) or self._owners[self._holders[op.value]] >= 0):
+        if op.id >= self._alone:
+            self._form(op)
+
+    def _form(self, op: Combine) -> None:
+        """Form a sum; where nothing in it counts, and who should hold it has no worker, there is none."""
+        if any(op.weights) or self._owners[self._holders[op.value]] >= 0:
             self._sums.combine(op)
 
     def _merge(self, op: Merge) -> None:
