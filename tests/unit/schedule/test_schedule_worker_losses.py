@@ -2,8 +2,11 @@
 
 from dataclasses import replace
 
+import pytest
+
 from orbital_train.schedule.faults import FaultPlan, WorkerLoss
 from orbital_train.schedule.measures import measure
+from orbital_train.schedule.policies.fixed_period import FixedPeriod
 from orbital_train.schedule.policies.quorum import Quorum
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.simulate import simulate
@@ -30,16 +33,29 @@ def lost(fleet: Scenario, *losses: WorkerLoss) -> tuple[Scenario, Trace]:
 
 
 def test_what_nobody_had_merged_is_void_and_others_have_its_weight() -> None:
-    fleet, trace, merge = before()
+    """What node 1 has sent waits at node 0 for node 2, which is linked late."""
+    late = [(0, 1, 0.0, 20_000.0), (0, 2, 700.0, 20_000.0)]
+    fleet = replace(scenario(3, windows=late, budget_steps=600), more_faults=True)
+    policy = FixedPeriod(inner_steps=20, form="skipping", timeout_s=100.0)
+    trace = simulate(fleet, policy)
+    merge = next(merge for merge in trace.of_kind(Merge) if len(merge.contributions) == 3)
     (loss,) = worker_losses(trace, {1: merge.id}, merge.id)
-    assert loss.void == tuple(c.snapshot for c in merge.contributions if c.node == 1)
+    (void,) = (c for c in merge.contributions if c.node == 1)
+    assert loss.void == (void.snapshot,)
     assert (loss.known_us, loss.end_us) == (known_by_us(trace, merge.id) + 1, None)
-    _, after = lost(fleet, loss)
+    failing = replace(fleet, faults=FaultPlan().with_fault(loss))
+    after = simulate(failing, policy)
+    validate(after, failing)
     assert continues(after, trace, merge.id)
-    same = list(after.of_kind(Merge))[1]
+    (same,) = (op for op in after.of_kind(Merge) if op.to_version == merge.to_version)
     assert same.end_us == merge.end_us
-    assert {c.node: c.weight for c in same.contributions} == {0: 0.5, 1: 0.0, 2: 0.5}
-    assert {c.node: c.steps for c in same.contributions} == {c.node: c.steps for c in merge.contributions}
+    assert [(c.node, c.steps) for c in same.contributions] == [(c.node, c.steps) for c in merge.contributions]
+    left = 1.0 - void.weight
+    assert [c.weight for c in same.contributions] == [
+        0.0 if c.node == 1 else pytest.approx(c.weight / left) for c in merge.contributions
+    ]
+    assert void.snapshot not in same.inputs
+    assert after.merged_steps < trace.merged_steps
 
 
 def test_void_steps_are_not_counted_as_merged_but_as_lost() -> None:
