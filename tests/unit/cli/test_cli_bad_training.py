@@ -24,8 +24,12 @@ from tests.unit.cli.command import unchanged
             ["model.width=16384", "model.layers=100"],
             "model = {'kind': 'gpt', 'layers': 100, 'heads': 2, 'width': 16384, 'context': 16}: needs about ",
         ),
+        (
+            ["cluster.on_worker_loss=dropout", "workload.codec=topk1"],
+            "cluster.on_worker_loss = 'dropout': loses with a worker what topk1 left out of sums, which others need;",
+        ),
     ],
-    ids=["corpus", "sha256", "workers", "batch", "validation", "memory"],
+    ids=["corpus", "sha256", "workers", "batch", "validation", "memory", "dropout"],
 )
 @pytest.mark.parametrize("command", ["train", "compare"])
 def test_training_that_will_not_do(tmp_path: Path, recipe: Path, command: str, overrides: list[str], told: str):
