@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import numpy as np
@@ -51,15 +52,20 @@ def checkpoint_rule(recipe: Recipe, run: RunDirectory, trace: Trace) -> Checkpoi
         every_s=cluster.checkpoint_every_s,
         every_merges=cluster.checkpoint_every_merges,
         merges_below=np.cumsum([0, *(op.kind in MERGES for op in trace.ops)], dtype=np.int64),
-        copy_every_s=cluster.copy_every_s,
+        copy_every_s=math.inf if cluster.on_worker_loss == "dropout" else cluster.copy_every_s,
         keep=checkpoint.Keep(last=cluster.keep_checkpoints, every_s=every_s),
         recipe_sha256=recipe_sha256(recipe),
         trace_sha256=file_sha256(run.trace),
     )
 
 
-def last_checkpoint(run: RunDirectory, rule: CheckpointRule) -> checkpoint.Checkpoint | None:
+def last_checkpoint(run: RunDirectory, rule: CheckpointRule, *, traces: bool = False) -> checkpoint.Checkpoint | None:
     """The newest whole checkpoint; what is passed over, and what may change the bits, is told.
+
+    Args:
+        run: of which.
+        rule: of its checkpoints.
+        traces: the run may have followed another trace before; a checkpoint of that is of no use.
 
     Raises:
         InputError: it belongs to another run or version of the program, or none can be read.
@@ -75,6 +81,9 @@ def last_checkpoint(run: RunDirectory, rule: CheckpointRule) -> checkpoint.Check
             _warn(f"{rule.store} holds no whole checkpoint: the run starts again from its beginning")
         return None
     manifest = saved.manifest
+    if traces and manifest.recipe_sha256 == rule.recipe_sha256 and manifest.trace_sha256 != rule.trace_sha256:
+        _warn(f"{saved} was written before a worker was lost: the run starts again from its beginning, and repeats it")
+        return None
     if (manifest.recipe_sha256, manifest.trace_sha256) != (rule.recipe_sha256, rule.trace_sha256):
         raise InputError("--out", str(run.path), "its checkpoint belongs to another recipe or trace")
     if manifest.versions != checkpoint.library_versions():

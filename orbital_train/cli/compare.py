@@ -131,7 +131,17 @@ def _run(
         if not begun:
             run.write_plan(arm.recipe, flight)
         title = f"{arm.name} (seed {arm.seed})"
-        train_on(workers, arm.recipe, run, arm=arm.name, flag=flag, console=console, title=title, imports=imports)
+        train_on(
+            workers,
+            arm.recipe,
+            run,
+            arm=arm.name,
+            flag=flag,
+            console=console,
+            title=title,
+            imports=imports,
+            scenario=flight.scenario,
+        )
 
 
 def _arms(recipe: Recipe, against: Sequence[BaselineName]) -> Iterator[Arm]:

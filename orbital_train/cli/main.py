@@ -99,11 +99,18 @@ def train(
         str | None,
         typer.Option("--fork", metavar="RUN_DIR[@CUT]", help="Start from a checkpoint of another run of this plan."),
     ] = None,
+    faults: Annotated[
+        Path | None,
+        typer.Option(
+            "--faults", metavar="FILE", help="Repeat a run: its plan/faults.jsonl, for the recipe's own faults."
+        ),
+    ] = None,
     import_: ImportOption = None,
 ) -> None:
     """Plan a recipe, then train it."""
     with _told(recipe):
         from orbital_train.cli import training
+        from orbital_train.cli.faults import read_faults
         from orbital_train.cli.run_directory import free_directory
         from orbital_train.cli.work import importable
         from orbital_train.config.load import load_recipe
@@ -114,10 +121,16 @@ def train(
         if fork is not None:
             if resume:
                 raise InputError("--fork", fork, "starts a new run, and --resume continues one: leave one of them out")
+            if faults:
+                raise InputError(
+                    "--faults", str(faults), "changes the plan, which --fork takes over: leave one of them out"
+                )
             from orbital_train.cli.fork import fork as start_from
 
             start_from(loaded, fork, out, imports)
-        training.train(loaded, out, resume=resume or fork is not None, console=console, imports=imports)
+        given = read_faults(faults, resume=resume)
+        resume = resume or fork is not None
+        training.train(loaded, out, resume=resume, console=console, imports=imports, faults=given)
         _show([out], out)
 
 

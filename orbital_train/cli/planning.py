@@ -26,7 +26,7 @@ from orbital_train.orbit.fleet import ElementFileSpec, Fleet, FleetSpec, build_f
 from orbital_train.orbit.flyable import flyable
 from orbital_train.orbit.grid import StateGrid, sample
 from orbital_train.orbit.sun import sun_path
-from orbital_train.schedule.faults import NO_FAULTS
+from orbital_train.schedule.faults import NO_FAULTS, FaultPlan
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.simulate import simulate
 from orbital_train.schedule.simulation import Watch
@@ -204,11 +204,25 @@ def scenario_of(recipe: Recipe, sky: Survey) -> Scenario:
         evaluate_every_steps=evaluate_every,
         staging=None if sky.ideal else staging_spec(recipe, sky.contacts.node_names),
         faults=NO_FAULTS if sky.ideal else fault_plan(recipe, sky.contacts, sky.satellites, radiation(recipe, sky)),
+        more_faults=recipe.cluster.on_worker_loss == "dropout",
     )
 
 
-def fly(recipe: Recipe, sky: Survey | None = None, note: Note = _quiet, watch: Watch | None = None) -> Flight:
+def fly(
+    recipe: Recipe,
+    sky: Survey | None = None,
+    note: Note = _quiet,
+    watch: Watch | None = None,
+    faults: FaultPlan | None = None,
+) -> Flight:
     """Simulate a recipe; the survey is made when none is given. The fully connected policy flies in the ideal world.
+
+    Args:
+        recipe: of which.
+        sky: its survey.
+        note: told of each stage.
+        watch: told of the simulated time.
+        faults: in place of the recipe's own.
 
     Raises:
         InputError: the fleet can never talk, or never has the energy to train, or the model cannot be built.
@@ -216,6 +230,8 @@ def fly(recipe: Recipe, sky: Survey | None = None, note: Note = _quiet, watch: W
     build.train_spec(recipe)
     sky = flown_in(recipe, sky or survey(recipe, note))
     scenario = scenario_of(recipe, sky)
+    if faults is not None:
+        scenario = replace(scenario, faults=faults)
     with _noted() as notes:
         note("checking energy and links")
         check_scenario(recipe, sky, scenario)
@@ -244,6 +260,14 @@ def simulated(recipe: Recipe, scenario: Scenario, watch: Watch | None = None) ->
     """
     policy = build.policy(recipe, scenario.contacts.node_names)
     return simulate_synchronous(scenario) if policy is None else simulate(scenario, policy, watch)
+
+
+def fly_again(recipe: Recipe, scenario: Scenario, faults: FaultPlan) -> Trace:
+    """The trace of a scenario with other faults, checked."""
+    failing = replace(scenario, faults=faults)
+    trace = simulated(recipe, failing)
+    validate(trace, failing)
+    return trace
 
 
 def check_scenario(recipe: Recipe, sky: Survey, scenario: Scenario) -> None:

@@ -17,6 +17,7 @@ from orbital_train.cli.survey import write_windows
 from orbital_train.config.load import changed_keys, dump_recipe, load_recipe
 from orbital_train.config.recipe import Recipe, SkyRecipe
 from orbital_train.errors import InputError
+from orbital_train.schedule.faults import FaultPlan
 from orbital_train.schedule.measures import measure
 from orbital_train.schedule.trace import Trace
 
@@ -54,6 +55,11 @@ class RunDirectory:
     def plan_summary(self) -> Path:
         """What came of the plan: its measures, whether it is ideal, and what to know before believing it."""
         return self.plan / "summary.json"
+
+    @property
+    def faults(self) -> Path:
+        """The fault plan, with the real losses of workers that the run went on without."""
+        return self.plan / "faults.jsonl"
 
     @property
     def trace(self) -> Path:
@@ -96,14 +102,35 @@ class RunDirectory:
         self.plan.mkdir(exist_ok=True)
         self.recipe.write_text(dump_recipe(recipe), encoding="utf-8")
         write_windows(flight.survey, self.plan)
-        flight.scenario.faults.write(self.plan / "faults.jsonl")
+        flight.scenario.faults.write(self.faults)
         for name, text in (exports or {}).items():
             (self.plan / name).write_text(text, encoding="utf-8")
         told = {"ideal": flight.survey.ideal, "notes": list(flight.notes)}
         write_json(self.plan_summary, {**asdict(measure(flight.trace)), **told})
         # Last, and in one step: a directory with a trace has all that a resume needs.
-        flight.trace.write(self.path / ".trace.jsonl")
-        (self.path / ".trace.jsonl").replace(self.trace)
+        self.propose(flight.trace)
+        self._proposed.replace(self.trace)
+
+    def propose(self, trace: Trace) -> Path:
+        """Write a trace that is not the run's yet."""
+        trace.write(self._proposed)
+        return self._proposed
+
+    def follow(self, faults: FaultPlan, trace: Trace) -> None:
+        """Make the proposed trace that of the run, and the faults that lead to it.
+
+        Where the faults alone are written, workers that are lost again are lost a little later: nothing is wrong.
+        """
+        temporary = self.faults.with_name(f".{self.faults.name}")
+        faults.write(temporary)
+        temporary.replace(self.faults)
+        self._proposed.replace(self.trace)
+        told = json.loads(self.plan_summary.read_text(encoding="utf-8"))
+        write_json(self.plan_summary, {**told, **asdict(measure(trace))})
+
+    @property
+    def _proposed(self) -> Path:
+        return self.path / ".trace.jsonl"
 
     def read_trace(self) -> Trace:
         """The trace of an earlier start of this run."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from orbital_train.cli.checkpoints import check_store, checkpoint_rule, last_checkpoint
-from orbital_train.cli.planning import fly
+from orbital_train.cli.planning import fly, fly_again
 from orbital_train.cli.refusals import refusals
 from orbital_train.cli.run_directory import (
     RunDirectory,
@@ -27,7 +27,9 @@ from orbital_train.cli.run_directory import (
     write_json,
 )
 from orbital_train.cli.work import Imports, check_problem, check_work, estimate_line, needs
+from orbital_train.cluster.cuts import CheckpointRule
 from orbital_train.cluster.driver import Driver, Progress, RunResult, write_model
+from orbital_train.cluster.dropout import Book
 from orbital_train.cluster.failures import needed, reason
 from orbital_train.cluster.group import Group, worker_group
 from orbital_train.cluster.metrics_log import MetricsLog
@@ -37,7 +39,9 @@ from orbital_train.config import build
 from orbital_train.config.recipe import Cluster, Recipe
 from orbital_train.report import progress as display
 from orbital_train.report.stages import stages
+from orbital_train.schedule.faults import FaultPlan
 from orbital_train.schedule.measures import measure
+from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.trace import Step, SyncStep, Trace
 from orbital_train.train import checkpoint, estimate
 from orbital_train.windows.plan import ContactPlan, Illumination
@@ -95,8 +99,16 @@ def cluster_for(cluster: Cluster, cut_bytes: int) -> AbstractContextManager[None
     return ray_session(cluster.address, cpus, estimate.object_store_bytes(cut_bytes))
 
 
-def train(recipe: Recipe, out: Path, *, resume: bool, console: Console, imports: Imports = ()) -> None:
-    """Plan and train a recipe in a run directory of its own.
+def train(
+    recipe: Recipe,
+    out: Path,
+    *,
+    resume: bool,
+    console: Console,
+    imports: Imports = (),
+    faults: FaultPlan | None = None,
+) -> None:
+    """Plan and train a recipe in a run directory of its own; with other faults than its own, if they are given.
 
     Raises:
         InputError: the recipe, the directory or the cluster will not do.
@@ -108,7 +120,7 @@ def train(recipe: Recipe, out: Path, *, resume: bool, console: Console, imports:
         return
     check_problem(recipe, imports)
     with stages(console) as note:
-        flight = None if resume else fly(recipe, note=note)
+        flight = None if resume else fly(recipe, note=note, faults=faults)
     trace = flight.trace if flight else RunDirectory(out).read_trace()
     check_work(recipe, trace, imports)
     console.print(estimate_line(recipe, trace, imports), highlight=False, soft_wrap=True)
@@ -120,7 +132,9 @@ def train(recipe: Recipe, out: Path, *, resume: bool, console: Console, imports:
     ):
         if flight:
             run.write_plan(recipe, flight)
-        train_on(workers, recipe, run, arm=recipe.schedule.policy, flag=flag, console=console, imports=imports)
+        scenario = flight.scenario if flight else None
+        arm = recipe.schedule.policy
+        train_on(workers, recipe, run, arm=arm, flag=flag, console=console, imports=imports, scenario=scenario)
 
 
 def train_on(
@@ -133,8 +147,11 @@ def train_on(
     console: Console,
     title: str = "",
     imports: Imports = (),
+    scenario: Scenario | None = None,
 ) -> None:
     """Train the trace of a run directory, from its last whole checkpoint if there is one, and write its summary.
+
+    The scenario is made again from the recipe when it is needed and none is given.
 
     Raises:
         InputError: the checkpoint belongs to another run.
@@ -143,9 +160,11 @@ def train_on(
     """
     trace = run.read_trace()
     rule = checkpoint_rule(recipe, run, trace)
-    saved = last_checkpoint(run, rule)
+    lasting = recipe.cluster.on_worker_loss == "dropout" and not any(trace.of_kind(SyncStep))
+    saved = last_checkpoint(run, rule, traces=lasting)
     job = Job(trace=run.trace.resolve(), spec=build.train_spec(recipe, imports), checkpoint=saved)
     watch = Watch(run, trace, saved.manifest.cut if saved else 0)
+    book = _book(recipe, run, trace, scenario, watch) if lasting else None
     kept_bytes = saved.manifest.metrics_bytes if saved else 0
     with (
         closing(MetricsLog(run.metrics, kept_bytes)) as metrics,
@@ -156,6 +175,7 @@ def train_on(
             job=job,
             metrics=metrics,
             rule=rule,
+            book=book,
             stop_asked=flag.asked,
             show=lambda p: shown.update(**vars(watch.display(p))),
             tell=lambda line: _log(run, line, console),
@@ -165,7 +185,24 @@ def train_on(
         raise Stopped(flag.signal_number, run.path)
     write_model(workers, run.path)
     with needed(run.summary):
-        write_json(run.summary, summary(recipe, arm, run, trace, result, saved, imports))
+        write_json(run.summary, summary(recipe, arm, run, run.read_trace(), result, saved, imports))
+
+
+def _book(recipe: Recipe, run: RunDirectory, trace: Trace, scenario: Scenario | None, watch: Watch) -> Book:
+    """Of a run that goes on without workers that are lost."""
+
+    def record(faults: FaultPlan, followed: Trace) -> CheckpointRule:
+        run.follow(faults, followed)
+        watch.follow(followed)
+        return checkpoint_rule(recipe, run, followed)
+
+    return Book(
+        faults=FaultPlan.read(run.faults),
+        trace=trace,
+        simulate=lambda faults: fly_again(recipe, scenario or fly(recipe).scenario, faults),
+        propose=run.propose,
+        record=record,
+    )
 
 
 def _log(run: RunDirectory, line: str, console: Console) -> None:
@@ -189,6 +226,10 @@ class Watch:
         self._steps = _steps_below(trace)
         self._before = int(self._steps[position])
         self._begin_s = time.monotonic()
+
+    def follow(self, trace: Trace) -> None:
+        """The run goes on with another trace."""
+        self._trace, self._steps = trace, _steps_below(trace)
 
     def display(self, progress: Progress) -> display.Progress:
         """What to show."""
@@ -242,9 +283,14 @@ def summary(
         notes.append(within_node(recipe.cluster))
     if saved:
         notes.append(f"resumed at operation {saved.manifest.cut}: wall time and real bytes are those since then")
-    if result.recoveries:
-        times = f"{len(result.recoveries)} time" + "s" * (len(result.recoveries) > 1)
+    replays = sum(recovery.way == "replay" for recovery in result.recoveries)
+    if replays:
+        times = f"{replays} time" + "s" * (replays > 1)
         notes.append(f"workers were lost and replaced {times}, and what came after the last copy was done again")
+    losses = _worker_losses(run)
+    if losses:
+        nodes = ", ".join(dict.fromkeys(str(row["node"]) for row in losses))
+        notes.append(f"workers were lost, really and not in the scenario, and with them for a while {nodes}")
     return {
         "name": recipe.name,
         "arm": arm,
@@ -265,7 +311,9 @@ def summary(
         "tokens_per_step_trained": trial.tokens_per_step,
         "message_bytes": trace.message_bits / 8,
         "real_bytes": result.real_bytes,
+        "on_worker_loss": recipe.cluster.on_worker_loss,
         "recoveries": [asdict(recovery) for recovery in result.recoveries],
+        "worker_losses": losses,
         **figures,
         "tuned": {"inner_lr": recipe.inner.lr, "outer_lr": recipe.outer.lr},
         "assumptions": list(recipe.assumptions),
@@ -281,3 +329,18 @@ def within_node(cluster: Cluster) -> str:
         f"every satellite was trained by {cluster.devices_per_node} devices, {how}: they round otherwise than one does,"
         " and only runs with the same setting have the same digest"
     )
+
+
+def _worker_losses(run: RunDirectory) -> list[dict[str, object]]:
+    """Real losses that the run went on without, for ``summary.json``."""
+    names = ContactPlan.read(run.plan / "contacts.parquet").node_names
+    return [
+        {
+            "node": names[lost.node],
+            "start_s": lost.start_us / 1e6,
+            "known_s": lost.known_us / 1e6,
+            "end_s": None if lost.end_us is None else lost.end_us / 1e6,
+            "void_contributions": len(lost.void),
+        }
+        for lost in FaultPlan.read(run.faults).worker_losses
+    ]

@@ -99,8 +99,8 @@ def needs(recipe: Recipe, trace: Trace, imports: Imports = ()) -> Needs:
     fleet = 0 if synchronous else len(trace.fleet_nodes)
     spec = build.train_spec(recipe, imports)
     nodes = -(-fleet * spec.devices_per_node // recipe.cluster.workers)
-    begins_anew = bases(trace) if screened(recipe) else None
-    versions, own = peak_versions(trace, begins_anew), peak_own(trace, begins_anew)
+    begins_anew, lasting = bases(trace) if screened(recipe) else None, recipe.cluster.on_worker_loss == "dropout"
+    versions, own = peak_versions(trace, begins_anew, lasting=lasting), peak_own(trace, begins_anew)
     states, residuals = peak_states(trace), peak_residuals(trace)
     version_vectors = estimate.version_vectors(spec.outer)
     each = estimate.worker_bytes(

@@ -160,6 +160,11 @@ class Cuts:
             self.rule.store.discard(self._writing.folder)
             self._writing = None
 
+    def follow(self, rule: CheckpointRule) -> None:
+        """Another trace is followed from now on: copies of before are of no use."""
+        self.drop_unfinished()
+        self.rule, self._last = rule, None
+
     def way_on(self) -> str:
         """What the user can do when the run has ended too early."""
         if self.written is None:

@@ -5,14 +5,15 @@ consistent cut: all workers are held, the cut is the first operation that none h
 its part, and goes on; what is done with the copies does not keep them waiting (``cuts.py``).
 
 When a worker is lost, the others leave what they are doing. The lost one is replaced, all are put back to the last cut,
-and what came after it is done again. The result does not change by one bit.
+and what came after it is done again. The result does not change by one bit. Or the others go on from where they are,
+and what is lost is lost (``dropout.py``).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from ray import ObjectRef
 from ray.exceptions import GetTimeoutError, ObjectLostError, RayActorError, RayError, RayTaskError
 
 from orbital_train.cluster.cuts import CheckpointRule, Cuts
-from orbital_train.cluster.failure_policy import Failure, FailurePolicy, GiveUp, Phase
+from orbital_train.cluster.dropout import Book, CannotGoOn, Dropout
+from orbital_train.cluster.failure_policy import Failure, FailurePolicy, GiveUp, Phase, Way, after_loss
 from orbital_train.cluster.failures import CannotWrite, WorkerLost, cause_of
 from orbital_train.cluster.group import Group
 from orbital_train.cluster.metrics_log import MetricsLog
@@ -52,6 +54,7 @@ class Recovery:
     """How the run went on after a failure."""
 
     problem: str
+    way: str
     replaced: tuple[int, ...]  # ranks
     position: int  # the furthest that all workers had come
     cut: int  # where they went on from
@@ -85,6 +88,7 @@ class Driver:
         metrics: takes the rows.
         rule: when to take checkpoints.
         stop_asked: whether to end the run now, in a checkpoint.
+        book: of a run that goes on without workers that are lost; None: it replaces them, and replays.
         show: takes the progress.
         tell: takes one line for people about what happened.
     """
@@ -94,6 +98,7 @@ class Driver:
     metrics: MetricsLog
     rule: CheckpointRule
     stop_asked: Callable[[], bool]
+    book: Book | None  # of a run that goes on without workers that are lost
     show: Callable[[Progress], None]
     tell: Callable[[str], None]
     answer: Patience = field(default_factory=lambda: Patience(floor_s=ANSWER_S))
@@ -106,7 +111,11 @@ class Driver:
         self._cuts = Cuts(
             rule=self.rule, metrics=self.metrics, group=self.group, tell=self.tell, written=self.job.checkpoint
         )
-        self._sent: dict[tuple[int, int], int] = {}  # bytes by rank and process
+        self._dropout: Dropout | None = None
+        if self.book is not None:
+            self.job = replace(self.job, lasting=True)
+        self._sent: dict[str, int] = {}  # bytes by worker
+        self._told: dict[str, int] = {}  # number of rows that have come, by worker
         self._position = self._furthest = 0
         self._advanced_s = time.monotonic()
         self._recoveries: list[Recovery] = []
@@ -127,12 +136,16 @@ class Driver:
             Phase.RECOVERING: self._recover,
             Phase.FINISHING: self._finish,
         }
-        while self.phase is not Phase.DONE:
-            try:
-                self.phase = do[self.phase]()
-            except (RayError, _Broken) as error:
-                self._note_failure(error)
-                self.phase = Phase.RECOVERING
+        try:
+            while self.phase is not Phase.DONE:
+                try:
+                    self.phase = do[self.phase]()
+                except (RayError, _Broken) as error:
+                    self._note_failure(error)
+                    self.phase = Phase.RECOVERING
+        finally:
+            if self._dropout:
+                self._dropout.dismiss()
         return RunResult(
             finished=all(outcome.finished for outcome in self._outcomes),
             digest=self._outcomes[0].digest,
@@ -146,12 +159,17 @@ class Driver:
     # -- phases ------------------------------------------------------------------------------------------------------
 
     def _start(self) -> Phase:
+        self.group.fill()
         if not self.group.connected:
             self.group.connect()
+        if self.book is not None and self._dropout is None:
+            self._dropout = Dropout(self.book, self.group, self.job, self.metrics, self._polls)
         self._ask([worker.prepare.remote(self.job) for worker in self.group.workers])
         cut = 0 if self.job.checkpoint is None else self.job.checkpoint.manifest.cut
         self._cuts.take(cut, self._ask, whole=True)
         self._cuts.complete(self._ask)
+        if self._dropout:
+            self._dropout.hear([cut] * len(self.group))
         return self._go()
 
     def _go(self) -> Phase:
@@ -171,6 +189,8 @@ class Driver:
             if self.stop_asked():
                 self._cut(leave=True)
                 return Phase.FINISHING
+            if self._dropout and self._dropout.ready():
+                return self._readmit(self._dropout)
             if self._cuts.due(self._position):
                 self._cut(leave=False)
 
@@ -189,6 +209,10 @@ class Driver:
         problem, since_s = self._failure
         self._cuts.drop_unfinished()
         lost = self._call_off()
+        if self._dropout is not None:
+            if after_loss(self._dropout.survivors(lost)) is Way.DROPOUT:
+                return self._go_on_without(self._dropout, lost)
+            return self._restart(self._dropout, lost)
         names = ", ".join(self.group.name(rank) for rank in lost) or "the connection of the workers"
         for rank in lost:
             self.group.kill(rank)
@@ -208,6 +232,7 @@ class Driver:
         phase = self._go()
         recovery = Recovery(
             problem=problem,
+            way=Way.REPLAY.value,
             replaced=tuple(lost),
             position=self._furthest,
             cut=cut,
@@ -218,27 +243,98 @@ class Driver:
         self.tell(f"{names} was lost at operation {self._furthest}; went on from {cut} after {recovery.seconds:.1f} s")
         return phase
 
+    def _go_on_without(self, dropout: Dropout, lost: list[int]) -> Phase:
+        """The others go on from where they are."""
+        problem, since_s = self._failure
+        names = ", ".join(self.group.name(rank) for rank in lost)
+        seats = tuple(self.group.seats[rank] for rank in lost)
+        dropout.lose(lost)
+        try:
+            position, rule = dropout.go_on(self._ask)
+        except CannotGoOn as error:
+            self.tell(f"{error}")
+            return self._restart(dropout, [])
+        self._follow(position, rule)
+        phase = self._go()
+        seconds = time.monotonic() - since_s
+        way = Way.DROPOUT.value
+        recovery = Recovery(problem=problem, way=way, replaced=seats, position=position, cut=position, seconds=seconds)
+        self._recoveries.append(recovery)
+        what = f"{names} was lost; the others went on" if lost else "the workers lost their connection; they went on"
+        self.tell(f"{what} at operation {position} after {seconds:.1f} s")
+        return phase
+
+    def _readmit(self, dropout: Dropout) -> Phase:
+        """Let nodes rejoin whose worker was lost, and that have another one."""
+        begin_s, cut = time.monotonic(), self._stand()
+        self._ask([worker.open_until.remote(cut, True) for worker in self.group.workers])
+        for outcome in self._ask(self._running):
+            _check_outcome(outcome)
+        if cut == len(dropout.trace.ops):
+            return Phase.FINISHING
+        self._running = []
+        try:
+            rule = dropout.readmit(cut, self._ask)
+        except CannotGoOn as error:
+            self.tell(f"{error}")
+            return self._restart(dropout, [])
+        self._follow(cut, rule)
+        phase = self._go()
+        seconds = time.monotonic() - begin_s
+        self.tell(f"{len(self.group)} workers are at work again from operation {cut} on, after {seconds:.1f} s")
+        return phase
+
+    def _restart(self, dropout: Dropout, lost: list[int]) -> Phase:
+        """Nobody is left who could go on: start from the last checkpoint of this trace."""
+        dropout.dismiss()
+        for rank in lost:
+            self.group.kill(rank)
+        self.group.let_go(lost)
+        found, _ = checkpoint.newest_whole(self.rule.store)
+        saved = found if found and found.manifest.trace_sha256 == self.rule.trace_sha256 else None
+        self.job = replace(self.job, checkpoint=saved)
+        cut, kept_bytes = (saved.manifest.cut, saved.manifest.metrics_bytes) if saved else (0, 0)
+        self.metrics.cut_back(kept_bytes, cut)
+        self._cuts.follow(self.rule)
+        self._cuts.written, self._position = saved, cut
+        where = "the beginning" if saved is None else f"the checkpoint at operation {cut}"
+        self.tell(f"no worker is left that could go on; going on from {where}")
+        return Phase.STARTING
+
     # -- helpers -----------------------------------------------------------------------------------------------------
 
-    def _cut(self, *, leave: bool) -> None:
-        """Copy the state at a consistent cut, and let the workers go on, or leave."""
-        begin_s = time.monotonic()
+    def _follow(self, position: int, rule: CheckpointRule | None) -> None:
+        """All stand at a position; where the trace is another one from here on, what was copied before is of no use."""
+        self._position, self._advanced_s = position, time.monotonic()
+        self._furthest = max(self._furthest, position)
+        if rule is not None:
+            self.rule = rule
+            self._cuts.follow(rule)
+            self._cuts.take(position, self._ask, whole=True, to_disk=True)
+
+    def _stand(self) -> int:
+        """Let all workers stand at a consistent cut."""
         workers = self.group.workers
-        cut = max(self._ask([worker.hold.remote() for worker in workers]))
+        cut: int = max(self._ask([worker.hold.remote() for worker in workers]))
         self._ask([worker.open_until.remote(cut, False) for worker in workers])
         while not all(self._ask([worker.wait_done.remote(cut, POLL_S) for worker in workers])):
             for ref in ray.wait(self._running, num_returns=len(workers), timeout=0)[0]:
                 _check_outcome(ray.get(ref))
         self._poll()
+        return cut
+
+    def _cut(self, *, leave: bool) -> None:
+        """Copy the state at a consistent cut, and let the workers go on, or leave."""
+        begin_s = time.monotonic()
+        workers, cut = self.group.workers, self._stand()
         self._cuts.take(cut, self._ask, to_disk=leave or self._cuts.disk_due(cut))
         self._ask([worker.open_until.remote(cut if leave else None, leave) for worker in workers])
         self._cuts.took(time.monotonic() - begin_s)
 
     def _poll(self) -> None:
-        polls: list[Poll] = self._ask([worker.poll.remote() for worker in self.group.workers])
-        for rank, poll in enumerate(polls):
-            self.metrics.add(poll.rows)
-            self._sent[rank, self.group.pid(rank)] = poll.bytes_sent
+        polls = self._polls()
+        if self._dropout:
+            self._dropout.hear([poll.position for poll in polls])
         position = min(poll.position for poll in polls)
         self.metrics.write_below(position)
         now_s = time.monotonic()
@@ -251,6 +347,20 @@ class Driver:
             self.group.kill(slowest)
             raise _Broken(f"no worker got on for {self.stuck.limit_s:.0f} s, and the one that was furthest behind hung")
         self.show(Progress(position=position, loss=self.metrics.last_loss))
+
+    def _polls(self) -> list[Poll]:
+        """News of all workers; their rows are taken."""
+        names = [self.group.name(rank) for rank in range(len(self.group))]
+        polls: list[Poll] = self._ask(
+            [
+                worker.poll.remote(self._position, self._told.get(name, 0))
+                for name, worker in zip(names, self.group.workers, strict=True)
+            ]
+        )
+        for name, poll in zip(names, polls, strict=True):
+            self.metrics.add(poll.rows)
+            self._sent[name], self._told[name] = poll.bytes_sent, poll.told
+        return polls
 
     def _ask(self, refs: list[Ref]) -> list[Any]:
         """Answers of workers; while they do not come, whether all are still there.

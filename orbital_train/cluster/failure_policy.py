@@ -37,6 +37,21 @@ class GiveUp:
     why: str
 
 
+class Way(Enum):
+    """How a run goes on."""
+
+    REPLAY = "replay"  # replace who is lost, and let all do again what came after the last copy
+    DROPOUT = "dropout"  # go on without who is lost, until a worker is back
+    RESTART = "restart"  # nobody is left: from the last checkpoint
+
+
+def after_loss(survivors: int | None) -> Way:
+    """How to go on with so many survivors that go on without the others; None: they do not."""
+    if survivors is None:
+        return Way.REPLAY
+    return Way.DROPOUT if survivors else Way.RESTART
+
+
 @dataclass(kw_only=True)
 class FailurePolicy:
     """Recover for as long as the run gets further between failures.

@@ -33,8 +33,9 @@ class Group:
 
     def __init__(self, cluster: Cluster, bundle: dict[str, float], placement: Any, folder: Path) -> None:
         self.workers: list[Any] = [None] * cluster.workers  # Ray actor handles of Worker
+        self.seats = list(range(cluster.workers))  # of each, which stays its own where others are lost and not replaced
         self._cluster, self._bundle, self._placement, self._folder = cluster, bundle, placement, folder
-        self._processes: dict[int, tuple[str, int, psutil.Process | None]] = {}
+        self._processes: list[tuple[str, int, psutil.Process | None]] = [("", 0, None)] * cluster.workers
         self._meetings = 0
         self.devices_per_node = cluster.devices_per_node
         self.connected = False
@@ -45,7 +46,7 @@ class Group:
     def name(self, rank: int) -> str:
         """A worker's process and machine, for people."""
         host, pid, _ = self._processes[rank]
-        return f"worker {rank} (process {pid} on {host})"
+        return f"worker {self.seats[rank]} (process {pid} on {host})"
 
     def pid(self, rank: int) -> int:
         """Id of a worker's process on its machine."""
@@ -60,10 +61,38 @@ class Group:
         """
         self.connected = False
         for rank in ranks:
-            self.workers[rank] = _start(rank, self._cluster, self._bundle, self._placement)
+            self.workers[rank] = self.hire(self.seats[rank])
         hosts = ray.get([self.workers[rank].host.remote() for rank in ranks], timeout=JOIN_PATIENCE_S)
         for rank, (host, pid) in zip(ranks, hosts, strict=True):
             self._processes[rank] = (host, pid, _process(pid) if host == socket.gethostname() else None)
+
+    def hire(self, seat: int) -> Any:
+        """Begin to start a worker, who belongs to the group when admitted."""
+        return _start(seat, self._cluster, self._bundle, self._placement)
+
+    def admit(self, seat: int, worker: Any) -> None:
+        """Take in a worker that was hired and answers.
+
+        Raises:
+            RayError: it is dead.
+        """
+        host, pid = ray.get(worker.host.remote(), timeout=JOIN_PATIENCE_S)
+        rank = sum(other < seat for other in self.seats)
+        self.connected = False
+        self.seats.insert(rank, seat)
+        self.workers.insert(rank, worker)
+        self._processes.insert(rank, (host, pid, _process(pid) if host == socket.gethostname() else None))
+
+    def fill(self) -> None:
+        """Replace all who were let go."""
+        for seat in sorted(set(range(self._cluster.workers)) - set(self.seats)):
+            self.admit(seat, self.hire(seat))
+
+    def let_go(self, ranks: Sequence[int]) -> None:
+        """Go on without these, who were killed; others' ranks close up."""
+        self.connected = False
+        for rank in sorted(ranks, reverse=True):
+            del self.workers[rank], self.seats[rank], self._processes[rank]
 
     def connect(self) -> None:
         """Let all meet.
@@ -71,7 +100,7 @@ class Group:
         Raises:
             RayError: one of them is dead, did not come, or does not answer.
         """
-        hosts = [host for host, _, _ in self._processes.values()]
+        hosts = [host for host, _, _ in self._processes]
         one_machine = set(hosts) == {socket.gethostname()}  # this one, where the folder is
         self._meetings += 1
         if one_machine:
@@ -79,7 +108,10 @@ class Group:
         else:
             port = ray.get(self.workers[0].free_port.remote())
             meeting = f"tcp://{self._processes[0][0]}:{port}"
-        joins = [worker.join.remote(meeting, self._cluster.device, one_machine) for worker in self.workers]
+        joins = [
+            worker.join.remote(meeting, self._cluster.device, one_machine, rank, len(self))
+            for rank, worker in enumerate(self.workers)
+        ]
         # All of them, also where one fails: who still waits at this meeting would come too late to the next one.
         ray.wait(joins, num_returns=len(joins), timeout=JOIN_PATIENCE_S)
         ray.get(joins, timeout=0)

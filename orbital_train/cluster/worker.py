@@ -24,11 +24,11 @@ from orbital_train.train.export import write_model
 from orbital_train.train.gate import Gate
 from orbital_train.train.operations import Row
 from orbital_train.train.packing import Files, node_file, pack, pack_shared, unpack_nodes, unpack_shared
-from orbital_train.train.placement import place
+from orbital_train.train.placement import Owners, place
 from orbital_train.train.problem import build_problem
 from orbital_train.train.spec import TrainSpec
 from orbital_train.train.state import Saved
-from orbital_train.train.transport import LaneTransport, LocalTransport
+from orbital_train.train.transport import LaneTransport, LocalTransport, PeerLost
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,15 +38,17 @@ class Job:
     trace: Path
     spec: TrainSpec
     checkpoint: checkpoint.Checkpoint | None = None  # to continue from
+    lasting: bool = False  # it goes on without workers that are lost
 
 
 @dataclass(frozen=True, kw_only=True)
 class Poll:
-    """News from a worker since the last poll."""
+    """News from a worker since the last poll that was answered."""
 
     position: int  # all operations with a lower id are done
     bytes_sent: int  # by this process, for this job
     rows: list[Row]
+    told: int  # number of rows up to these
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,28 +75,33 @@ class Worker:
         self._executor: Executor | None = None
         self._gate = Gate()
         self._rows: list[Row] = []
+        self._told = 0  # number of rows before these
         self._lock = threading.Lock()
         self._taken: dict[int, Saved] = {}
         self._taken_shared: Saved | None = None
         self._neighbours: Files = {}
 
-    def join(self, meeting: str, device: str, one_machine: bool) -> None:
+    def join(self, meeting: str, device: str, one_machine: bool, rank: int, size: int) -> None:
         """Connect to the others, leaving an earlier group; on one machine over the loopback interface only."""
-        if not isinstance(self._transport, DistTransport):
-            return
-        if one_machine:
-            os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = _loopback()
-        self._part()
-        self._transport.leave()
-        self._transport.join(choose_device(device).backend, meeting)  # type: ignore[arg-type]
-        if self._per_node > 1:
-            self._devices = DistDevices(self._per_node)
+        if isinstance(self._transport, DistTransport):
+            self._part()
+            self._transport.leave()
+        if (rank, size) != (self.rank, self.size):
+            sent, self.rank, self.size = self._transport.bytes_sent, rank, size
+            self._transport = DistTransport(rank, size) if size > 1 else LocalTransport()
+            self._transport.bytes_sent = sent
+        if isinstance(self._transport, DistTransport):
+            if one_machine:
+                os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = _loopback()
+            self._transport.join(choose_device(device).backend, meeting)  # type: ignore[arg-type]
+            if self._per_node > 1:
+                self._devices = DistDevices(self._per_node)
 
-    def prepare(self, job: Job) -> int:
+    def prepare(self, job: Job, owners: Owners | None = None) -> int:
         """Read the trace, build models and data, restore a checkpoint; returns the position to start from."""
         configure(job.spec)
         self._transport.bytes_sent = 0
-        self._job, self._executor = job, None
+        self._job, self._given, self._executor = job, owners, None
         executor = self._executor = self._built(job)
         if job.checkpoint is not None:
             saved, device = job.checkpoint, self._device
@@ -104,7 +111,7 @@ class Worker:
 
     def _built(self, job: Job) -> Executor:
         trace, device = Trace.read(job.trace), choose_device(job.spec.device)
-        owners = place(trace.fleet_nodes, self.size, self._per_node)
+        owners = self._given or place(trace.fleet_nodes, self.size, self._per_node)
         self._device_name, self._operations = device.name, len(trace.ops)
         self._mine = {node for node, rank in owners.items() if rank == self.rank // self._per_node}
         sharded = self._devices is not None and job.spec.within_node == "fsdp2"
@@ -117,6 +124,7 @@ class Worker:
             emit=self._emit,
             devices=self._devices or ONE_DEVICE,
             mesh=self._devices.mesh(device.kind) if self._devices and sharded else None,
+            lasting=job.lasting,
         )
 
     def restore(self, cut: int, files: Files, shared: Files) -> None:
@@ -154,6 +162,57 @@ class Worker:
         digest = self._executor.digest() if finished else None
         return Outcome(finished=finished, digest=digest, device=self._device_name)
 
+    # -- going on without others that were lost, between two calls of run() ---
+
+    def follow(self, trace: Path, owners: Owners) -> int:
+        """Go on with another trace, and with the group that was joined last; returns the position."""
+        assert self._executor is not None
+        read = Trace.read(trace)
+        self._operations = len(read.ops)
+        self._executor.follow(read, owners, self._transport)
+        self._mine = {node for node, rank in owners.items() if rank == self.rank}
+        self._gate = Gate(start=self._executor.position)
+        return self._executor.position
+
+    def give(self) -> Files:
+        """The versions of the global model that this worker holds, for others."""
+        assert self._executor is not None
+        return pack_shared(self._executor.save_shared())
+
+    def catch_up(self, position: int, shared: Files) -> None:
+        """Get to a position that others have reached, with what they have merged meanwhile."""
+        assert self._executor is not None
+        self._executor.catch_up(position, unpack_shared(shared))
+        self._executor.run(Gate(start=self._executor.position, limit=position, leave=True))
+        self._gate = Gate(start=position)
+
+    def start_at(self, position: int, shared: Files) -> None:
+        """Take part from a position on, with versions of others; this worker's nodes are without state."""
+        assert self._executor is not None
+        self._executor.load(position, {}, unpack_shared(shared))
+        self._gate = Gate(start=position)
+
+    def form_sums(self) -> list[str]:
+        """Form sums on their way anew, with all others; returns what is missing here to go on."""
+        assert self._executor is not None
+        lost: str | None = None
+        try:
+            self._executor.form_sums()
+        except RuntimeError as error:
+            if not is_lost_peer(error):
+                raise
+            lost = str(error).splitlines()[0]
+        if lost is not None:  # as in run()
+            self._leave(lost)
+            raise PeerLost(lost)
+        return self._executor.missing()
+
+    def evaluate(self, ops: list[int]) -> None:
+        """Do evaluations that a worker that is lost should have done."""
+        assert self._executor is not None
+        for op_id in ops:
+            self._executor.evaluate(op_id)
+
     def write_model(self, folder: Path) -> None:
         """Write the final global model into a folder, as :func:`~orbital_train.train.export.write_model` does."""
         assert self._executor is not None
@@ -174,12 +233,16 @@ class Worker:
             return int(listener.getsockname()[1])
 
     @ray.method(concurrency_group="control")
-    def poll(self) -> Poll:
-        """News since the last poll."""
+    def poll(self, settled: int = 0, told: int = 0) -> Poll:
+        """News, of which rows up to number ``told`` have come; all workers are past operations below ``settled``."""
+        if self._executor is not None:
+            self._executor.settle(settled)
         position = self._gate.position  # before the rows, so that all rows below it are among them
         with self._lock:
-            rows, self._rows = self._rows, []
-        return Poll(position=position, bytes_sent=self._transport.bytes_sent, rows=rows)
+            del self._rows[: max(0, told - self._told)]
+            self._told = max(self._told, told)
+            rows = list(self._rows)
+        return Poll(position=position, bytes_sent=self._transport.bytes_sent, rows=rows, told=self._told + len(rows))
 
     @ray.method(concurrency_group="control")
     def hold(self) -> int:
@@ -246,7 +309,7 @@ class Worker:
 
     def _stand_at(self, position: int) -> None:
         with self._lock:
-            self._rows = []
+            self._told, self._rows = self._told + len(self._rows), []
         self._gate = Gate(start=position)
 
     def _emit(self, row: Row) -> None:

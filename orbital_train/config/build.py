@@ -34,6 +34,7 @@ from orbital_train.schedule.known import Policy
 from orbital_train.schedule.power import PowerSpec
 from orbital_train.schedule.radiator import RadiatorSpec, training_limit_w
 from orbital_train.schedule.throttle import refuse_low_cap, step_time_factor
+from orbital_train.schedule.wire import sums_have_feedback
 from orbital_train.schedule.workload import Workload
 from orbital_train.train.spec import WHOLE_TENSOR_OPTIMIZERS, InnerSpec, Named, OuterSpec, ScreeningSpec, TrainSpec
 from orbital_train.windows.field_of_regard import FieldOfRegard
@@ -234,10 +235,12 @@ def workload(recipe: Recipe) -> Workload:
     """The flown work.
 
     Raises:
-        InputError: the duration of a step is given twice or not at all, or nothing is
-            left to train with (see :func:`power_spec`).
+        InputError: the duration of a step is given twice or not at all, nothing is left to train with (see
+            :func:`power_spec`), or the run cannot go on without lost workers.
     """
     table = recipe.workload
+    if recipe.cluster.on_worker_loss == "dropout":
+        _check_dropout(recipe)
     by_device = (table.device_tflops, table.mfu)
     if (table.step_s is None) == (None in by_device) or (table.step_s is not None and by_device != (None, None)):
         given = {
@@ -295,6 +298,22 @@ def _holding_sites(recipe: Recipe, node_names: tuple[str, ...]) -> tuple[int, ..
     if (recipe.schedule.holders or usual) == "fleet":
         return ()
     return tuple(i for i, name in enumerate(node_names) if name in ground)
+
+
+def _check_dropout(recipe: Recipe) -> None:
+    """Whether the others can do without what goes with a lost worker."""
+    codec, policy = recipe.workload.codec, recipe.schedule.policy
+    problem = None
+    if sums_have_feedback(codec):
+        problem = f"loses with a worker what {codec} left out of sums, which others need; take another workload.codec"
+    elif policy in ("gossip", "hierarchical"):
+        problem = f"is not for {policy}, whose nodes or groups have models of their own; accepted: replay"
+    elif recipe.cluster.devices_per_node > 1:
+        problem = "is for nodes of one device (cluster.devices_per_node); accepted: replay"
+    elif screened(recipe):
+        problem = "is not for runs with flipped bits (faults.upsets, screening); accepted: replay"
+    if problem is not None:
+        raise InputError("cluster.on_worker_loss", "dropout", problem)
 
 
 def train_spec(recipe: Recipe, imports: tuple[str, ...] = ()) -> TrainSpec:

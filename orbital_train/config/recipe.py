@@ -627,6 +627,10 @@ class Cluster(Table):
     deterministic: bool = True
     address: str | None = None
     """Of a running Ray cluster, as host:port, or ``auto``; none: one is started on this machine for the run."""
+    on_worker_loss: Literal["replay", "dropout"] = "replay"
+    """When a worker is lost: ``replay``: all go back to the last copy of the state, another worker takes its place, and
+    not a bit of the result changes. ``dropout``: the others go on; the nodes of the lost one fail, what they had not
+    given counts for nothing, and they rejoin when another worker is there. The run can be repeated from its faults."""
     copy_every_s: Annotated[float, Field(gt=0.0, le=31_557_600.0)] = 10.0
     """Time between copies of the run's state in memory, from which it goes on when a worker is lost. It may be longer:
     copying takes a hundredth of the time at most."""

@@ -81,7 +81,7 @@ def _out(trace: Trace) -> dict[int, FloatArray]:
 def _down(trace: Trace, faults: FaultPlan) -> dict[int, FloatArray]:
     """When each node that trains was down."""
     found: dict[int, list[tuple[float, float]]] = {node: [] for node in trace.fleet_nodes}
-    for outage in faults.outages:
+    for outage in faults.down:
         end_us = trace.end_us if outage.end_us is None else min(outage.end_us, trace.end_us)
         if outage.node in found and outage.start_us < end_us:
             found[outage.node].append((outage.start_us / 1e6, end_us / 1e6))

@@ -84,7 +84,9 @@ class Carriage(World):
         self._record_steps(node)
         steps = state.steps - copy.merged_steps
         value = self._recorder.snapshot(node, self.now_us, fragment, copy.base_version, steps)
-        copy.under_way = OuterGradient(value, node, fragment, copy.base_version, state.steps, steps, self.now_us)
+        copy.under_way = OuterGradient(
+            value, node, fragment, copy.base_version, state.steps, steps, self.now_us, value in self._void
+        )
         gathering.begun = True
         gathering.taken.append(copy.under_way)
         self._tell(known.SnapshotTaken(node, fragment))
@@ -121,7 +123,7 @@ class Carriage(World):
 
     def _combined(self, node: int, fragment: int, parcels: Sequence[Parcel], codec: str, part: Part = WHOLE) -> Parcel:
         holds = tuple(gradient for p in parcels for gradient in p.holds)
-        weights = tuple(self._weight(p.holds[0]) if len(p.holds) == 1 else 1.0 for p in parcels)
+        weights = tuple(self._parcel_weight(parcel) for parcel in parcels)
         inputs = tuple(p.value for p in parcels)
         value = self._recorder.combine(self.now_us, node, fragment, inputs, weights, codec, part)
         return Parcel(value, holds, part[0])
@@ -187,8 +189,17 @@ class Carriage(World):
                 self._push(self.now_us + PATIENCE_US, RETRY, node, (self._lives[node], gathering, parcel))
 
     def _weight(self, gradient: OuterGradient) -> float:
-        """Of an outer gradient in a sum, not normalised; one without any step has no weight."""
+        """Of an outer gradient in a sum, not normalised; one without any step, or that is void, has no weight."""
+        if gradient.void:
+            return 0.0
         return float(gradient.steps if self.policy.weights == "tokens" else min(1, gradient.steps))
+
+    def _parcel_weight(self, parcel: Parcel) -> float:
+        """Of an outer gradient, or of a sum of several, which has their weights in it."""
+        if len(parcel.holds) == 1:
+            return self._weight(parcel.holds[0])
+        void = any(gradient.void for gradient in parcel.holds)
+        return 0.0 if void and not any(map(self._weight, parcel.holds)) else 1.0
 
     # -- deliveries ---
 
@@ -221,7 +232,7 @@ class Carriage(World):
                 made.coming[node] = life = self._lives[node]
                 known_us = lost.get(node, arrival_us[node])
                 self._push(known_us, RESULT, node, (fragment, version, whole, life, node in lost))
-            elif self.scenario.faults:
+            elif self.scenario.faults or self.scenario.more_faults:
                 self._ask(node, fragment, self.now_us + PATIENCE_US)
 
     def _send_to(

@@ -20,6 +20,7 @@ class OuterGradient:
     total_steps: int  # of its node when it was taken
     steps: int
     taken_us: int
+    void: bool = False  # it went with the worker that had it
 
 
 @dataclass(slots=True, eq=False)

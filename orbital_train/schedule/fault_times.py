@@ -25,7 +25,7 @@ class FaultTimes:
     """
 
     def __init__(self, plan: FaultPlan, contacts: ContactPlan, message_bits: int = 1) -> None:
-        outages = [(o.node, o.start_us, NEVER_US if o.end_us is None else o.end_us, o) for o in plan.outages]
+        outages = [(o.node, o.start_us, NEVER_US if o.end_us is None else o.end_us, o) for o in plan.down]
         self._down = _stretches((node, start, end) for node, start, end, _ in outages)
         self._losing = _stretches((node, start, end) for node, start, end, o in outages if o.loses_state)
         self._link = _stretches(((o.a, o.b), o.start_us, o.end_us) for o in plan.link_outages if o.b is not None)

@@ -11,12 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+WORKER = "worker"  # cause of an outage
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outage:
     """A node is down in ``[start_us, end_us)``: it neither trains nor sends nor hears.
 
-    Causes: ``reset``; ``loss``, for ever; ``late``, from 0 on: the node joins when it ends; ``listed`` in the recipe.
+    Causes: ``reset``; ``loss``, for ever; ``late``, from 0 on: the node joins when it ends; ``listed`` in the recipe;
+    ``worker``, the real one that executed the node was lost (:class:`WorkerLoss`).
     """
 
     node: int
@@ -90,7 +93,31 @@ class BitFlip:
         return self.target in ("message", "checkpoint")
 
 
-Fault = Outage | LinkOutage | SlowDown | BitFlip
+@dataclass(frozen=True, kw_only=True)
+class WorkerLoss:
+    """A real failure of a run that goes on without what it cost: the process that executed a node is gone.
+
+    The node trained nothing from ``start_us`` on, which is known from ``known_us`` on: until then all happens as if it
+    had, and from then on it is down, without its state. What it contributed and nobody had merged by then is void.
+    """
+
+    node: int
+    start_us: int  # of its first operation of which nobody has heard
+    known_us: int  # after all that any survivor had executed
+    end_us: int | None  # when a worker is back; None: none is yet
+    unheard: int  # number of that operation, or of one before it and after all of the node's others
+    void: tuple[str, ...]  # its outer gradients that were in no merge
+
+    def __post_init__(self) -> None:
+        assert 0 <= self.start_us <= self.known_us < (math.inf if self.end_us is None else self.end_us)
+
+    @property
+    def outage(self) -> Outage:
+        """What comes of it for the timing."""
+        return Outage(node=self.node, start_us=self.known_us, end_us=self.end_us, loses_state=True, cause=WORKER)
+
+
+Fault = Outage | LinkOutage | SlowDown | BitFlip | WorkerLoss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,18 +134,29 @@ class FaultPlan:
     link_outages: tuple[LinkOutage, ...] = ()
     slow_downs: tuple[SlowDown, ...] = ()
     bit_flips: tuple[BitFlip, ...] = ()
+    worker_losses: tuple[WorkerLoss, ...] = ()
 
     def __post_init__(self) -> None:
         links = sorted({_by_lower_node(o) for o in self.link_outages}, key=_link_order)
         slow = sorted(set(self.slow_downs), key=lambda s: (s.start_us, s.node, s.end_us, s.factor))
+        lost = sorted(set(self.worker_losses), key=lambda w: (w.known_us, w.node))
         object.__setattr__(self, "outages", _disjoint(self.outages))
         object.__setattr__(self, "link_outages", tuple(links))
         object.__setattr__(self, "slow_downs", tuple(slow))
         object.__setattr__(self, "bit_flips", tuple(sorted(set(self.bit_flips), key=_flip_order)))
+        object.__setattr__(self, "worker_losses", tuple(lost))
 
     def __bool__(self) -> bool:
         """Whether anything fails that takes time."""
-        return bool(self.outages or self.link_outages or self.slow_downs or any(f.takes_time for f in self.bit_flips))
+        flips = any(flip.takes_time for flip in self.bit_flips)
+        return bool(self.outages or self.link_outages or self.slow_downs or self.worker_losses or flips)
+
+    @property
+    def down(self) -> tuple[Outage, ...]:
+        """All outages, those that come of lost workers too, by start; none of a node within another."""
+        if not self.worker_losses:
+            return self.outages
+        return _disjoint([*self.outages, *(lost.outage for lost in self.worker_losses)])
 
     def with_fault(self, fault: Fault) -> FaultPlan:
         """The same plan and one more fault."""
@@ -131,6 +169,8 @@ class FaultPlan:
                 return replace(self, slow_downs=(*self.slow_downs, fault))
             case BitFlip():
                 return replace(self, bit_flips=(*self.bit_flips, fault))
+            case WorkerLoss():
+                return replace(self, worker_losses=(*self.worker_losses, fault))
 
     def text(self) -> str:
         """JSON lines: a header, then one fault a line. Same plan, same text."""
@@ -139,6 +179,7 @@ class FaultPlan:
         rows += [{"link_outage": vars(outage)} for outage in self.link_outages]
         rows += [{"slow_down": vars(slow_down)} for slow_down in self.slow_downs]
         rows += [{"bit_flip": vars(flip)} for flip in self.bit_flips]
+        rows += [{"worker_loss": vars(lost)} for lost in self.worker_losses]
         return "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
 
     def digest(self) -> str:
@@ -158,7 +199,12 @@ class FaultPlan:
             link_outages=tuple(LinkOutage(**row["link_outage"]) for row in rows if "link_outage" in row),
             slow_downs=tuple(SlowDown(**row["slow_down"]) for row in rows if "slow_down" in row),
             bit_flips=tuple(BitFlip(**row["bit_flip"]) for row in rows if "bit_flip" in row),
+            worker_losses=tuple(_worker_loss(row["worker_loss"]) for row in rows if "worker_loss" in row),
         )
+
+
+def _worker_loss(row: dict[str, Any]) -> WorkerLoss:
+    return WorkerLoss(**{**row, "void": tuple(row["void"])})
 
 
 def _end(outage: Outage) -> float:
@@ -192,9 +238,9 @@ def _disjoint(outages: Iterable[Outage]) -> tuple[Outage, ...]:
 
 
 def _joined(first: Outage, later: Outage) -> list[Outage]:
-    """Two outages of a node that overlap or touch."""
+    """Two outages of a node that overlap or touch; that a worker was lost stays to be seen."""
     end_us = max(first, later, key=_end).end_us
-    if first.loses_state or not later.loses_state:
+    if later.cause != WORKER and (first.loses_state or not later.loses_state):
         return [replace(first, end_us=end_us)]
     return [replace(first, end_us=later.start_us), replace(later, end_us=end_us)]
 

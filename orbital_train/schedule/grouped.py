@@ -192,7 +192,7 @@ class Grouped(Simulation):
         steps = line.fresh_steps[head]
         value = self._recorder.group_snapshot(number, source, self.now_us, WHOLE, base, head, steps)
         total, now_us = line.merged_steps + steps, self.now_us
-        gradient = GroupGradient(value, source, WHOLE, base, total, steps, now_us, number, head)
+        gradient = GroupGradient(value, source, WHOLE, base, total, steps, now_us, group=number, version=head)
         line.under_way, gathering.begun = gradient, True
         gathering.taken.append(gradient)
         self._arrive(source, gathering, Parcel(value, (gradient,)))
@@ -317,7 +317,7 @@ class Grouped(Simulation):
         head = self._versions[WHOLE][line.head]
         return not (head.has_us.keys() & set(self.groups[self._lines.index(line)]) or self._is_coming(head))
 
-    def _restore(self, node: int, life: int, source: int, versions: tuple[int, ...]) -> None:
+    def _restore(self, node: int, life: int, source: int, versions: tuple[int, ...], request: int) -> None:
         """A node takes its group's model from another, or lets its group begin anew with the global one."""
         line = self._line_of(node)
         if life == self._lives[node] and source >= 0:
@@ -329,7 +329,7 @@ class Grouped(Simulation):
                 return
             taken = self._global_before(line, versions[0])
             self._versions[WHOLE][taken].has_us[node] = self._versions[WHOLE][taken].complete_us[node] = self.now_us
-        super()._restore(node, life, source, versions)
+        super()._restore(node, life, source, versions, request)
 
     def _is_on_line(self, line: Line, version: int) -> bool:
         return version in self._line_from(line, line.head)

@@ -42,4 +42,4 @@ def _merged_snapshots(trace: Trace) -> dict[str, int]:
     if trace.own:
         return {c.snapshot: c.steps for op in trace.of_kind(Mix) for c in op.contributions if c.node != op.node}
     kept = kept_merges(trace)
-    return {c.snapshot: c.steps for op in trace.of_kind(Merge) if op.id in kept for c in op.contributions}
+    return {c.snapshot: c.steps for op in trace.of_kind(Merge) if op.id in kept for c in op.contributions if c.weight}

@@ -49,7 +49,7 @@ def measure(trace: Trace) -> Measures:
     of_nodes = [merge for merge in merges if merge.scope != GLOBAL] if trace.grouped else merges
     merged = [c for merge in of_nodes for c in merge.contributions]
     taken_in = [c for mix in mixes for c in mix.contributions if c.node != mix.node]
-    contributions = [c for c in (*merged, *taken_in) if c.steps]
+    contributions = [c for c in (*merged, *taken_in) if c.weight]
     time_us = max(1, trace.end_us * len(nodes))
     return Measures(
         simulated_s=trace.end_us / 1e6,

@@ -235,14 +235,14 @@ class Mixing(Staging):
     def _version_at(self, node: int, fragment: int) -> int:
         return self._copies[node][fragment].base_version if self._gossips else super()._version_at(node, fragment)
 
-    def _restore(self, node: int, life: int, source: int, versions: tuple[int, ...]) -> None:
+    def _restore(self, node: int, life: int, source: int, versions: tuple[int, ...], request: int) -> None:
         """A node takes another's slow weights for its own."""
         if not self._gossips or life != self._lives[node] or source < 0:
-            super()._restore(node, life, source, versions)
+            super()._restore(node, life, source, versions, request)
             return
         copies, steps = self._copies[node], self._at_now(node).steps
         own = tuple(copy.base_version + 1 for copy in copies)
-        self._recorder.restore(node, self.now_us, source, versions, life, own)
+        self._recorder.restore(node, self.now_us, source, versions, request, own)
         for fragment, version in enumerate(versions):
             self._fleet_steps[node][fragment].append(self._fleet_steps[source][fragment][version])
             copies[fragment] = Copy(own[fragment], steps, steps, exchanging=copies[fragment].exchanging)

@@ -21,6 +21,7 @@ class Run(NamedTuple):
     first: int
     n: int
     step_us: int
+    known_us: int = 0  # when it was known that no more belong to it, if that was after its end
 
     @property
     def end_us(self) -> int:
@@ -102,6 +103,7 @@ class Node:
     def take_runs(self) -> list[Run]:
         """All whole steps since the last call, up to now. A step in progress stays in progress."""
         self._bank()
+        self._close_run()
         runs, self.runs = self.runs, []
         return runs
 
@@ -114,7 +116,7 @@ class Node:
         """Undo the step that ended just now (the run's budget was exceeded by steps that ended together)."""
         run = self.runs.pop()
         if run.n > 1:
-            self.runs.append(Run(run.start_us, run.first, run.n - 1, run.step_us))
+            self.runs.append(Run(run.start_us, run.first, run.n - 1, run.step_us, self.now_us))
         self.steps -= 1
 
     # -- time ---
@@ -303,10 +305,16 @@ class Node:
             if self.run_start_us < 0:
                 self.run_start_us = self.now_us
         else:
+            self._close_run()
             self.run_start_us = -1
         self._change_pace()
         if was_running != (self.run_start_us >= 0):
             self._loads = None
+
+    def _close_run(self) -> None:
+        """Note that the steps that were trained so far without a break are followed by no others."""
+        if self.runs and self.runs[-1].end_us == self.run_start_us:
+            self.runs[-1] = self.runs[-1]._replace(known_us=self.now_us)
 
     def _bank(self) -> None:
         """Move the steps that are complete by now into ``runs``."""

@@ -29,7 +29,7 @@ class Outages(Reductions):
 
     def _expect_faults(self) -> None:
         """Note when everything of the fault plan happens."""
-        for outage in self.scenario.faults.outages:
+        for outage in self.scenario.faults.down:
             self._push(outage.start_us, DOWN, outage.node, outage)
             if outage.end_us is not None:
                 self._push(outage.end_us, UP, outage.node, outage)
@@ -49,7 +49,7 @@ class Outages(Reductions):
         hit = [gathering for gathering in self._gatherings.values() if gathering.at.pop(node, None)]
         if node in self._copies and node not in self._unstaged:
             unsaved = self._record_to_failure(node) if not state.out else 0
-            self._recorder.lose(node, self.now_us, outage, unsaved)
+            self._recorder.lose(node, self.now_us, outage, unsaved, self._unheard.get((node, self.now_us)))
             for copy in self._copies[node]:
                 copy.forget(unsaved)
         state.put_out("down")
@@ -106,15 +106,17 @@ class Outages(Reductions):
         )
         again_us = self.now_us + PATIENCE_US
         if not route:
-            self._push(again_us, RESTORED, node, (life, -1, ()))
+            self._push(again_us, RESTORED, node, (life, -1, (), 0))
             return
         source = route[0].source
         versions = tuple(self._version_for(node, source, fragment) for fragment in range(self.fragments))
         self._book(route)
-        if self._pass_along(route, restored_value(node, source, life)):
-            self._push(route[-1].arrival_us, RESTORED, node, (life, source, versions))
+        self._requests[node] += 1
+        request = self._requests[node]
+        if self._pass_along(route, restored_value(node, request)):
+            self._push(route[-1].arrival_us, RESTORED, node, (life, source, versions, request))
         else:
-            self._push(route[-1].arrival_us + PATIENCE_US, RESTORED, node, (life, -1, ()))
+            self._push(route[-1].arrival_us + PATIENCE_US, RESTORED, node, (life, -1, (), 0))
 
     def _restore_bits(self, node: int) -> int:
         """Size of what a node is sent that begins anew."""
@@ -149,7 +151,7 @@ class Outages(Reductions):
         versions = self._versions[fragment]
         return max(v for v in range(len(versions)) if node in versions[v].has_us)
 
-    def _restore(self, node: int, life: int, source: int, versions: tuple[int, ...]) -> None:
+    def _restore(self, node: int, life: int, source: int, versions: tuple[int, ...], request: int) -> None:
         """The model has come, or has to be asked for again."""
         if life != self._lives[node]:
             return
@@ -157,7 +159,7 @@ class Outages(Reductions):
             self._ask_for_model(node, life)
             return
         state = self._at_now(node)
-        self._recorder.restore(node, self.now_us, source, versions, life)
+        self._recorder.restore(node, self.now_us, source, versions, request)
         for copy, version, made in zip(self._copies[node], versions, self._versions, strict=True):
             copy.base_version = copy.applied = version
             copy.base_steps = copy.merged_steps = state.steps

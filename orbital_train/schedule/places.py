@@ -90,7 +90,7 @@ class Places:
 
 def require_restored(trace: Trace, op: Restore, places: Places) -> None:
     """The whole model came from the node that it is said to have come from."""
-    value = restored_value(op.node, op.source, op.life)
+    value = restored_value(op.node, op.request)
     sent = [t for t in trace.transfers if t.value == value and not t.lost]
     left_us = min((t.start_us for t in sent if t.source == op.source), default=trace.end_us)
     whole = sum(t.bits for t in sent if t.dest == op.node)  # it may have set out before, and been lost on the way

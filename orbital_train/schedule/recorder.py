@@ -43,18 +43,23 @@ from orbital_train.schedule.trace import (
 from orbital_train.schedule.upsets import upset_ops
 
 MAX_STEPS_PER_OP = 32  # bounds how long an executor is inside one operation
+FAR_NODE = 1 << 62  # behind all nodes
 
 
 @dataclass
 class Recorder:
-    """Operations in the order in which the simulation knew of them; sorted by (end, order known) at the end.
+    """Operations in the order in which the simulation recorded them.
 
-    That order is topological: what an operation reads was written by one that ended no later and was known before.
+    In the trace they are in the order in which they were known: each when it ended, a block of steps that is shorter
+    than others when it was known that it ends there, and the last evaluation when the run ended. Blocks of steps go
+    before what else is known at that moment, by node, and the rest as it was recorded. That order is topological, and
+    nothing of it depends on what happens later: what is known at a moment stands before all else whatever comes.
     """
 
     scenario: Scenario
     holders: tuple[int, ...]  # nodes that hold the global model
     ops: list[Op] = field(default_factory=list)
+    known_us: dict[int, int] = field(default_factory=dict)  # of what was known after its end, by its place in ``ops``
     transfers: list[Transfer] = field(default_factory=list)
     local_state: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     saved_state: dict[int, int] = field(default_factory=dict)  # what the store of a node that failed has
@@ -88,6 +93,8 @@ class Recorder:
                 state = self._next_state(node)
                 self.last_block[node] = n
                 self._save(node, end_us)
+                if n < MAX_STEPS_PER_OP:
+                    self.known_us[len(self.ops)] = max(end_us, run.known_us)
                 self.ops.append(
                     Step(-1, start_us, end_us, node, state, first, n, n * tokens, progress, progress_per_step)
                 )
@@ -236,11 +243,11 @@ class Recorder:
         """Steps that a node's on-board store does not have when it fails in the middle of a block."""
         return self.last_block.get(node, 0) % MAX_STEPS_PER_OP
 
-    def lose(self, node: int, at_us: int, outage: Outage, unsaved: int) -> None:
+    def lose(self, node: int, at_us: int, outage: Outage, unsaved: int, unheard: int | None = None) -> None:
         """Record that a node failed."""
         self.saved_state[node] = self.local_state[node] - (1 if unsaved else 0)
         self.saved_us[node] = self.stores_us.get(node, (0, 0))[0 if unsaved else 1]
-        self.ops.append(Lose(-1, at_us, at_us, node, outage.cause, outage.loses_state, unsaved))
+        self.ops.append(Lose(-1, at_us, at_us, node, outage.cause, outage.loses_state, unsaved, unheard))
 
     def restore_own(self, node: int, at_us: int) -> None:
         """Record that a node went on from its own store."""
@@ -249,13 +256,13 @@ class Recorder:
         self.ops.append(Restore(-1, at_us, at_us, node, state, node, saved, (), 0, None))
 
     def restore(
-        self, node: int, at_us: int, source: int, versions: tuple[int, ...], life: int, own: tuple[int, ...] = ()
+        self, node: int, at_us: int, source: int, versions: tuple[int, ...], request: int, own: tuple[int, ...] = ()
     ) -> None:
         """Record that a node was sent the model by another."""
         codec = None if node in self.holders else self.scenario.workload.state_codec
         self._save(node, at_us)
         state = self._next_state(node)
-        self.ops.append(Restore(-1, at_us, at_us, node, state, source, -1, versions, life, codec, own))
+        self.ops.append(Restore(-1, at_us, at_us, node, state, source, -1, versions, request, codec, own))
 
     def stage(self, node: int, at_us: int) -> None:
         """Record that a node can begin."""
@@ -265,10 +272,20 @@ class Recorder:
         """Record that the final model came down."""
         self.ops.append(Deliver(-1, start_us, end_us, site, source, versions))
 
-    def evaluate(self, at_us: int, versions: tuple[int, ...], merged_steps: int, own: OwnVersions = ()) -> None:
-        """Record a validation of the global model, or of the mean of what nodes have of their own."""
+    def evaluate(
+        self,
+        at_us: int,
+        versions: tuple[int, ...],
+        merged_steps: int,
+        own: OwnVersions = (),
+        known_us: int | None = None,
+    ) -> None:
+        """Record a validation of the global model, or of the mean of what nodes have of their own; that it is the last
+        one may be known only later."""
         tokens = merged_steps * self.scenario.workload.tokens_per_step
         scope, versions = ("mean", ()) if own else (GLOBAL, versions)
+        if known_us is not None:
+            self.known_us[len(self.ops)] = known_us
         self.ops.append(Evaluate(-1, at_us, at_us, scope, versions, merged_steps, tokens, own))
 
     def trace(
@@ -286,8 +303,7 @@ class Recorder:
         out. The operations of this recorder are given away: it cannot be asked again.
         """
         self.ops += upset_ops(self.scenario, self.ops, self.transfers, end_us, gossips=bool(own))
-        order = sorted(range(len(self.ops)), key=lambda k: (self.ops[k].end_us, k))
-        ops = tuple(self.ops[k] for k in order)
+        ops = tuple(self.ops[k] for k in sorted(range(len(self.ops)), key=self._place))
         for i, op in enumerate(ops):
             object.__setattr__(op, "id", i)  # nobody has seen them yet, and millions of copies would take minutes
         workload = self.scenario.workload
@@ -311,6 +327,12 @@ class Recorder:
 
     def _save(self, node: int, at_us: int) -> None:
         self.stores_us[node] = self.stores_us.get(node, (0, 0))[1], at_us
+
+    def _place(self, k: int) -> tuple[int, int, int]:
+        """In the order of a trace."""
+        op = self.ops[k]
+        node = op.node if isinstance(op, Step) else FAR_NODE
+        return self.known_us.get(k, op.end_us), node, k
 
     def _next_state(self, node: int) -> int:
         state = self.local_state[node]
@@ -352,7 +374,7 @@ def unhindered_nodes(scenario: Scenario, end_us: int) -> list[Node]:
     """All nodes at ``end_us``, had they trained whenever energy, outages and their pace allowed it."""
     nodes, times = scenario.build_nodes(), FaultTimes(scenario.faults, scenario.contacts)
     changes: list[tuple[int, int, Callable[[Node], None]]] = []
-    for outage in scenario.faults.outages:
+    for outage in scenario.faults.down:
         changes.append((outage.start_us, outage.node, lambda node: node.put_out("down")))
         if outage.end_us is not None and not times.is_down(outage.node, outage.end_us):
             changes.append((outage.end_us, outage.node, lambda node: node.put_out("")))

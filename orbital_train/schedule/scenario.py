@@ -42,6 +42,7 @@ class Scenario:
     evaluate_every_steps: int  # of the fleet, merged
     faults: FaultPlan = NO_FAULTS
     staging: StagingSpec | None = None
+    more_faults: bool = False  # some may be appended while it is trained
 
     @property
     def horizon_us(self) -> int:

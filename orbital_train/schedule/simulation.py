@@ -58,7 +58,7 @@ class Simulation(Mixing):
         merged_steps = self._merged_steps()
         made_us = max(v[head].made_us for v, head in zip(self._versions, self._heads, strict=True))
         if merged_steps > self._evaluated_steps:
-            self._record_evaluation(end_us if self._gossips else made_us, merged_steps)
+            self._record_evaluation(end_us if self._gossips else made_us, merged_steps, known_us=end_us)
         own = self._own_versions()
         return self._recorder.trace(self.policy.name, self._newest(), merged_steps, end_us, self._nodes, own)
 
@@ -203,7 +203,7 @@ class Simulation(Mixing):
             if copy.under_way is gradient:
                 copy.merged_steps = gradient.total_steps
                 copy.merged_in, copy.merged, copy.under_way = version, gradient, None
-        merged_steps = versions[parent].merged_steps + sum(g.steps for g in gradients)
+        merged_steps = versions[parent].merged_steps + sum(g.steps for g in gradients if not g.void)
         versions.append(Version(self.now_us, merged_steps, parent, tuple(gradients)))
         versions[version].has_us[site] = versions[version].update_us[site] = self.now_us
         self._heads[fragment], self._seat = version, site
@@ -216,16 +216,12 @@ class Simulation(Mixing):
     def _shares(
         self, parcels: Sequence[Parcel], gradients: list[OuterGradient], parent: int
     ) -> tuple[tuple[Contribution, ...], tuple[str, ...], tuple[float, ...]]:
-        """Contributions, and the inputs that hold them with their weights: an input without any step is left out."""
+        """Contributions, and the inputs that hold them with their weights: an input without any weight is left out."""
         total = sum(self._weight(g) for g in gradients) or 1.0
         contributions = tuple(
             Contribution(g.value, g.node, g.steps, self._weight(g) / total, self._age(g, parent)) for g in gradients
         )
-        weighed = [
-            (p.value, (self._weight(p.holds[0]) if len(p.holds) == 1 else 1.0) / total)
-            for p in parcels
-            if any(g.steps for g in p.holds)
-        ]
+        weighed = [(p.value, self._parcel_weight(p) / total) for p in parcels if any(map(self._weight, p.holds))]
         return contributions, tuple(value for value, _ in weighed), tuple(weight for _, weight in weighed)
 
     def _age(self, gradient: OuterGradient, version: int) -> int:
@@ -238,14 +234,15 @@ class Simulation(Mixing):
     def _adopt_newest(self, node: int, fragment: int) -> None:
         """Let a node adopt the newest version that it has, if it is newer than what it has adopted."""
         copy = self._copies[node][fragment]
-        copy.applied = max(copy.applied, self._newest_had(node, fragment))
+        newest = self._newest_had(node, fragment)
+        copy.applied = max(copy.applied, newest if newest is not None else copy.applied)
         if copy.applied > copy.base_version:
             self._push(self._at_now(node).boundary_us(), ADOPT, node, fragment)
 
-    def _newest_had(self, node: int, fragment: int) -> int:
-        """The newest version that a node has."""
+    def _newest_had(self, node: int, fragment: int) -> int | None:
+        """The newest version that a node has, if it has any."""
         versions = self._versions[fragment]
-        return next(v for v in range(len(versions) - 1, -1, -1) if node in versions[v].has_us)
+        return next((v for v in range(len(versions) - 1, -1, -1) if node in versions[v].has_us), None)
 
     def _adopt(self, node: int, fragment: int) -> None:
         """Adopt the newest version that a node has."""
@@ -294,8 +291,8 @@ class Simulation(Mixing):
             self._record_evaluation(self.now_us, merged_steps)
             self._evaluated_steps = merged_steps
 
-    def _record_evaluation(self, at_us: int, merged_steps: int) -> None:
-        self._recorder.evaluate(at_us, self._newest(), merged_steps, self._own_versions())
+    def _record_evaluation(self, at_us: int, merged_steps: int, known_us: int | None = None) -> None:
+        self._recorder.evaluate(at_us, self._newest(), merged_steps, self._own_versions(), known_us)
 
     # -- the budget ---
 

@@ -112,9 +112,9 @@ def offer_value(node: int, fragment: int, state: int) -> str:
     return f"offer/{node}/{fragment}@{state}"
 
 
-def restored_value(node: int, source: int, life: int) -> str:
-    """Name of the copy of the whole model that a node is sent by another after its ``life``-th failure."""
-    return f"restored/{node}/{source}@{life}"
+def restored_value(node: int, request: int) -> str:
+    """Name of the copy of the whole model that a node is sent when it asks for one, for the ``request``-th time."""
+    return f"restored/{node}@{request}"
 
 
 FIRST_MODEL = "stage/model"  # as it is sent up to all nodes
@@ -297,7 +297,7 @@ class Combine(Op):
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """One snapshot's part in a merge; the weights of a merge add up to 1."""
+    """One snapshot's part in a merge; the weights of a merge add up to 1. What is void has none."""
 
     snapshot: str
     node: int
@@ -481,13 +481,17 @@ class Adopt(Op):
 
 @dataclass(frozen=True, slots=True)
 class Lose(Op):
-    """A node fails. The last ``steps`` steps are in no store; with ``loses_state`` nothing is."""
+    """A node fails. The last ``steps`` steps are in no store; with ``loses_state`` nothing is.
+
+    Where it failed with the worker that executed it, nobody has heard of its operations from ``unheard`` on.
+    """
 
     kind: ClassVar[str] = "lose"
     node: int
     cause: str
     loses_state: bool
     steps: int
+    unheard: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -506,7 +510,7 @@ class Restore(Op):
     source: int
     from_state: int
     versions: tuple[int, ...]
-    life: int  # how often the node has failed
+    request: int  # how often the node had asked for the model
     codec: str | None  # of the parameters that it is sent; None: they are exact, as holders of the model need them
     own_versions: tuple[int, ...] = ()
 

@@ -60,7 +60,7 @@ def validate(trace: Trace, scenario: Scenario) -> None:
     if trace.own:
         check_mixes(trace, scenario.workload)
     else:
-        places = _merges(trace, scenario.workload)
+        places = _merges(trace, scenario)
         if trace.grouped:
             check_groups(trace, scenario.workload)
         else:
@@ -136,8 +136,9 @@ def _terminals(scenario: Scenario) -> None:
     require(not overlap.any(), "a terminal is used twice at once")
 
 
-def _merges(trace: Trace, workload: Workload) -> Places:
+def _merges(trace: Trace, scenario: Scenario) -> Places:
     """What is merged arrived where it is merged, by way of sums or not, and counts once and for what it is."""
+    workload, void = scenario.workload, {value for lost in scenario.faults.worker_losses for value in lost.void}
     snapshots: dict[str, Snapshot | GroupSnapshot] = {}
     holds: dict[str, dict[str, float]] = {}  # snapshots in a value, with their weights
     merged: set[str] = set()
@@ -158,12 +159,12 @@ def _merges(trace: Trace, workload: Workload) -> Places:
             places.write(op.value, {op.site: op.end_us}, bits)
         elif isinstance(op, Merge):
             for whole in _merged(op, holds):
-                _contributions(op, snapshots, whole, parents)
+                _contributions(op, snapshots, whole, parents, void)
             if op.id in kept:
                 again = merged & {c.snapshot for c in op.contributions}
                 require(not again, f"operation {op.id} merges {', '.join(sorted(again))} again")
                 merged |= {c.snapshot for c in op.contributions}
-                merged_steps += sum(c.steps for c in op.contributions) if op.scope == GLOBAL else 0
+                merged_steps += sum(c.steps for c in op.contributions if c.snapshot not in void and op.scope == GLOBAL)
     if not any(True for _ in trace.of_kind(SyncStep)):
         require(merged_steps // trace.fragments == trace.merged_steps, "merged steps do not add up")
     return places
@@ -200,9 +201,11 @@ def _contributions(
     snapshots: dict[str, Snapshot | GroupSnapshot],
     whole: dict[str, float],
     parents: dict[tuple[int, int], int],
+    void: set[str],
 ) -> None:
-    """They are what the inputs of the merge hold."""
-    total, steps = sum(c.weight for c in merge.contributions), sum(c.steps for c in merge.contributions)
+    """They are what the inputs of the merge hold; those that are void have no weight."""
+    total = sum(c.weight for c in merge.contributions)
+    steps = sum(c.steps for c in merge.contributions if c.snapshot not in void)
     require(abs(total - (1 if steps else 0)) < 1e-9, f"operation {merge.id}: weights add up to {total}")
     require(
         whole.keys() <= {c.snapshot for c in merge.contributions},
@@ -213,7 +216,8 @@ def _contributions(
         require(c.snapshot in snapshots, f"{where}: no outer gradient")
         snapshot = snapshots[c.snapshot]
         require((c.node, c.steps) == (snapshot.node, snapshot.steps), f"{where}: not the node or steps of its snapshot")
-        require((c.weight > 0) == (c.steps > 0), f"{where}: weight {c.weight} for {c.steps} steps")
+        counts = c.steps > 0 and c.snapshot not in void
+        require((c.weight > 0) == counts, f"{where}: weight {c.weight} for {c.steps} steps")
         require(abs(whole.get(c.snapshot, 0.0) - c.weight) < 1e-9, f"{where}: not the weight that it enters with")
         between = chain(parents, merge.fragment, merge.from_version, snapshot.base_version)
         require(len(between) == c.staleness, f"{where}: staleness")

@@ -67,10 +67,14 @@ class World(ABC):
         self._unready: set[int] = set()  # of these, who only waits for model and data, and passes messages on
         self._unstaged: set[int] = set()  # nodes that never had all that they need to begin
         self._faults = FaultTimes(scenario.faults, scenario.contacts, scenario.workload.message_bits)
+        losses = scenario.faults.worker_losses
+        self._void = frozenset(value for lost in losses for value in lost.void)
+        self._unheard = {(lost.node, lost.known_us): lost.unheard for lost in losses}
         self._nodes = scenario.build_nodes()
         self._believed: dict[int, Node] = {}  # nodes to which something happened that is not known yet
         self._changed_us: dict[int, int] = {}  # when that was, the last of it
         self._lives = [0] * self.network.nodes  # how often each node has failed
+        self._requests = [0] * self.network.nodes  # how often each node was sent the whole model
         every = range(self.fragments)
         self._copies = {i: [Copy() for _ in every] for i in self.training_nodes}
         everybody = dict.fromkeys((*self.training_nodes, *self.holders), 0)

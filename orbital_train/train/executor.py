@@ -39,6 +39,7 @@ class Executor(Operations):
         devices: of each node.
         mesh: those devices, to shard the module over; None is data parallel.
         progress: called after every operation, with the operation.
+        lasting: as of :class:`~orbital_train.train.operations.Operations`.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Executor(Operations):
         devices: Devices = ONE_DEVICE,
         mesh: DeviceMesh | None = None,
         progress: Callable[[Op], None] | None = None,
+        lasting: bool = False,
     ) -> None:
         self._spec, self._problem = spec, problem
         shards = Shards(whole=Layout.of(problem.module, trace.fragments), devices=devices)
@@ -73,6 +75,7 @@ class Executor(Operations):
             validate=self._validated,
             progress=progress,
             screening=spec.screening,
+            lasting=lasting,
         )
         self._sync = self._replica(initial_P.clone()) if any(trace.of_kind(SyncStep)) else None
 

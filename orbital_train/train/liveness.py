@@ -28,6 +28,7 @@ from orbital_train.schedule.trace import (
 )
 from orbital_train.train.bases import Bases
 from orbital_train.train.feedback import Encoding, Feedback, encoded_value, feedback, residual_value, weighed
+from orbital_train.train.lasting import outer_gradients_last, versions_last
 
 # A value and the node that holds it; None: every worker holds it.
 Held = tuple[int | None, str]
@@ -90,11 +91,15 @@ def goes_back(op: Restore) -> bool:
     return op.source == op.node and op.from_state != op.state
 
 
-def drops(trace: Trace, bases: Bases | None = None) -> dict[int, tuple[Held, ...]]:
+def drops(trace: Trace, bases: Bases | None = None, *, lasting: bool = False) -> dict[int, tuple[Held, ...]]:
     """Values that are not read any more, by the id of the operation that used them last.
 
-    A value that nobody reads goes with the operation that wrote it. The final global model always stays. With
-    ``bases``, so do versions to which a node may go back from its inner steps or an outer gradient.
+    A value that nobody reads goes with the operation that wrote it. The final global model always stays.
+
+    Args:
+        trace: of which.
+        bases: versions to which a node may go back from its inner steps or an outer gradient stay as well.
+        lasting: the run may have to go on with another trace, see ``lasting.py``.
     """
     last: dict[Held, int] = {(None, global_value(fragment, 0)): 0 for fragment in range(trace.fragments)}
     where, kept, fed = holders(trace), kept_states(trace), feedback(trace)
@@ -105,6 +110,9 @@ def drops(trace: Trace, bases: Bases | None = None) -> dict[int, tuple[Held, ...
             last[held] = op.id
         for held in _begun_anew(op, trace, bases or {}):
             last[held] = op.id
+    if lasting:
+        outer_gradients_last(trace, last, where, mark_value(""))
+        versions_last(trace, last)
     for fragment, version in enumerate(trace.versions):
         last.pop((None, global_value(fragment, version)))
     for node, *versions in trace.own:
@@ -116,9 +124,27 @@ def drops(trace: Trace, bases: Bases | None = None) -> dict[int, tuple[Held, ...
     return {op_id: tuple(held) for op_id, held in dropped.items()}
 
 
-def peak_versions(trace: Trace, bases: Bases | None = None) -> int:
+def needed(trace: Trace, position: int) -> set[Held]:
+    """Values that operations before a position wrote and later ones read, where they count."""
+    where, kept, fed = holders(trace), kept_states(trace), feedback(trace)
+    later: set[Held] = set()
+    found: set[Held] = set()
+    for op in trace.ops[position:]:
+        idle: set[str] = set()
+        if isinstance(op, Combine | Merge):
+            idle = (
+                set(op.inputs) - weighed(op.inputs, op.weights if isinstance(op, Combine) else op.input_weights).keys()
+            )
+        found |= {held for held in _reads(op, where, fed) if held not in later and held[1] not in idle}
+        later |= set(_writes(op, where, kept))
+        if isinstance(op, Snapshot | Combine | Merge) and (left := residual_value(encoded_value(op))) in where:
+            later.add((where[left], left))
+    return found
+
+
+def peak_versions(trace: Trace, bases: Bases | None = None, *, lasting: bool = False) -> int:
     """Largest number of versions that are held at once of any fragment: no more whole models than that are held."""
-    dropped = drops(trace, bases)
+    dropped = drops(trace, bases, lasting=lasting)
     held: Counter[str] = Counter({_fragment(global_value(fragment, 0)): 1 for fragment in range(trace.fragments)})
     peak = 1
     for op in trace.ops:

@@ -39,7 +39,7 @@ from orbital_train.train.encoders import Encoders
 from orbital_train.train.feedback import feedback
 from orbital_train.train.gate import Gate
 from orbital_train.train.inner import Replica
-from orbital_train.train.liveness import drops, goes_back, holders, is_mark, kept_states, mark_value
+from orbital_train.train.liveness import drops, goes_back, holders, is_mark, kept_states, mark_value, needed
 from orbital_train.train.outer import average, outer_step, rebased
 from orbital_train.train.own_weights import OwnWeights
 from orbital_train.train.placement import Owners
@@ -80,6 +80,8 @@ class Operations:
         screening: how nodes look for corruption of their replicas; None: not at all.
         validate: what the row of an evaluation has of a model; it may be asked for on any worker.
         progress: called after every operation, with the operation.
+        lasting: the run may have to go on with another trace: what is needed for that is held longer
+            (``lasting.py``), and until all workers are known to be past it (:meth:`settle`).
     """
 
     def __init__(
@@ -97,58 +99,83 @@ class Operations:
         validate: Callable[[Evaluate, Tensor], Row],
         progress: Callable[[Op], None] | None = None,
         screening: ScreeningSpec | None = None,
+        lasting: bool = False,
     ) -> None:
         outer = outer.of_fleet(len(trace.fleet_nodes))
-        self._trace, self._outer = trace, outer
-        self._transport, self._owners = transport, owners
-        self._emit, self._validate, self._progress = emit, validate, progress
-        check_merging(outer, sums=any(trace.of_kind(Combine)), gossips=bool(trace.own))
-        self.shards, self.layout, self._device = shards, (layout := shards.own), initial_P.device
-        self._versions = Versions(layout, initial_P, outer)
-        self.nodes = {n: NodeState(replica=replica(initial_P.clone())) for n in sorted(self._own_replicas())}
+        self._outer, self._seed, self._screening, self._lasting = outer, seed, screening, lasting
+        self._transport = transport
+        self._tell, self._validate, self._progress = emit, validate, progress
+        self.shards, self.layout, self._device = shards, shards.own, initial_P.device
+        self._initial_P, self._new_replica = initial_P, replica
+        self._versions = Versions(self.layout, initial_P, outer)
+        self.nodes: dict[int, NodeState] = {}
         self._mean_P: Tensor | None = None  # in gossip, once the trace is done
-        self._screening, self._bases = screening, bases(trace) if screening else {}
-        self._drops, self._holders = drops(trace, self._bases), holders(trace)
+        self._absent: set[int] = set()  # nodes whose state is lost, until they are restored
+        self.position = 0  # all operations with a lower id are done
+        self._alone = 0  # operations with a lower id were done by others: they have the results
+        self._settled = 0 if lasting else len(trace.ops)  # all workers are past operations with a lower id
+        self._dropped = 0  # what was read last by operations with a lower id is gone
+        self.follow(trace, owners, transport)
+
+    def follow(self, trace: Trace, owners: Owners, transport: Transport) -> None:
+        """Go on with another trace, which has been the same until now, and with other workers.
+
+        Replicas of new nodes of this worker are absent; those of nodes that are others' now are gone.
+        """
+        self._trace, self._owners, self._transport = trace, owners, transport
+        check_merging(self._outer, sums=any(trace.of_kind(Combine)), gossips=bool(trace.own))
+        own = self._own_replicas()
+        self._absent = self._absent & own | (own - self.nodes.keys() if self.position else set())
+        self.nodes = {n: self.nodes.get(n) or self._new_node() for n in sorted(own)}
+        self._bases = bases(trace) if self._screening else {}
+        self._drops, self._holders = drops(trace, self._bases, lasting=self._lasting), holders(trace)
+        self._silent = _silent(trace)
         self._kept_states, self._base_codecs = kept_states(trace), base_codecs(trace)
         self._encoders = Encoders(
             nodes=self.nodes,
             holders=self._holders,
             feedback=feedback(trace),
-            layout=layout,
+            layout=self.layout,
             owners=owners,
             transport=transport,
-            seed=seed,
-            clip_norm=outer.clip_norm,
+            seed=self._seed,
+            clip_norm=self._outer.clip_norm,
             side=SideStream.of(self._device),
             device=self._device,
-            devices=shards.devices,
+            devices=self.shards.devices,
         )
         self._sums = Sums(
             nodes=self.nodes,
             holders=self._holders,
             codecs=value_codecs(trace),
-            layout=layout,
+            layout=self.layout,
             encoders=self._encoders,
             owners=owners,
             transport=transport,
-            spec=outer,
+            spec=self._outer,
             device=self._device,
             scratch=Scratch(self._device),
         )
-        self._own_weights = OwnWeights(layout=layout, nodes=self.nodes, sums=self._sums, devices=shards.devices)
+        self._own_weights = OwnWeights(
+            layout=self.layout, nodes=self.nodes, sums=self._sums, devices=self.shards.devices
+        )
         self.upsets = Upsets.of(
             trace,
             nodes=self.nodes,
             holders=self._holders,
             versions=self._versions,
-            trained=layout.trained,
+            trained=self.layout.trained,
             side=self._encoders.side,
-            emit=emit,
+            emit=self._emit,
         )
-        for node in self.nodes:
-            self._keep(node, 0)
-        if trace.own:
-            self._own_weights.begin(initial_P)
+        if self.position:
+            dropped, self._dropped = self._dropped, 0
+            self._drop_below(dropped)
+        else:
+            for node in self.nodes:
+                self._keep(node, 0)
+            if trace.own:
+                self._own_weights.begin(self._initial_P)
         self._evaluator = {op.id: k % transport.size for k, op in enumerate(trace.of_kind(Evaluate))}
         self._execute: dict[type[Op], Callable[[Any], None]] = {
             Snapshot: self._snapshot,
@@ -165,7 +192,6 @@ class Operations:
             Evaluate: self._evaluate,
             Upset: self.upsets.happen,
         }
-        self.position = 0  # all operations with a lower id are done
 
     def walk(self, gate: Gate) -> Iterator[Step | SyncStep]:
         """Execute operations from ``position`` on, as far as the gate allows.
@@ -182,8 +208,8 @@ class Operations:
                 self._execute[type(op)](op)
             if isinstance(op, Step | Adopt | Restore):
                 self._keep(op.node, op.state + 1)
-            self._drop(op_id)
             self.position = op_id + 1
+            self._drop_below(min(self.position, self._settled))
             if self._progress:
                 self._progress(op)
         if self._trace.own and self.position == len(self._trace.ops):
@@ -228,6 +254,46 @@ class Operations:
             content.update(tensor.cpu().numpy().astype("<f4", copy=False).tobytes())
         return content.hexdigest()
 
+    # -- going on with another trace ---------------------------------------------------------------------------------
+
+    def settle(self, position: int) -> None:
+        """All workers are past operations below a position. May be called from another thread."""
+        self._settled = max(self._settled, position)
+
+    def catch_up(self, position: int, shared: Saved) -> None:
+        """Take the versions of a worker that is at a position already: what it merged is not merged again.
+
+        What follows below this position is done alone: no sums are formed, and nothing is evaluated.
+        """
+        self._versions.load(shared.tensors)
+        self._alone = position
+
+    def form_sums(self) -> None:
+        """Form all sums anew that are on their way, with all other workers, who stand at the same position."""
+        alive = {name for op_id, held in self._drops.items() if op_id >= self.position for _, name in held}
+        for op in self._trace.ops[: self.position]:
+            if isinstance(op, Combine) and op.value in alive:
+                self._form(op)
+        self._transport.flush()
+
+    def missing(self) -> list[str]:
+        """Values that the rest of the trace reads, and that this worker should hold and does not."""
+        return sorted(name for node, name in needed(self._trace, self.position) if not self._holds(node, name))
+
+    def evaluate(self, op_id: int) -> None:
+        """Do an evaluation that was another worker's."""
+        op = self._trace.ops[op_id]
+        assert isinstance(op, Evaluate)
+        self._emit_evaluation(op, None, {})
+
+    def _holds(self, node: int | None, name: str) -> bool:
+        """Whether a value is here that should be; any other counts as there."""
+        if node is None:
+            return name in self._versions
+        if node not in self.nodes or node in self._absent:
+            return True
+        return name in self.nodes[node].held or name in self.nodes[node].kept
+
     # -- state -------------------------------------------------------------------------------------------------------
 
     def save_nodes(self, *, moved_only: bool = False) -> dict[int, Saved]:
@@ -238,7 +304,9 @@ class Operations:
                 were loaded.
         """
         self._encoders.side.join()
-        nodes = {node: state for node, state in self.nodes.items() if state.moved or not moved_only}
+        self._drop_below(self.position)  # all workers stand here
+        here = {node: state for node, state in self.nodes.items() if node not in self._absent}
+        nodes = {node: state for node, state in here.items() if state.moved or not moved_only}
         for state in nodes.values():
             state.moved = False
         return {node: state.save() for node, state in nodes.items()}
@@ -248,16 +316,17 @@ class Operations:
         return Saved(tensors=self._versions.tensors(), meta={}).on("cpu")
 
     def load(self, position: int, nodes: Mapping[int, Saved], shared: Saved) -> None:
-        """Continue from a saved state, bit for bit; ``nodes`` has at least this worker's nodes."""
-        self.position = position
+        """Continue from a saved state, bit for bit; nodes of this worker that are not in ``nodes`` have none."""
+        self.position, self._dropped, self._mean_P = position, position, None
         self._versions.load(shared.tensors)
-        for node, state in self.nodes.items():
-            state.load(nodes[node])
-            state.moved = False
+        self._absent = self.nodes.keys() - nodes.keys()
+        for node in self.nodes.keys() & nodes.keys():
+            self.nodes[node].load(nodes[node])
+            self.nodes[node].moved = False
 
     def changing(self, node: int) -> NodeState | None:
         """State of a node that is about to change, if this worker has it."""
-        state = self.nodes.get(node)
+        state = self.nodes.get(node) if node not in self._absent else None
         if state is not None:
             state.moved = True
         return state
@@ -272,11 +341,22 @@ class Operations:
 
     def _keep(self, node: int, state: int) -> None:
         """Keep a copy of a replica that its node will go back to."""
-        if node in self.nodes and (name := local_value(node, state)) in self._kept_states:
-            self.nodes[node].keep(name)
+        if (name := local_value(node, state)) in self._kept_states and (held := self.changing(node)):
+            held.keep(name)
+
+    def _new_node(self) -> NodeState:
+        return NodeState(replica=self._new_replica(self._initial_P.clone()))
+
+    def _drop_below(self, position: int) -> None:
+        """Let go of what operations below a position read last."""
+        for op_id in range(self._dropped, position):
+            self._drop(op_id)
+        self._dropped = max(self._dropped, position)
 
     def _drop(self, op_id: int) -> None:
         for node, name in self._drops.get(op_id, ()):
+            if self._lasting and not self._holds(node, name):
+                continue  # it went under the trace before, or was never made
             if node is None:
                 self._versions.drop(name)
             elif state := self.changing(node):
@@ -331,7 +411,13 @@ class Operations:
         self._emit({**row_of("corrupt", op), "node": op.node, "problem": problem})
 
     def _combine(self, op: Combine) -> None:
-        self._sums.combine(op)
+        if op.id >= self._alone:
+            self._form(op)
+
+    def _form(self, op: Combine) -> None:
+        """Form a sum; where nothing in it counts, and who should hold it has no worker, there is none."""
+        if any(op.weights) or self._owners[self._holders[op.value]] >= 0:
+            self._sums.combine(op)
 
     def _group_snapshot(self, op: GroupSnapshot) -> None:
         """Where it is taken is of no consequence: all workers have both versions."""
@@ -340,6 +426,8 @@ class Operations:
             self._encoders.contribute(op, base - own, refused=False)
 
     def _merge(self, op: Merge) -> None:
+        if op.id < self._alone:
+            return
         before, trained = self._versions.get(op.fragment, op.from_version), self.layout.fragment_trained(op.fragment)
         outer_gradient_F, refused = self._sums.average(op)
         devices = self.shards.devices
@@ -355,7 +443,7 @@ class Operations:
         if not after.is_finite(devices):
             after, problem = before, "the version would not be finite"
         self._versions.put(op.fragment, op.to_version, after)
-        if self._transport.rank == 0:
+        if self._tells_all:
             if problem:
                 self._emit({**row_of("refuse", op), "fragment": op.fragment, "problem": problem})
             row = {
@@ -415,7 +503,7 @@ class Operations:
 
     def _lose(self, op: Lose) -> None:
         """What a node loses it does not read again: nothing is to be done."""
-        if op.node in self.nodes:
+        if self._tells_all:
             row = {"node": op.node, "cause": op.cause, "loses_state": op.loses_state, "steps": op.steps}
             self._emit({**row_of("lose", op), **row})
 
@@ -423,6 +511,8 @@ class Operations:
         """It takes simulated time only."""
 
     def _restore(self, op: Restore) -> None:
+        if op.source != op.node:
+            self._absent.discard(op.node)
         if op.own_versions:
             self._own_weights.restore(op)
         node = self.changing(op.node)
@@ -440,12 +530,36 @@ class Operations:
 
     def _evaluate(self, op: Evaluate) -> None:
         """On one worker; workers take turns. In gossip all give their part of the mean, and of the spread about it."""
+        if op.id < self._alone:
+            return
         mean_P = self._own_weights.mean_P(op.own) if op.own else None
         spread = {} if mean_P is None else {"nodes": len(op.own), "spread": self._own_weights.spread(op.own, mean_P)}
         if self._evaluator[op.id] == self._transport.rank:
-            found = self._validate(op, self._versions.whole_P(op.versions) if mean_P is None else mean_P)
-            row = {"versions": list(op.versions), "merged_steps": op.merged_steps}
-            self._emit({**row_of("evaluate", op), **row, **found, **spread})
+            self._emit_evaluation(op, mean_P, spread)
+
+    def _emit_evaluation(self, op: Evaluate, mean_P: Tensor | None, spread: Row) -> None:
+        found = self._validate(op, self._versions.whole_P(op.versions) if mean_P is None else mean_P)
+        row = {"versions": list(op.versions), "merged_steps": op.merged_steps}
+        self._emit({**row_of("evaluate", op), **row, **found, **spread})
+
+    @property
+    def _tells_all(self) -> bool:
+        """Whether this worker tells what every worker knows: one of them, or all where it may be lost."""
+        return self._lasting or self._transport.rank == 0
+
+    def _emit(self, row: Row) -> None:
+        if row["op"] not in self._silent:
+            self._tell(row)
+
+
+def _silent(trace: Trace) -> set[int]:
+    """Operations of which nobody has heard, since the worker that did them was lost: they are not told."""
+    found: set[int] = set()
+    for lose in trace.of_kind(Lose):
+        if lose.unheard is not None:
+            told = (op for op in trace.ops[lose.unheard : lose.id] if not isinstance(op, Lose))
+            found |= {op.id for op in told if getattr(op, "node", None) == lose.node}
+    return found
 
 
 def row_of(event: str, op: Op) -> Row:

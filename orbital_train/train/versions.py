@@ -40,6 +40,10 @@ class Versions:
         """Hold a new version of a fragment."""
         self._states[global_value(fragment, version)] = state
 
+    def __contains__(self, name: str) -> bool:
+        """Whether a version is held, by the name of its value."""
+        return name in self._states
+
     def drop(self, name: str) -> None:
         """Forget a version, by the name of its value."""
         del self._states[name]

@@ -32,8 +32,10 @@ def save(worker: Worker, cut: int, recipe: Recipe, run: RunDirectory) -> Checkpo
     rule = checkpoint_rule(recipe, run, run.read_trace())
     worker.open_until(cut, True)
     worker.run()
+    run.metrics.touch()
+    before = run.metrics.read_text().count("\n")
     with run.metrics.open("a") as metrics:
-        metrics.writelines(json.dumps(row, separators=(",", ":")) + "\n" for row in worker.poll().rows)
+        metrics.writelines(json.dumps(row, separators=(",", ":")) + "\n" for row in worker.poll(told=before).rows)
     worker.take(True)
     folder = rule.store.begin(cut)
     manifest = Manifest(

@@ -24,8 +24,31 @@ from tests.unit.cli.command import unchanged
             ["model.width=16384", "model.layers=100"],
             "model = {'kind': 'gpt', 'layers': 100, 'heads': 2, 'width': 16384, 'context': 16}: needs about ",
         ),
+        (
+            ["cluster.on_worker_loss=dropout", "workload.codec=topk1"],
+            "cluster.on_worker_loss = 'dropout': loses with a worker what topk1 left out of sums, which others need;",
+        ),
+        (
+            ["cluster.on_worker_loss=dropout", "schedule.policy=gossip"],
+            "cluster.on_worker_loss = 'dropout': is not for gossip, whose nodes or groups have models of their own;",
+        ),
+        (
+            ["cluster.on_worker_loss=dropout", "cluster.devices_per_node=2"],
+            "cluster.on_worker_loss = 'dropout': is for nodes of one device (cluster.devices_per_node); accepted: replay",
+        ),
+        (
+            ["cluster.on_worker_loss=dropout", "faults.upsets.per_bit_hour=1e-12"],
+            "cluster.on_worker_loss = 'dropout': is not for runs with flipped bits (faults.upsets, screening); accepted:",
+        ),
+        (
+            ["cluster.devices_per_node=2", "cluster.workers=2", "faults.upsets.per_bit_hour=1e-12"],
+            "cluster.devices_per_node = 2: must be 1 where bits are flipped or nodes look for flipped bits (faults.upsets,",
+        ),
     ],
-    ids=["corpus", "sha256", "workers", "batch", "validation", "memory"],
+    ids=[
+        *("corpus", "sha256", "workers", "batch", "validation", "memory"),
+        *("dropout_sparse", "dropout_gossip", "dropout_devices", "dropout_upsets", "devices_upsets"),
+    ],
 )
 @pytest.mark.parametrize("command", ["train", "compare"])
 def test_training_that_will_not_do(tmp_path: Path, recipe: Path, command: str, overrides: list[str], told: str):

@@ -1,4 +1,4 @@
-from orbital_train.cluster.failure_policy import Failure, FailurePolicy, GiveUp, Recover
+from orbital_train.cluster.failure_policy import Failure, FailurePolicy, GiveUp, Recover, Way, after_loss
 from orbital_train.cluster.patience import Patience
 
 
@@ -30,3 +30,7 @@ def test_patience_grows_with_the_slowest_answer():
     patience.answered(3.0)
     patience.answered(1.0)
     assert patience.limit_s == 60.0
+
+
+def test_how_a_run_goes_on_depends_on_who_is_left():
+    assert [after_loss(survivors) for survivors in (None, 2, 0)] == [Way.REPLAY, Way.DROPOUT, Way.RESTART]

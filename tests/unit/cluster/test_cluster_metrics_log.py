@@ -83,3 +83,39 @@ def test_a_log_that_cannot_be_opened(tmp_path: Path):
     (tmp_path / "metrics.jsonl").mkdir()
     with pytest.raises(CannotWrite, match=r"metrics\.jsonl cannot be written \(Is a directory\)"):
         MetricsLog(tmp_path / "metrics.jsonl")
+
+
+def test_what_several_workers_tell_is_written_once(tmp_path: Path):
+    path = tmp_path / "metrics.jsonl"
+    with closing(MetricsLog(path)) as log:
+        log.add([row(1, "merge"), row(1, "merge"), row(2, "lose")])
+        log.add([row(1, "merge"), row(0), row(2, "lose")])
+        log.write_below(3)
+        log.add([row(1, "merge")])
+        log.write_below(9)
+    assert ops(path) == [0, 1, 2]
+
+
+def test_rows_of_lost_nodes_are_forgotten_from_where_nobody_has_heard_of_them(tmp_path: Path):
+    path = tmp_path / "metrics.jsonl"
+    with closing(MetricsLog(path)) as log:
+        log.add([row(3, node=1), row(4, node=2), row(5, node=1), row(6, "evaluate", loss=1.0)])
+        log.forget_nodes({1: 4})
+        assert [log.lacks(op, "evaluate") for op in (5, 6)] == [True, False]
+        log.write_below(9)
+        assert not log.lacks(6, "evaluate")
+    assert ops(path) == [3, 4, 6]
+
+
+def test_going_back_to_a_checkpoint_takes_its_rows_again(tmp_path: Path):
+    path = tmp_path / "metrics.jsonl"
+    with closing(MetricsLog(path)) as log:
+        log.add([row(0), row(1)])
+        log.write_below(1)
+        kept_bytes = log.sync()
+        log.write_below(2)
+        log.add([row(7)])
+        log.cut_back(kept_bytes, 1)
+        log.add([row(1), row(2)])
+        log.write_below(9)
+    assert ops(path) == [0, 1, 2]

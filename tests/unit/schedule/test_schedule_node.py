@@ -106,7 +106,7 @@ def test_a_step_cut_short_does_not_count_and_is_done_again() -> None:
     mine.advance(HORIZON_US)
     # 90 Wh until the floor at 800 W / 0.95
     stop_s = 100.0 + 90.0 * 0.95 / 800.0 * 3600.0
-    assert mine.runs == [Run(0, 0, math.floor(stop_s / 10.0), 10 * S)]
+    assert mine.runs == [Run(0, 0, math.floor(stop_s / 10.0), 10 * S, known_us=round(stop_s * S))]
     assert mine.steps == 48
     assert mine.training_us / S == pytest.approx(stop_s, abs=1e-5)
     assert mine.no_energy_us == HORIZON_US - mine.training_us
@@ -265,7 +265,7 @@ def test_holding_loses_the_step_in_progress() -> None:
     mine.advance(25 * S)
     mine.train()
     mine.advance(35 * S)
-    assert mine.take_runs() == [Run(0, 0, 1, 10 * S), Run(25 * S, 1, 1, 10 * S)]
+    assert mine.take_runs() == [Run(0, 0, 1, 10 * S, known_us=19 * S), Run(25 * S, 1, 1, 10 * S, known_us=35 * S)]
     assert mine.take_runs() == []
     assert (mine.training_us, mine.waiting_us) == (29 * S, 6 * S)
 
@@ -274,9 +274,9 @@ def test_taking_the_runs_does_not_break_the_step_in_progress() -> None:
     mine = node((0.0, 20_000.0, 1.0), power=None)
     mine.train()
     mine.advance(15 * S)
-    assert mine.take_runs() == [Run(0, 0, 1, 10 * S)]
+    assert mine.take_runs() == [Run(0, 0, 1, 10 * S, known_us=15 * S)]
     mine.advance(20 * S)
-    assert mine.take_runs() == [Run(10 * S, 1, 1, 10 * S)]
+    assert mine.take_runs() == [Run(10 * S, 1, 1, 10 * S, known_us=20 * S)]
 
 
 def test_the_last_step_can_be_undone_at_the_moment_it_ends() -> None:
@@ -287,7 +287,7 @@ def test_the_last_step_can_be_undone_at_the_moment_it_ends() -> None:
     mine.advance(30 * S)
     assert mine.stepped_now()
     mine.drop_last_step()
-    assert (mine.runs, mine.steps) == ([Run(0, 0, 2, 10 * S)], 2)
+    assert (mine.runs, mine.steps) == ([Run(0, 0, 2, 10 * S, known_us=30 * S)], 2)
 
 
 def test_a_site_never_trains() -> None:

@@ -231,7 +231,7 @@ def test_a_node_whose_store_has_a_flipped_bit_is_sent_the_model(at_s: float, sou
     (restored,) = trace.of_kind(Restore)
     assert restored.source == source
     if source != 1:
-        assert any(t.value.startswith("restored/1/") and t.source == source for t in trace.transfers)
+        assert any(t.value.startswith("restored/1@") and t.source == source for t in trace.transfers)
     assert trace.merged_steps > 180
 
 

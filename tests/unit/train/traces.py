@@ -276,7 +276,7 @@ class TraceBuilder:
         )
 
     def _restore(self, **fields: object) -> None:
-        self._add(Restore, life=1, **fields)
+        self._add(Restore, request=1, **fields)
 
     def upset(self, node: int, target: FlipTarget, place: float = 0.5, bit: int = 30, value: str = "") -> None:
         """In the first of the node's inner steps that are added next, if they are; otherwise by itself."""
