@@ -67,7 +67,11 @@ def windows_by_terminal(
         Windows whose tracks are rows of ``pairs``, the parts of ``found``, and the terminals of both ends. A pair may
         have several at once.
     """
-    sides = [[pair_windows(grid, ends, field_function(field)) for field in fields] for ends in (pairs, pairs[:, ::-1])]
+
+    def within(ends: IntArray, field: FieldOfRegard) -> Windows:
+        return pair_windows(grid, ends, field_function(field), every_turn=True)
+
+    sides = [[within(ends, field) for field in fields] for ends in (pairs, pairs[:, ::-1])]
     parts, terminals = [], []
     for i, from_a in enumerate(sides[0]):
         for j, from_b in enumerate(sides[1]):

@@ -50,8 +50,11 @@ def scan_grid(samples: FloatArray) -> Scan:
     return joined_scans([scan_rows(samples[i : i + rows], i) for i in range(0, max(1, len(samples)), rows)])
 
 
-def scan_rows(samples: FloatArray, first_track: int) -> Scan:
-    """Scan samples over a whole grid, shape (R, T), of tracks numbered from ``first_track``."""
+def scan_rows(samples: FloatArray, first_track: int, *, every_turn: bool = False) -> Scan:
+    """Scan samples over a whole grid, shape (R, T), of tracks numbered from ``first_track``.
+
+    With ``every_turn`` extrema are worth a look however far from zero their samples are.
+    """
     points = samples.shape[1]
     adjoin = np.ones(samples.size, dtype=np.bool_)
     adjoin[points - 1 :: points] = False
@@ -60,7 +63,7 @@ def scan_rows(samples: FloatArray, first_track: int) -> Scan:
         row, k = np.divmod(i, points)
         return row + first_track, k
 
-    return _scan(samples.ravel(), adjoin[:-1], places, points - 1)
+    return _scan(samples.ravel(), adjoin[:-1], places, points - 1, every_turn=every_turn)
 
 
 def scan_runs(values: FloatArray, track: IntArray, k: IntArray, last: int) -> Scan:
@@ -74,7 +77,9 @@ def joined_scans(parts: Sequence[Scan]) -> Scan:
     return Scan(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Scan)))
 
 
-def _scan(values: FloatArray, adjoin: NDArray[np.bool_], places: _Places, last: int) -> Scan:
+def _scan(
+    values: FloatArray, adjoin: NDArray[np.bool_], places: _Places, last: int, *, every_turn: bool = False
+) -> Scan:
     if not values.size:
         return _nothing()
     above = values > 0
@@ -86,7 +91,7 @@ def _scan(values: FloatArray, adjoin: NDArray[np.bool_], places: _Places, last: 
         change, four = change[once], four[:, once]
     begins, ends = np.flatnonzero(~np.append(False, adjoin)), np.flatnonzero(~np.append(adjoin, False))
     at_first, at_last = begins[places(begins)[1] == 0], ends[places(ends)[1] == last]
-    turn = _turns(values, adjoin, np.append(at_first, at_last))
+    turn = _turns(values, adjoin, np.append(at_first, at_last), every=every_turn)
     return Scan(
         *places(begins[above[begins]]),
         *places(ends[above[ends]]),
@@ -162,8 +167,8 @@ def _flats(values: FloatArray, adjoin: NDArray[np.bool_], change: IntArray) -> I
     return np.asarray(i[monotone & (least <= _LEVEL * np.abs(own))])
 
 
-def _turns(values: FloatArray, adjoin: NDArray[np.bool_], grid_ends: IntArray) -> IntArray:
-    """Samples around which a track, without a change of sign there, may reach over zero."""
+def _turns(values: FloatArray, adjoin: NDArray[np.bool_], grid_ends: IntArray, *, every: bool) -> IntArray:
+    """Samples around which a track, without a change of sign there, may reach over zero; or ``every`` extremum."""
     falls = np.diff(values) <= 0
     inner = np.flatnonzero((falls[1:] != falls[:-1]) & adjoin[1:] & adjoin[:-1]) + 1
     i = np.append(inner, grid_ends)
@@ -171,7 +176,7 @@ def _turns(values: FloatArray, adjoin: NDArray[np.bool_], grid_ends: IntArray) -
     left, right = i - _adjoins(adjoin, i - 1), i + _adjoins(adjoin, i)
     sign = np.where(values[i] > 0, -1.0, 1.0)  # below zero look for a peak, above it for a trough
     extremal = (sign * (values[i] - values[left]) >= 0) & (sign * (values[i] - values[right]) >= 0)
-    return i[extremal & (np.abs(values[i]) <= _reach(values, adjoin, i, left, right))]
+    return i[extremal] if every else i[extremal & (np.abs(values[i]) <= _reach(values, adjoin, i, left, right))]
 
 
 def _adjoins(adjoin: NDArray[np.bool_], i: IntArray) -> NDArray[np.bool_]:
@@ -184,18 +189,10 @@ def _reach(values: FloatArray, adjoin: NDArray[np.bool_], i: IntArray, left: Int
     """How far a track may reach beyond a sample before the next one.
 
     A parabola rises above its highest sample by at most an eighth of the second difference, and at either end of the
-    grid by at most a half of that of the nearest inner sample; the whole of it is allowed, and of those beside it.
-    Where two satellites rush past each other, the line between them swings round within few samples, and bends least at
-    the highest.
+    grid by at most a half of that of the nearest inner sample; the whole of it is allowed.
     """
     middle = np.where(left == i, right, np.where(right == i, left, i))
-    own = _bend(values, adjoin, middle)
-    beside = np.fmax(_bend(values, adjoin, middle - 1), _bend(values, adjoin, middle + 1))
-    return np.where(np.isnan(own), np.inf, np.fmax(own, beside))
-
-
-def _bend(values: FloatArray, adjoin: NDArray[np.bool_], i: IntArray) -> FloatArray:
-    """Size of the second difference around samples; no number where one of the three is not of the run."""
-    known = _adjoins(adjoin, i - 1) & _adjoins(adjoin, i)
-    before, own, after = (values.take(i + d, mode="clip") for d in (-1, 0, 1))
-    return np.where(known, np.abs(before - 2.0 * own + after), np.nan)
+    known = _adjoins(adjoin, middle - 1) & _adjoins(adjoin, middle)
+    before, after = np.maximum(middle - 1, 0), np.minimum(middle + 1, values.size - 1)
+    reach = np.abs(values[before] - 2.0 * values[middle] + values[after])
+    return np.where(known, reach, np.inf)
