@@ -1,5 +1,6 @@
 """``--faults``: a plan that another run has recorded."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,13 @@ def test_a_recorded_plan_is_read(tmp_path: Path):
     plan = read_faults(tmp_path / "faults.jsonl", resume=False)
     assert plan == FaultPlan(worker_losses=(lost,))
     assert read_faults(None, resume=True) is None
+
+
+def test_who_was_out_to_the_end_does_not_rejoin(tmp_path: Path):
+    lost = WorkerLoss(node=1, start_us=5, known_us=9, end_us=None, unheard=3, void=())
+    FaultPlan(worker_losses=(lost,)).write(tmp_path / "faults.jsonl")
+    plan = read_faults(tmp_path / "faults.jsonl", resume=False)
+    assert plan == FaultPlan(worker_losses=(replace(lost, end_us=1 << 62),))
 
 
 def test_what_is_no_plan_is_refused(tmp_path: Path):
