@@ -117,20 +117,27 @@ class RunDirectory:
         return self._proposed
 
     def follow(self, faults: FaultPlan, trace: Trace) -> None:
-        """Make the proposed trace that of the run, and the faults that lead to it.
-
-        Where the faults alone are written, workers that are lost again are lost a little later: nothing is wrong.
-        """
-        temporary = self.faults.with_name(f".{self.faults.name}")
-        faults.write(temporary)
-        temporary.replace(self.faults)
+        """Make the proposed trace that of the run, and the faults that lead to it."""
+        faults.write(self._proposed_faults)
         self._proposed.replace(self.trace)
+        self.settle()
         told = json.loads(self.plan_summary.read_text(encoding="utf-8"))
         write_json(self.plan_summary, {**told, **asdict(measure(trace))})
+
+    def settle(self) -> None:
+        """Take or leave proposed faults as their trace was taken or not, also where the run ended in between."""
+        if self._proposed_faults.exists() and self._proposed.exists():
+            self._proposed_faults.unlink()
+        elif self._proposed_faults.exists():
+            self._proposed_faults.replace(self.faults)
 
     @property
     def _proposed(self) -> Path:
         return self.path / ".trace.jsonl"
+
+    @property
+    def _proposed_faults(self) -> Path:
+        return self.plan / ".faults.jsonl"
 
     def read_trace(self) -> Trace:
         """The trace of an earlier start of this run."""

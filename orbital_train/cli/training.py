@@ -158,6 +158,7 @@ def train_on(
         Stopped: the user ended the run; it can be resumed.
         WorkerLost: a worker died or failed.
     """
+    run.settle()
     trace = run.read_trace()
     rule = checkpoint_rule(recipe, run, trace)
     lasting = recipe.cluster.on_worker_loss == "dropout" and not any(trace.of_kind(SyncStep))

@@ -98,9 +98,10 @@ class Dropout:
             self._fresh.clear()
             return position, None
         faults = self.faults
-        for loss in worker_losses(self.trace, self._gone, position):
+        heard = {node: min(until, position) for node, until in self._gone.items()}  # what only they did is undone
+        for loss in worker_losses(self.trace, heard, position):
             faults = faults.with_fault(loss)
-        self._metrics.forget_nodes(self._gone)
+        self._metrics.forget_nodes(heard, position)
         return position, self._follow(faults, position, ask)
 
     def ready(self) -> bool:

@@ -60,9 +60,14 @@ class MetricsLog:
         self._waiting.clear()
         self._known.clear()
 
-    def forget_nodes(self, since: Mapping[int, int]) -> None:
-        """Forget rows of nodes that were lost with their worker, of operations from some one on, by node."""
-        rows = [entry for entry in self._waiting if entry[0] < since.get(entry[2].get("node", -1), entry[0] + 1)]
+    def forget_nodes(self, since: Mapping[int, int], position: int) -> None:
+        """Forget rows that a worker told before it was lost and that do not hold any more.
+
+        Args:
+            since: of its nodes, from which operation on, by node.
+            position: from this operation on, of whatever.
+        """
+        rows = [entry for entry in self._waiting if entry[0] < since.get(entry[2].get("node", -1), position)]
         self.forget_waiting()
         self.add([row for _, _, row in sorted(rows)])
 

@@ -99,8 +99,8 @@ def test_what_several_workers_tell_is_written_once(tmp_path: Path):
 def test_rows_of_lost_nodes_are_forgotten_from_where_nobody_has_heard_of_them(tmp_path: Path):
     path = tmp_path / "metrics.jsonl"
     with closing(MetricsLog(path)) as log:
-        log.add([row(3, node=1), row(4, node=2), row(5, node=1), row(6, "evaluate", loss=1.0)])
-        log.forget_nodes({1: 4})
+        log.add([row(3, node=1), row(4, node=2), row(5, node=1), row(6, "evaluate", loss=1.0), row(8, "merge")])
+        log.forget_nodes({1: 4}, 7)
         assert [log.lacks(op, "evaluate") for op in (5, 6)] == [True, False]
         log.write_below(9)
         assert not log.lacks(6, "evaluate")
