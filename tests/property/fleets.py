@@ -34,9 +34,14 @@ Arm = tuple[str, str]
 ARMS: list[Arm] = [
     (name, form) for name, entry in POLICIES.items() if entry.build for form in entry.forms or ("blocking",)
 ]
-every_policy = pytest.mark.parametrize(
-    "arm", ARMS, ids=[" ".join(arm) if arm[1] != "blocking" else arm[0] for arm in ARMS]
-)
+
+
+def _each(arms: list[Arm]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("arm", arms, ids=[" ".join(arm) if arm[1] != "blocking" else arm[0] for arm in arms])
+
+
+every_policy = _each(ARMS)
+every_policy_of_one_model = _each([arm for arm in ARMS if arm[0] not in ("gossip", "hierarchical")])
 
 
 def few(examples: int) -> settings:
