@@ -98,6 +98,7 @@ class Outages(Reductions):
         asked = earliest_arrivals(self.network, self.bookings, {node: self.now_us}, NEWS_BITS).arrival_us
         ready_us = {i: t for i, t in asked.items() if i != node and self._can_give(i, node)}
         if self.policy.home and node in self._holding:  # nobody can bring it up to date later
+            ready_us = {i: t for i, t in ready_us.items() if self._is_current(i)}
             newest = max((self._age_of_model(i) for i in ready_us), default=0)
             ready_us = {i: t for i, t in ready_us.items() if self._age_of_model(i) == newest}
         bits = self._restore_bits(node)
@@ -139,6 +140,16 @@ class Outages(Reductions):
             node in versions[0].has_us or any(node in version.has_us for version in versions)
             for versions in self._versions
         )
+
+    def _is_current(self, node: int) -> bool:
+        """Whether what a node can give is the newest version, or one that led to it, and none that was given up."""
+        for fragment, version in enumerate(self._heads):
+            given = self._version_at(node, fragment)
+            while version > given:
+                version = self._versions[fragment][version].parent
+            if version != given:
+                return False
+        return True
 
     def _age_of_model(self, node: int) -> int:
         """How many versions of all fragments went into what a node can give to another."""
@@ -263,10 +274,12 @@ class Outages(Reductions):
         """Whether nobody has a version; with homes, whether only others have, and a home has an older one."""
         versions = self._versions[fragment]
         having = versions[version].has_us.keys()
-        if self.policy.home and having and self._holding.isdisjoint(having):
-            lost = not all(self._holding.isdisjoint(older.has_us) for older in versions[:version])
-        else:
-            lost = not having
+        if not having:
+            made = versions[version]
+            return not any(life == self._lives[i] for i, life in made.coming.items())
+        if not self.policy.home or not self._holding.isdisjoint(having):
+            return False
+        lost = not all(self._holding.isdisjoint(older.has_us) for older in versions[:version])
         return lost and not self._is_coming(versions[version])
 
     def _is_coming(self, made: Version) -> bool:

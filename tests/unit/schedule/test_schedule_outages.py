@@ -43,6 +43,17 @@ def test_a_home_that_has_lost_the_model_goes_on_from_the_newest_version_that_any
     assert trace.merged_steps > 1100
 
 
+def test_a_home_goes_on_from_a_version_that_was_on_its_way_when_it_failed() -> None:
+    """Nodes in a line: what they are sent is at a node in between for a while, whose own version is another."""
+    windows = [(0, 1, 0.0, 20_000.0), (1, 2, 0.0, 20_000.0), (2, 3, 0.0, 20_000.0)]
+    fleet = scenario(4, windows=windows, budget_steps=1200, rate_bps=8e6)
+    for at_s in (811, 815, 816, 817):
+        failing = replace(fleet, faults=outage(0, at_s, at_s + 100, loses_state=True))
+        trace = simulate(failing, Asynchronous(inner_steps=20, home=(0,)))
+        validate(trace, failing)
+        assert trace.merged_steps > 1100, at_s
+
+
 def test_what_nobody_else_was_sent_of_a_lost_home_is_gone() -> None:
     """The home fails while the first version is on its way to the others, who offer again what was in it."""
     windows = [(0, i, 0.0, 20_000.0) for i in (1, 2, 3)]
