@@ -159,6 +159,7 @@ def test_what_a_worker_finds_wrong_is_told_as_such(groups: Groups, undisturbed: 
             job=Job(trace=run.trace, spec=spec),
             metrics=metrics,
             rule=rule,
+            book=None,
             stop_asked=lambda: False,
             show=lambda progress: None,
             tell=print,

@@ -23,7 +23,7 @@ from tests.property.fleets import Arm, every_policy, few, fleets, flown, irregul
 Order = Sequence[int]  # the new number of each node
 
 # Where names of values have nodes, behind the first word; the others have one there.
-NODES_IN = {"group": (1,), "restored": (0, 1), "stage": (1,), "result": (), "state": (), "final": ()}
+NODES_IN = {"group": (1,), "stage": (1,), "result": (), "state": (), "final": ()}
 
 
 def renumbered(trace: Trace, order: Order, groups: Groups) -> tuple[list[str], list[str]]:

@@ -44,8 +44,11 @@ def is_free(state: NodeView) -> bool:
 
 
 def site_now(view: View, site: int) -> int:
-    """A site, or the first node that is up while it is down."""
-    return site if site not in view.down else next((i for i in view.training_nodes if i not in view.down), site)
+    """A site; while it is down, of the nodes that are up the first by name."""
+    if site not in view.down:
+        return site
+    up = (i for i in view.training_nodes if i not in view.down)
+    return min(up, key=view.network.node_names.__getitem__, default=site)
 
 
 def send(state: NodeView, site: int, have: Contributions) -> Carried:
