@@ -69,7 +69,7 @@ def windows_by_terminal(
     """
 
     def within(ends: IntArray, field: FieldOfRegard) -> Windows:
-        return pair_windows(grid, ends, field_function(field), every_turn=True)
+        return pair_windows(grid, ends, field_function(field), sharp=True)
 
     sides = [[within(ends, field) for field in fields] for ends in (pairs, pairs[:, ::-1])]
     parts, terminals = [], []

@@ -11,11 +11,11 @@ from orbital_train.windows.search import Windows, refined_windows
 _BLOCK = 1 << 16  # samples evaluated at once: they stay in the processor's cache
 
 
-def pair_windows(grid: StateGrid, pairs: IntArray, function: PairFunction, *, every_turn: bool = False) -> Windows:
+def pair_windows(grid: StateGrid, pairs: IntArray, function: PairFunction, *, sharp: bool = False) -> Windows:
     """When a pair function is positive; tracks are rows of ``pairs``, shape (P, 2).
 
-    With ``every_turn`` no window is lost of a function that turns more sharply than its samples show, as directions do
-    while two satellites rush past each other, if it turns once there.
+    Functions that are ``sharp`` may turn more sharply than their samples show, as directions do while two satellites
+    rush past each other.
     """
 
     def value(track: IntArray, t_s: FloatArray) -> FloatArray:
@@ -27,5 +27,5 @@ def pair_windows(grid: StateGrid, pairs: IntArray, function: PairFunction, *, ev
     for first in range(0, max(1, len(pairs)), rows):
         a, b = pairs[first : first + rows].T
         samples = function(grid.t_s, grid.r_m[a], grid.v_mps[a], grid.r_m[b], grid.v_mps[b])
-        scans.append(scan_rows(samples, first, every_turn=every_turn))
+        scans.append(scan_rows(samples, first, sharp=sharp))
     return refined_windows(value, joined_scans(scans), grid.t_s)

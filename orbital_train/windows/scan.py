@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from orbital_train.windows.plan import FloatArray, IntArray
 
 _BLOCK = 1 << 17  # samples scanned at once: they stay in the processor's cache
+_SHARPER = 4.0  # times as far as the largest second difference around it a sharp turn may reach
 _LEVEL = 0.25  # a slope below this part of the mean over a step is nearly level
 
 _Places = Callable[[IntArray], tuple[IntArray, IntArray]]
@@ -50,10 +51,10 @@ def scan_grid(samples: FloatArray) -> Scan:
     return joined_scans([scan_rows(samples[i : i + rows], i) for i in range(0, max(1, len(samples)), rows)])
 
 
-def scan_rows(samples: FloatArray, first_track: int, *, every_turn: bool = False) -> Scan:
+def scan_rows(samples: FloatArray, first_track: int, *, sharp: bool = False) -> Scan:
     """Scan samples over a whole grid, shape (R, T), of tracks numbered from ``first_track``.
 
-    With ``every_turn`` extrema are worth a look however far from zero their samples are.
+    Tracks that may be ``sharp`` turn within few samples, and reach further beyond them.
     """
     points = samples.shape[1]
     adjoin = np.ones(samples.size, dtype=np.bool_)
@@ -63,7 +64,7 @@ def scan_rows(samples: FloatArray, first_track: int, *, every_turn: bool = False
         row, k = np.divmod(i, points)
         return row + first_track, k
 
-    return _scan(samples.ravel(), adjoin[:-1], places, points - 1, every_turn=every_turn)
+    return _scan(samples.ravel(), adjoin[:-1], places, points - 1, sharp=sharp)
 
 
 def scan_runs(values: FloatArray, track: IntArray, k: IntArray, last: int) -> Scan:
@@ -77,9 +78,7 @@ def joined_scans(parts: Sequence[Scan]) -> Scan:
     return Scan(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Scan)))
 
 
-def _scan(
-    values: FloatArray, adjoin: NDArray[np.bool_], places: _Places, last: int, *, every_turn: bool = False
-) -> Scan:
+def _scan(values: FloatArray, adjoin: NDArray[np.bool_], places: _Places, last: int, *, sharp: bool = False) -> Scan:
     if not values.size:
         return _nothing()
     above = values > 0
@@ -91,7 +90,7 @@ def _scan(
         change, four = change[once], four[:, once]
     begins, ends = np.flatnonzero(~np.append(False, adjoin)), np.flatnonzero(~np.append(adjoin, False))
     at_first, at_last = begins[places(begins)[1] == 0], ends[places(ends)[1] == last]
-    turn = _turns(values, adjoin, np.append(at_first, at_last), every=every_turn)
+    turn = _turns(values, adjoin, np.append(at_first, at_last), sharp)
     return Scan(
         *places(begins[above[begins]]),
         *places(ends[above[ends]]),
@@ -167,8 +166,8 @@ def _flats(values: FloatArray, adjoin: NDArray[np.bool_], change: IntArray) -> I
     return np.asarray(i[monotone & (least <= _LEVEL * np.abs(own))])
 
 
-def _turns(values: FloatArray, adjoin: NDArray[np.bool_], grid_ends: IntArray, *, every: bool) -> IntArray:
-    """Samples around which a track, without a change of sign there, may reach over zero; or ``every`` extremum."""
+def _turns(values: FloatArray, adjoin: NDArray[np.bool_], grid_ends: IntArray, sharp: bool) -> IntArray:
+    """Samples around which a track, without a change of sign there, may reach over zero."""
     falls = np.diff(values) <= 0
     inner = np.flatnonzero((falls[1:] != falls[:-1]) & adjoin[1:] & adjoin[:-1]) + 1
     i = np.append(inner, grid_ends)
@@ -176,7 +175,9 @@ def _turns(values: FloatArray, adjoin: NDArray[np.bool_], grid_ends: IntArray, *
     left, right = i - _adjoins(adjoin, i - 1), i + _adjoins(adjoin, i)
     sign = np.where(values[i] > 0, -1.0, 1.0)  # below zero look for a peak, above it for a trough
     extremal = (sign * (values[i] - values[left]) >= 0) & (sign * (values[i] - values[right]) >= 0)
-    return i[extremal] if every else i[extremal & (np.abs(values[i]) <= _reach(values, adjoin, i, left, right))]
+    i, left, right = i[extremal], left[extremal], right[extremal]
+    middle = np.where(left == i, right, np.where(right == i, left, i))
+    return i[np.abs(values[i]) <= _reach(values, adjoin, middle, sharp)]
 
 
 def _adjoins(adjoin: NDArray[np.bool_], i: IntArray) -> NDArray[np.bool_]:
@@ -185,14 +186,21 @@ def _adjoins(adjoin: NDArray[np.bool_], i: IntArray) -> NDArray[np.bool_]:
     return inside & adjoin[np.clip(i, 0, max(0, adjoin.size - 1))] if adjoin.size else inside
 
 
-def _reach(values: FloatArray, adjoin: NDArray[np.bool_], i: IntArray, left: IntArray, right: IntArray) -> FloatArray:
-    """How far a track may reach beyond a sample before the next one.
+def _reach(values: FloatArray, adjoin: NDArray[np.bool_], i: IntArray, sharp: bool) -> FloatArray:
+    """How far a track may reach beyond a sample, or one beside it at an end of a run, before the next one.
 
     A parabola rises above its highest sample by at most an eighth of the second difference, and at either end of the
-    grid by at most a half of that of the nearest inner sample; the whole of it is allowed.
+    grid by at most a half of that of the nearest inner sample; the whole of it is allowed. A sharp turn may bend more at
+    the samples beside the highest.
     """
-    middle = np.where(left == i, right, np.where(right == i, left, i))
-    known = _adjoins(adjoin, middle - 1) & _adjoins(adjoin, middle)
-    before, after = np.maximum(middle - 1, 0), np.minimum(middle + 1, values.size - 1)
-    reach = np.abs(values[before] - 2.0 * values[middle] + values[after])
-    return np.where(known, reach, np.inf)
+    bend = _bend(values, adjoin, i)
+    reach = (
+        _SHARPER * np.fmax(bend, np.fmax(_bend(values, adjoin, i - 1), _bend(values, adjoin, i + 1))) if sharp else bend
+    )
+    return np.where(np.isnan(bend), np.inf, reach)
+
+
+def _bend(values: FloatArray, adjoin: NDArray[np.bool_], i: IntArray) -> FloatArray:
+    """Size of the second difference around samples; no number where one of the three is not of the run."""
+    before, own, after = (values.take(i + d, mode="clip") for d in (-1, 0, 1))
+    return np.where(_adjoins(adjoin, i - 1) & _adjoins(adjoin, i), np.abs(before - 2.0 * own + after), np.nan)

@@ -43,7 +43,7 @@ def sun_function(sun: SunPositions, exclusion_deg: float) -> PairFunction:
 
 def glare_windows(grid: StateGrid, pairs: IntArray, sun: SunPositions, exclusion_deg: float) -> Windows:
     """When a receiver of a pair of satellites, shape (P, 2), is blinded; tracks are rows of ``pairs``."""
-    facing = pair_windows(grid, pairs, _facing_function(sun, exclusion_deg), every_turn=True)
+    facing = pair_windows(grid, pairs, _facing_function(sun, exclusion_deg), sharp=True)
     if not len(facing):
         return facing
     a, b = pairs[facing.track].T

@@ -166,7 +166,7 @@ def test_blinded_and_pointed_terminals_agree_on_all_grids(two: list[Elements], d
     ephemeris = flown(two, by_sgp4)
     found = [
         agree(ephemeris, lambda grid: glare_windows(grid, PAIR, sun(day), 30.0)),
-        agree(ephemeris, lambda grid: pair_windows(grid, PAIR, field_function(FIELD), every_turn=True)),
+        agree(ephemeris, lambda grid: pair_windows(grid, PAIR, field_function(FIELD), sharp=True)),
     ]
     assume(all(len(windows) for windows in found))
 
