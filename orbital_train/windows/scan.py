@@ -190,8 +190,8 @@ def _reach(values: FloatArray, adjoin: NDArray[np.bool_], i: IntArray, sharp: bo
     """How far a track may reach beyond a sample, or one beside it at an end of a run, before the next one.
 
     A parabola rises above its highest sample by at most an eighth of the second difference, and at either end of the
-    grid by at most a half of that of the nearest inner sample; the whole of it is allowed. A sharp turn may bend more at
-    the samples beside the highest.
+    grid by at most a half of that of the nearest inner sample; the whole of it is allowed. A sharp turn may bend more
+    at the samples beside the highest.
     """
     bend = _bend(values, adjoin, i)
     reach = (
