@@ -13,6 +13,7 @@ that holds it, or slow weights that came with one, are mixed in elsewhere.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -267,5 +268,6 @@ class Mixing(Staging):
         if not self._gossips:  # there is no one model to bring
             super()._bring_down()
 
+    @abstractmethod
     def _evaluate(self) -> None:
-        raise NotImplementedError
+        """Record a validation, if enough steps were merged since the last one."""
