@@ -41,8 +41,9 @@ from orbital_train.report import progress as display
 from orbital_train.report.stages import stages
 from orbital_train.schedule.faults import FaultPlan
 from orbital_train.schedule.measures import measure
+from orbital_train.schedule.ops.nodes import Step, SyncStep
 from orbital_train.schedule.scenario import Scenario
-from orbital_train.schedule.trace import Step, SyncStep, Trace
+from orbital_train.schedule.trace import Trace
 from orbital_train.train import checkpoint, estimate
 from orbital_train.windows.plan import ContactPlan, Illumination
 

@@ -9,7 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 
-from orbital_train.schedule.trace import Evaluate, Op, Step, SyncStep, Trace
+from orbital_train.schedule.ops.base import Op
+from orbital_train.schedule.ops.nodes import Step, SyncStep
+from orbital_train.schedule.ops.run import Evaluate
+from orbital_train.schedule.trace import Trace
 from orbital_train.train.bench import Binding
 from orbital_train.train.benches import node_bench, skeleton
 from orbital_train.train.devices import ONE_DEVICE, Devices, all_finite

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from orbital_train.errors import InputError
-from orbital_train.schedule.trace import Evaluate, Step, SyncStep, Trace
+from orbital_train.schedule.ops.nodes import Step, SyncStep
+from orbital_train.schedule.ops.run import Evaluate
+from orbital_train.schedule.trace import Trace
 from orbital_train.train.bench import Binding
 from orbital_train.train.flat import Layout, flatten, named_tensors
 from orbital_train.train.gate import Gate

@@ -10,27 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from orbital_train.schedule.trace import (
-    GLOBAL,
-    Adopt,
-    Combine,
-    Deliver,
-    Evaluate,
-    GroupSnapshot,
-    Lose,
-    Merge,
-    Mix,
-    Op,
-    Rebase,
-    Restore,
-    Snapshot,
-    Stage,
-    Step,
-    SyncStep,
-    Trace,
-    Upset,
-    local_value,
-)
+from orbital_train.schedule.ops.base import Op
+from orbital_train.schedule.ops.merging import Combine, GroupSnapshot, Merge, Mix, Rebase, Snapshot
+from orbital_train.schedule.ops.nodes import Adopt, Lose, Restore, Step, SyncStep, Upset
+from orbital_train.schedule.ops.run import Deliver, Evaluate, Stage
+from orbital_train.schedule.trace import Trace
+from orbital_train.schedule.values import GLOBAL, local_value
 from orbital_train.train.adopt import adopted, base_codecs, moved_mark, received
 from orbital_train.train.bases import bases
 from orbital_train.train.contributions import check_merging, is_nothing

@@ -12,7 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from orbital_train.schedule.trace import Contribution, Mix, OwnVersions, Restore
+from orbital_train.schedule.ops.merging import Contribution, Mix
+from orbital_train.schedule.ops.nodes import Restore
+from orbital_train.schedule.values import OwnVersions
 from orbital_train.train.devices import Devices, norm
 from orbital_train.train.flat import Layout
 from orbital_train.train.liveness import momentum_value, own_value

@@ -22,7 +22,9 @@ from orbital_train.cluster.worker import Job, Worker
 from orbital_train.config import build
 from orbital_train.config.recipe import Cluster
 from orbital_train.errors import InputWarning
-from orbital_train.schedule.trace import Merge, Step, Trace
+from orbital_train.schedule.ops.merging import Merge
+from orbital_train.schedule.ops.nodes import Step
+from orbital_train.schedule.trace import Trace
 from orbital_train.train.checkpoint import Checkpoint, examine
 from orbital_train.train.checkpoint_store import DiskStore
 from tests import small

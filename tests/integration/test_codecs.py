@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orbital_train.cli.training import Stopped
-from orbital_train.schedule.trace import Combine
+from orbital_train.schedule.ops.merging import Combine
 from orbital_train.train.feedback import feedback
 from orbital_train.train.liveness import kept_states
 from tests import small

@@ -7,7 +7,7 @@ import pytest
 
 from orbital_train.cli.training import Stopped
 from orbital_train.cluster import driver
-from orbital_train.schedule.trace import Mix
+from orbital_train.schedule.ops.merging import Mix
 from tests import small
 from tests.integration.conftest import Groups
 from tests.integration.runs import Reference, StopAtPoll, assert_undisturbed, plan_run, reference, train

@@ -6,7 +6,7 @@ import pytest
 
 from orbital_train.cli.training import Stopped
 from orbital_train.cluster import driver
-from orbital_train.schedule.trace import Combine, GroupSnapshot, Merge, Rebase
+from orbital_train.schedule.ops.merging import Combine, GroupSnapshot, Merge, Rebase
 from orbital_train.train.feedback import feedback
 from tests import small
 from tests.integration.conftest import Groups

@@ -23,7 +23,7 @@ from orbital_train.config import build
 from orbital_train.config.recipe import Cluster
 from orbital_train.errors import InputError, InputWarning
 from orbital_train.schedule.measures import measure
-from orbital_train.schedule.trace import Adopt
+from orbital_train.schedule.ops.nodes import Adopt
 from tests.integration.conftest import LOGICAL_CPUS, Groups
 from tests.integration.runs import (
     Reference,

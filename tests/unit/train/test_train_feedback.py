@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from orbital_train.schedule.trace import Combine, GroupSnapshot, Merge, Snapshot, Trace
+from orbital_train.schedule.ops.merging import Combine, GroupSnapshot, Merge, Snapshot
+from orbital_train.schedule.trace import Trace
 from orbital_train.schedule.wire import has_feedback
 from orbital_train.train.executor import Executor
 from orbital_train.train.feedback import decay, feedback

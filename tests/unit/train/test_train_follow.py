@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adagrad, AdamW, NAdam, Optimizer
 
 from orbital_train.errors import InputError
-from orbital_train.schedule.trace import Adopt, Combine, Restore, Trace
+from orbital_train.schedule.ops.merging import Combine
+from orbital_train.schedule.ops.nodes import Adopt, Restore
+from orbital_train.schedule.trace import Trace
 from orbital_train.train.follow import DEFAULT_OUTER, Turn, follow
 from orbital_train.train.inner import lr_at
 from orbital_train.train.operations import Row

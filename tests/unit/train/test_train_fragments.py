@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from orbital_train.errors import InputError
-from orbital_train.schedule.trace import AdoptMode
+from orbital_train.schedule.ops.nodes import AdoptMode
 from orbital_train.train.problem import Problem
 from orbital_train.train.run import run_local
 from orbital_train.train.spec import OuterSpec

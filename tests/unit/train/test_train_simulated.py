@@ -2,7 +2,7 @@
 
 import pytest
 
-from orbital_train.schedule.trace import Adopt, Lose, Restore
+from orbital_train.schedule.ops.nodes import Adopt, Lose, Restore
 from orbital_train.train.spec import InnerSpec, OuterSpec
 from tests.unit.train.simulated import POLICIES, trace_of
 from tests.unit.train.traces import REPLICA, Group, line_problem, tiny_spec

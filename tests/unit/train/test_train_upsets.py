@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from orbital_train.schedule.trace import Trace, snapshot_value
+from orbital_train.schedule.trace import Trace
+from orbital_train.schedule.values import snapshot_value
 from orbital_train.train.bases import bases
 from orbital_train.train.liveness import drops, peak_versions
 from orbital_train.train.operations import LOSS_NOT_FINITE, Row

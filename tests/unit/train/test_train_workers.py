@@ -6,7 +6,8 @@ from functools import partial
 import pytest
 import torch
 
-from orbital_train.schedule.trace import Restore, Trace
+from orbital_train.schedule.ops.nodes import Restore
+from orbital_train.schedule.trace import Trace
 from orbital_train.train.liveness import goes_back, peak_states, peak_versions
 from orbital_train.train.operations import Row
 from orbital_train.train.problem import Problem

@@ -10,26 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from orbital_train.schedule.faults import FlipTarget
-from orbital_train.schedule.trace import (
+from orbital_train.schedule.ops.base import Op
+from orbital_train.schedule.ops.merging import Combine, Contribution, GroupSnapshot, Merge, Mix, Rebase, Snapshot
+from orbital_train.schedule.ops.nodes import Adopt, AdoptMode, Lose, Restore, Step, SyncStep, Upset
+from orbital_train.schedule.ops.run import Evaluate
+from orbital_train.schedule.trace import Trace
+from orbital_train.schedule.values import (
     GLOBAL,
-    Adopt,
-    AdoptMode,
-    Combine,
-    Contribution,
-    Evaluate,
-    GroupSnapshot,
-    Lose,
-    Merge,
-    Mix,
-    Op,
     OwnVersions,
-    Rebase,
-    Restore,
-    Snapshot,
-    Step,
-    SyncStep,
-    Trace,
-    Upset,
     global_value,
     group_scope,
     group_snapshot_value,
