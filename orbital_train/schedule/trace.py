@@ -14,10 +14,7 @@ from typing import Any
 from orbital_train.schedule.ops.base import Op
 from orbital_train.schedule.ops.merging import Merge
 from orbital_train.schedule.transfers import Transfer
-from orbital_train.schedule.values import (
-    GLOBAL,
-    OwnVersions,
-)
+from orbital_train.schedule.values import GLOBAL, OwnVersions
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

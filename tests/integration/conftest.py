@@ -10,7 +10,7 @@ import pytest
 
 from orbital_train.cluster.group import Group, worker_group
 from orbital_train.cluster.session import ray_session
-from orbital_train.config.recipe import Cluster
+from orbital_train.config.tables.cluster import Cluster
 from tests.integration.runs import Reference, reference
 
 LOGICAL_CPUS = 12

@@ -20,7 +20,7 @@ from orbital_train.cluster.failures import CannotWrite
 from orbital_train.cluster.group import worker_group
 from orbital_train.cluster.worker import Job, Worker
 from orbital_train.config import build
-from orbital_train.config.recipe import Cluster
+from orbital_train.config.tables.cluster import Cluster
 from orbital_train.errors import InputWarning
 from orbital_train.schedule.ops.merging import Merge
 from orbital_train.schedule.ops.nodes import Step

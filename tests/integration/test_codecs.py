@@ -12,14 +12,7 @@ from orbital_train.train.feedback import feedback
 from orbital_train.train.liveness import kept_states
 from tests import small
 from tests.integration.conftest import Groups
-from tests.integration.runs import (
-    Reference,
-    StopAfterCheckpoint,
-    assert_undisturbed,
-    plan_run,
-    reference,
-    train,
-)
+from tests.integration.runs import Reference, StopAfterCheckpoint, assert_undisturbed, plan_run, reference, train
 
 pytestmark = pytest.mark.slow
 

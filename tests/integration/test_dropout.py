@@ -15,7 +15,7 @@ from orbital_train.cli.training import Stopped
 from orbital_train.cluster import driver
 from orbital_train.cluster.group import Group, worker_group
 from orbital_train.config import build
-from orbital_train.config.recipe import Cluster
+from orbital_train.config.tables.cluster import Cluster
 from orbital_train.schedule.faults import FaultPlan
 from orbital_train.train.run import run_local
 from tests import small

@@ -13,7 +13,7 @@ import pytest
 from orbital_train.cli.run_directory import RunDirectory
 from orbital_train.cluster import driver
 from orbital_train.cluster.group import Group, worker_group
-from orbital_train.config.recipe import Cluster
+from orbital_train.config.tables.cluster import Cluster
 from tests.integration.runs import Reference, StopFlag, assert_undisturbed, plan_run, train
 
 pytestmark = pytest.mark.slow

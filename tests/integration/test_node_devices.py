@@ -16,7 +16,7 @@ from orbital_train.cli.run_directory import RunDirectory
 from orbital_train.cluster import driver
 from orbital_train.cluster.group import Group, worker_group
 from orbital_train.config.load import with_values
-from orbital_train.config.recipe import Cluster
+from orbital_train.config.tables.cluster import Cluster
 from tests.integration.runs import Reference, StopAfterCheckpoint, StopFlag, checkpoints, plan_run, reference, train
 
 pytestmark = pytest.mark.slow

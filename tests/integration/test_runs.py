@@ -20,7 +20,7 @@ from orbital_train.cluster.metrics_log import MetricsLog
 from orbital_train.cluster.session import ray_session
 from orbital_train.cluster.worker import Job
 from orbital_train.config import build
-from orbital_train.config.recipe import Cluster
+from orbital_train.config.tables.cluster import Cluster
 from orbital_train.errors import InputError, InputWarning
 from orbital_train.schedule.measures import measure
 from orbital_train.schedule.ops.nodes import Adopt

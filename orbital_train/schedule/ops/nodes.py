@@ -7,13 +7,7 @@ from typing import ClassVar, Literal
 
 from orbital_train.schedule.faults import FlipTarget
 from orbital_train.schedule.ops.base import Op
-from orbital_train.schedule.values import (
-    GLOBAL,
-    global_value,
-    local_value,
-    own_scope,
-    version_value,
-)
+from orbital_train.schedule.values import GLOBAL, global_value, local_value, own_scope, version_value
 
 AdoptMode = Literal["replace", "keep", "blend"]
 

@@ -6,11 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from orbital_train.schedule.ops.base import Op
-from orbital_train.schedule.values import (
-    OwnVersions,
-    global_value,
-    own_values,
-)
+from orbital_train.schedule.values import OwnVersions, global_value, own_values
 
 
 @dataclass(frozen=True, slots=True)
