@@ -22,10 +22,10 @@ from orbital_train.train.devices import ONE_DEVICE
 from orbital_train.train.executor import Executor
 from orbital_train.train.export import write_model
 from orbital_train.train.gate import Gate
-from orbital_train.train.operations import Row
 from orbital_train.train.packing import Files, node_file, pack, pack_shared, unpack_nodes, unpack_shared
 from orbital_train.train.placement import Owners, place
 from orbital_train.train.problem import build_problem
+from orbital_train.train.rows import Row
 from orbital_train.train.spec import TrainSpec
 from orbital_train.train.state import Saved
 from orbital_train.train.transport import LaneTransport, LocalTransport, PeerLost

@@ -19,9 +19,10 @@ from orbital_train.train.devices import ONE_DEVICE, Devices, all_finite
 from orbital_train.train.flat import Layout, flatten
 from orbital_train.train.gate import Gate
 from orbital_train.train.inner import Replica, lr_at
-from orbital_train.train.operations import NOT_FINITE, Operations, Row, row_of
+from orbital_train.train.operations import NOT_FINITE, Operations
 from orbital_train.train.placement import Owners
 from orbital_train.train.problem import Problem
+from orbital_train.train.rows import Row, row_of
 from orbital_train.train.shards import Shards
 from orbital_train.train.spec import TrainSpec
 from orbital_train.train.state import Saved, load_replica, replica_state

@@ -18,8 +18,9 @@ from orbital_train.train.bench import Binding
 from orbital_train.train.flat import Layout, flatten, named_tensors
 from orbital_train.train.gate import Gate
 from orbital_train.train.inner import Replica
-from orbital_train.train.operations import Operations, Row
+from orbital_train.train.operations import Operations
 from orbital_train.train.placement import place
+from orbital_train.train.rows import Row
 from orbital_train.train.shards import Shards
 from orbital_train.train.spec import InnerSpec, OuterSpec
 from orbital_train.train.transport import LocalTransport

@@ -11,9 +11,9 @@ from torch import Tensor
 from orbital_train.errors import InputError
 from orbital_train.schedule.trace import Trace
 from orbital_train.train.contributions import robust_average, without_refused
-from orbital_train.train.operations import Row
 from orbital_train.train.problem import Problem
 from orbital_train.train.protocol import Batch
+from orbital_train.train.rows import Row
 from orbital_train.train.run import run_local
 from orbital_train.train.spec import InnerSpec, OuterSpec, TrainSpec
 from tests.unit.train.traces import (

@@ -10,9 +10,9 @@ from orbital_train.schedule.trace import Trace
 from orbital_train.train.executor import Executor
 from orbital_train.train.gate import Gate
 from orbital_train.train.inner import lr_at
-from orbital_train.train.operations import Row
 from orbital_train.train.placement import place
 from orbital_train.train.problem import Problem
+from orbital_train.train.rows import Row
 from orbital_train.train.run import Result, run_local
 from orbital_train.train.spec import InnerSpec, OuterSpec, TrainSpec
 from orbital_train.train.transport import LocalTransport

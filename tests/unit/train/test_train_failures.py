@@ -6,8 +6,8 @@ from torch import Tensor
 
 from orbital_train.train.inner import lr_at
 from orbital_train.train.liveness import drops, kept_states, peak_states
-from orbital_train.train.operations import Row
 from orbital_train.train.problem import Problem
+from orbital_train.train.rows import Row
 from orbital_train.train.spec import InnerSpec, OuterSpec
 from orbital_train.train.state import Saved
 from tests.unit.train.traces import Group, TraceBuilder, line_problem, tiny_problem, tiny_spec

@@ -17,8 +17,8 @@ from orbital_train.schedule.ops.nodes import Adopt, Restore
 from orbital_train.schedule.trace import Trace
 from orbital_train.train.follow import DEFAULT_OUTER, Turn, follow
 from orbital_train.train.inner import lr_at
-from orbital_train.train.operations import Row
 from orbital_train.train.problem import Problem
+from orbital_train.train.rows import Row
 from orbital_train.train.run import run_local
 from orbital_train.train.spec import InnerSpec, OuterSpec
 from tests.unit.train.simulated import trace_of

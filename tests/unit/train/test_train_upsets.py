@@ -12,8 +12,9 @@ from orbital_train.schedule.trace import Trace
 from orbital_train.schedule.values import snapshot_value
 from orbital_train.train.bases import bases
 from orbital_train.train.liveness import drops, peak_versions
-from orbital_train.train.operations import LOSS_NOT_FINITE, Row
+from orbital_train.train.operations import LOSS_NOT_FINITE
 from orbital_train.train.problem import Problem
+from orbital_train.train.rows import Row
 from orbital_train.train.run import run_local
 from orbital_train.train.screening import MOMENTS, NORM, NOTHING
 from orbital_train.train.spec import InnerSpec, OuterSpec, ScreeningSpec

@@ -9,8 +9,8 @@ import torch
 from orbital_train.schedule.ops.nodes import Restore
 from orbital_train.schedule.trace import Trace
 from orbital_train.train.liveness import goes_back, peak_states, peak_versions
-from orbital_train.train.operations import Row
 from orbital_train.train.problem import Problem
+from orbital_train.train.rows import Row
 from orbital_train.train.run import run_local
 from orbital_train.train.spec import TrainSpec
 from tests.unit.train.traces import (

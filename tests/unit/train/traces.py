@@ -30,10 +30,10 @@ from orbital_train.train.data.text import Corpus, TextData
 from orbital_train.train.device import configure
 from orbital_train.train.executor import Executor
 from orbital_train.train.gate import Gate
-from orbital_train.train.operations import Row
 from orbital_train.train.placement import place
 from orbital_train.train.problem import Problem, build_model, problem_of
 from orbital_train.train.protocol import Batch
+from orbital_train.train.rows import Row
 from orbital_train.train.spec import InnerSpec, Named, OuterSpec, TrainSpec
 from orbital_train.train.state import Saved
 from orbital_train.train.transport import ThreadTransport, thread_group
