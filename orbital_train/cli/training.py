@@ -23,12 +23,13 @@ from orbital_train.cli.refusals import refusals
 from orbital_train.cli.run_directory import RunDirectory, check_directory, open_run, write_json
 from orbital_train.cli.work import Imports, check_problem, check_work, estimate_line, needs
 from orbital_train.cluster.cuts import CheckpointRule
-from orbital_train.cluster.driver import Driver, Progress, RunResult, write_model
+from orbital_train.cluster.driver import Driver, RunResult, write_model
 from orbital_train.cluster.dropout import Book
 from orbital_train.cluster.failures import needed, reason
 from orbital_train.cluster.group import Group, worker_group
 from orbital_train.cluster.metrics_log import MetricsLog
 from orbital_train.cluster.session import ray_session
+from orbital_train.cluster.watch import Progress
 from orbital_train.cluster.worker import Job
 from orbital_train.config import build
 from orbital_train.config.recipe import Recipe

@@ -15,7 +15,7 @@ import pytest
 
 from orbital_train.cli.run_directory import RunDirectory
 from orbital_train.cli.training import Stopped
-from orbital_train.cluster import driver
+from orbital_train.cluster import watch
 from orbital_train.cluster.failures import CannotWrite
 from orbital_train.cluster.group import worker_group
 from orbital_train.cluster.worker import Job, Worker
@@ -46,7 +46,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(autouse=True)
 def _frequent_polls(monkeypatch: pytest.MonkeyPatch):
     """A run of these tests takes a second or two: many polls of the driver fall into it, however fast the machine."""
-    monkeypatch.setattr(driver, "POLL_S", 0.02)
+    monkeypatch.setattr(watch, "POLL_S", 0.02)
 
 
 def saved(run: RunDirectory) -> list[Checkpoint]:
@@ -161,7 +161,7 @@ def stopped(groups: Groups, undisturbed: Reference, tmp_path_factory: pytest.Tem
     """A run with two checkpoints."""
     run = plan_run(undisturbed, tmp_path_factory.mktemp("stopped") / "run")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(driver, "POLL_S", 0.02)
+        patch.setattr(watch, "POLL_S", 0.02)
         with pytest.raises(Stopped):
             train(groups(2), undisturbed, run, StopAfterCheckpoint(run=run), checkpoint_every_s=0.01)
     assert len(checkpoints(run)) == 2

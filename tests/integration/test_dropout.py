@@ -12,7 +12,7 @@ import pytest
 from orbital_train.cli.planning import fly
 from orbital_train.cli.run_directory import RunDirectory
 from orbital_train.cli.training import Stopped
-from orbital_train.cluster import driver
+from orbital_train.cluster import watch
 from orbital_train.cluster.group import Group, worker_group
 from orbital_train.config import build
 from orbital_train.config.tables.cluster import Cluster
@@ -30,8 +30,8 @@ pytestmark = [
 
 @pytest.fixture(autouse=True)
 def _frequent_polls(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(driver, "POLL_S", 0.02)
-    monkeypatch.setattr(driver, "ANSWER_S", 2.0)
+    monkeypatch.setattr(watch, "POLL_S", 0.02)
+    monkeypatch.setattr(watch, "ANSWER_S", 2.0)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orbital_train.cli.training import Stopped
-from orbital_train.cluster import driver
+from orbital_train.cluster import watch
 from orbital_train.schedule.ops.merging import Mix
 from tests import small
 from tests.integration.conftest import Groups
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(autouse=True)
 def _frequent_polls(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(driver, "POLL_S", 0.02)
+    monkeypatch.setattr(watch, "POLL_S", 0.02)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from orbital_train.cli.run_directory import RunDirectory
-from orbital_train.cluster import driver
+from orbital_train.cluster import watch
 from orbital_train.cluster.group import Group, worker_group
 from orbital_train.config.tables.cluster import Cluster
 from tests.integration.runs import Reference, StopFlag, assert_undisturbed, plan_run, train
@@ -22,8 +22,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(autouse=True)
 def _frequent_polls(monkeypatch: pytest.MonkeyPatch):
     """A run of these tests takes a second or two: many polls of the driver fall into it, however fast the machine."""
-    monkeypatch.setattr(driver, "POLL_S", 0.02)
-    monkeypatch.setattr(driver, "ANSWER_S", 2.0)
+    monkeypatch.setattr(watch, "POLL_S", 0.02)
+    monkeypatch.setattr(watch, "ANSWER_S", 2.0)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from orbital_train.cli.planning import fly
 from orbital_train.cli.run_directory import RunDirectory, open_run
 from orbital_train.cli.training import Stopped, Watch, stop_flag
 from orbital_train.cluster.cuts import CheckpointRule
-from orbital_train.cluster.driver import Progress
+from orbital_train.cluster.watch import Progress
 from orbital_train.errors import InputWarning
 from orbital_train.schedule.ops.nodes import SyncStep
 from orbital_train.schedule.trace import Trace
