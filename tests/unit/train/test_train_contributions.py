@@ -16,16 +16,10 @@ from orbital_train.train.protocol import Batch
 from orbital_train.train.rows import Row
 from orbital_train.train.run import run_local
 from orbital_train.train.spec import InnerSpec, OuterSpec, TrainSpec
-from tests.unit.train.traces import (
-    Group,
-    Line,
-    TraceBuilder,
-    contributions_trace,
-    line_batch,
-    rounds_trace,
-    streaming_trace,
-    tiny_spec,
-)
+from tests.unit.train.problems import Line, line_batch, tiny_spec
+from tests.unit.train.thread_workers import Group
+from tests.unit.train.trace_builder import TraceBuilder
+from tests.unit.train.traces import contributions_trace, rounds_trace, streaming_trace
 
 AVERAGE = OuterSpec(lr=1.0, momentum=0.0)
 NAN = math.nan

@@ -18,7 +18,10 @@ from orbital_train.train.rows import Row
 from orbital_train.train.run import run_local
 from orbital_train.train.screening import MOMENTS, NORM, NOTHING
 from orbital_train.train.spec import InnerSpec, OuterSpec, ScreeningSpec
-from tests.unit.train.traces import Group, TraceBuilder, tiny_problem, tiny_spec, upsets_trace
+from tests.unit.train.failure_traces import upsets_trace
+from tests.unit.train.problems import tiny_problem, tiny_spec
+from tests.unit.train.thread_workers import Group
+from tests.unit.train.trace_builder import TraceBuilder
 
 PLAIN = tiny_spec(inner=InnerSpec(lr=1e-3, rewarm_steps=2), outer=OuterSpec(lr=1.0, momentum=0.0))
 SCREENED = replace(PLAIN, screening=ScreeningSpec())

@@ -13,19 +13,11 @@ from orbital_train.train.problem import Problem
 from orbital_train.train.rows import Row
 from orbital_train.train.run import run_local
 from orbital_train.train.spec import TrainSpec
-from tests.unit.train.traces import (
-    REPLICA,
-    Group,
-    everything_trace,
-    failures_trace,
-    gossip_trace,
-    groups_trace,
-    line_problem,
-    rounds_trace,
-    streaming_trace,
-    tiny_problem,
-    tiny_spec,
-)
+from tests.unit.train.failure_traces import failures_trace
+from tests.unit.train.group_traces import gossip_trace, groups_trace
+from tests.unit.train.problems import line_problem, tiny_problem, tiny_spec
+from tests.unit.train.thread_workers import REPLICA, Group
+from tests.unit.train.traces import everything_trace, rounds_trace, streaming_trace
 
 SPEC = tiny_spec()
 TRACE = everything_trace()
