@@ -40,13 +40,7 @@ from tests.integration.runs import (
     train,
 )
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def _frequent_polls(monkeypatch: pytest.MonkeyPatch):
-    """A run of these tests takes a second or two: many polls of the driver fall into it, however fast the machine."""
-    monkeypatch.setattr(watch, "POLL_S", 0.02)
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("frequent_polls")]
 
 
 def saved(run: RunDirectory) -> list[Checkpoint]:

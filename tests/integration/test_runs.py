@@ -13,7 +13,6 @@ from ray.util.placement_group import placement_group_table
 
 from orbital_train.cli.checkpoints import checkpoint_rule
 from orbital_train.cli.training import Stopped
-from orbital_train.cluster import watch
 from orbital_train.cluster.driver import Driver
 from orbital_train.cluster.group import Group, worker_group
 from orbital_train.cluster.metrics_log import MetricsLog
@@ -35,13 +34,7 @@ from tests.integration.runs import (
     train,
 )
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def _frequent_polls(monkeypatch: pytest.MonkeyPatch):
-    """A run of these tests takes a second or two: many polls of the driver fall into it, however fast the machine."""
-    monkeypatch.setattr(watch, "POLL_S", 0.02)
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("frequent_polls")]
 
 
 def test_the_recipe_of_these_tests_overlaps_messages_with_training(undisturbed: Reference):
