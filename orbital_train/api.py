@@ -128,11 +128,9 @@ def train(
     """
     with _pythons_words():
         from orbital_train.cli import training
-        from orbital_train.cli.work import importable
         from orbital_train.report.build import build_report
 
-        loaded, allowed = _recipe(recipe, overrides), importable(imports)
-        path = _out(out, loaded.name, resume)
+        loaded, path, allowed = _begun(recipe, out, overrides, imports, resume)
         training.train(loaded, path, resume=resume, console=Console(quiet=quiet), imports=allowed)
         return _run(runs.read_run(path), build_report([path], path), allowed)
 
@@ -149,11 +147,10 @@ def compare(
     """Train a recipe and its baselines (its key ``compare.baselines``), and write one report; else as :func:`train`."""
     with _pythons_words():
         from orbital_train.cli import compare as comparing
-        from orbital_train.cli.work import importable
         from orbital_train.report.build import build_report
 
-        loaded, allowed = _recipe(recipe, overrides), importable(imports)
-        path, console = _out(out, f"{loaded.name}-compare", resume), Console(quiet=quiet)
+        loaded, path, allowed = _begun(recipe, out, overrides, imports, resume, "-compare")
+        console = Console(quiet=quiet)
         comparing.compare(loaded, loaded.compare.baselines, path, resume=resume, console=console, imports=allowed)
         report, arms = build_report([path], path), runs.read_comparison([path]).arms
     found = {arm.name: tuple(_run(record, report, allowed) for record in arm.runs) for arm in arms}
@@ -163,6 +160,21 @@ def compare(
 def _run(record: runs.Run, report: Path, imports: tuple[str, ...]) -> Run:
     losses = tuple(map(float, record.evaluations.loss))
     return Run(path=record.path, report=report, summary=record.summary, losses=losses, imports=imports)
+
+
+def _begun(
+    recipe: RecipeLike,
+    out: str | Path | None,
+    overrides: Mapping[str, Any] | None,
+    imports: Sequence[str],
+    resume: bool,
+    suffix: str = "",
+) -> tuple[Recipe, Path, tuple[str, ...]]:
+    """The recipe, its directory, and the modules of which it may name functions."""
+    from orbital_train.cli.work import importable
+
+    loaded, allowed = _recipe(recipe, overrides), importable(imports)
+    return loaded, _out(out, loaded.name + suffix, resume), allowed
 
 
 def _recipe(recipe: RecipeLike, overrides: Mapping[str, Any] | None) -> Recipe:

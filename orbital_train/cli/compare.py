@@ -29,7 +29,8 @@ from orbital_train.cli.work import Imports, check_problem, check_work, estimate_
 from orbital_train.cluster.group import Group, worker_group
 from orbital_train.config.faults import screened
 from orbital_train.config.load import with_values
-from orbital_train.config.recipe import ArmName, BaselineName, Recipe
+from orbital_train.config.recipe import Recipe
+from orbital_train.config.tables.compare import ArmName, BaselineName
 from orbital_train.config.tables.upsets import CHECKED
 from orbital_train.errors import InputError
 from orbital_train.report.results import WITHOUT_FLIPS

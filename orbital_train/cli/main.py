@@ -151,7 +151,7 @@ def compare(
         from orbital_train.cli.run_directory import free_directory
         from orbital_train.cli.work import importable
         from orbital_train.config.load import load_recipe, with_values
-        from orbital_train.config.recipe import BaselineName
+        from orbital_train.config.tables.compare import BaselineName
 
         loaded = load_recipe(recipe, set_ or ())
         for name in against or ():

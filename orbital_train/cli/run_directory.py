@@ -20,6 +20,7 @@ from orbital_train.errors import InputError
 from orbital_train.schedule.faults import FaultPlan
 from orbital_train.schedule.measures import measure
 from orbital_train.schedule.trace import Trace
+from orbital_train.schedule.trace_file import read_trace, write_trace
 
 LOCK = ".lock"
 MAY_CHANGE = (
@@ -113,7 +114,7 @@ class RunDirectory:
 
     def propose(self, trace: Trace) -> Path:
         """Write a trace that is not the run's yet."""
-        trace.write(self._proposed)
+        write_trace(trace, self._proposed)
         return self._proposed
 
     def follow(self, faults: FaultPlan, trace: Trace) -> None:
@@ -141,7 +142,7 @@ class RunDirectory:
 
     def read_trace(self) -> Trace:
         """The trace of an earlier start of this run."""
-        return Trace.read(self.trace)
+        return read_trace(self.trace)
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from datetime import date
 import numpy as np
 
 from orbital_train.config import build
-from orbital_train.config.recipe import ElementFile, Recipe, SkyRecipe
+from orbital_train.config.recipe import Recipe, SkyRecipe
+from orbital_train.config.tables.fleet import ElementFile
 from orbital_train.orbit.ephemeris import Sgp4Ephemeris
 from orbital_train.orbit.fleet import build_fleet
 from orbital_train.orbit.mean_elements import nodal_period_s

@@ -10,7 +10,8 @@ import numpy as np
 from rich.table import Table
 
 from orbital_train.cli.plan_tables import MOST_ROWS, mean_and_range
-from orbital_train.config.recipe import Layered, SkyRecipe
+from orbital_train.config.recipe import SkyRecipe
+from orbital_train.config.tables.fleet import Layered
 from orbital_train.orbit.fleet import Fleet
 from orbital_train.report import fmt
 from orbital_train.windows.measures import Eclipses

@@ -20,29 +20,27 @@ from rich.console import Console
 from orbital_train.cli.checkpoints import check_store, checkpoint_rule, last_checkpoint
 from orbital_train.cli.planning import fly, fly_again
 from orbital_train.cli.refusals import refusals
-from orbital_train.cli.run_directory import (
-    RunDirectory,
-    check_directory,
-    open_run,
-    write_json,
-)
+from orbital_train.cli.run_directory import RunDirectory, check_directory, open_run, write_json
 from orbital_train.cli.work import Imports, check_problem, check_work, estimate_line, needs
 from orbital_train.cluster.cuts import CheckpointRule
-from orbital_train.cluster.driver import Driver, Progress, RunResult, write_model
+from orbital_train.cluster.driver import Driver, RunResult, write_model
 from orbital_train.cluster.dropout import Book
 from orbital_train.cluster.failures import needed, reason
 from orbital_train.cluster.group import Group, worker_group
 from orbital_train.cluster.metrics_log import MetricsLog
 from orbital_train.cluster.session import ray_session
+from orbital_train.cluster.watch import Progress
 from orbital_train.cluster.worker import Job
 from orbital_train.config import build
-from orbital_train.config.recipe import Cluster, Recipe
+from orbital_train.config.recipe import Recipe
+from orbital_train.config.tables.cluster import Cluster
 from orbital_train.report import progress as display
 from orbital_train.report.stages import stages
 from orbital_train.schedule.faults import FaultPlan
 from orbital_train.schedule.measures import measure
+from orbital_train.schedule.ops.nodes import Step, SyncStep
 from orbital_train.schedule.scenario import Scenario
-from orbital_train.schedule.trace import Step, SyncStep, Trace
+from orbital_train.schedule.trace import Trace
 from orbital_train.train import checkpoint, estimate
 from orbital_train.windows.plan import ContactPlan, Illumination
 

@@ -17,7 +17,9 @@ from orbital_train.config.policies import fragments
 from orbital_train.config.recipe import Recipe
 from orbital_train.errors import InputError, InputWarning
 from orbital_train.report import fmt
-from orbital_train.schedule.trace import Combine, Merge, Mix, SyncStep, Trace
+from orbital_train.schedule.ops.merging import Combine, Merge, Mix
+from orbital_train.schedule.ops.nodes import SyncStep
+from orbital_train.schedule.trace import Trace
 from orbital_train.schedule.wire import sums_have_feedback
 from orbital_train.train import estimate
 from orbital_train.train.bases import bases

@@ -21,7 +21,8 @@ from orbital_train.cluster.group import Group
 from orbital_train.cluster.metrics_log import MetricsLog
 from orbital_train.cluster.worker import Job, Poll
 from orbital_train.schedule.faults import FaultPlan
-from orbital_train.schedule.trace import Evaluate, Trace
+from orbital_train.schedule.ops.run import Evaluate
+from orbital_train.schedule.trace import Trace
 from orbital_train.schedule.worker_losses import continues, rejoined, worker_losses
 from orbital_train.train.placement import place
 

@@ -17,7 +17,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from orbital_train.cluster.failures import told
 from orbital_train.cluster.worker import Worker
-from orbital_train.config.recipe import Cluster
+from orbital_train.config.tables.cluster import Cluster
 from orbital_train.errors import InputError
 from orbital_train.train.device import choose_device
 

@@ -14,7 +14,7 @@ import ray
 
 from orbital_train.cluster.dist_devices import DistDevices
 from orbital_train.cluster.dist_transport import DistTransport, is_lost_peer
-from orbital_train.schedule.trace import Trace
+from orbital_train.schedule.trace_file import read_trace
 from orbital_train.train import checkpoint
 from orbital_train.train.checkpoint_store import Store
 from orbital_train.train.device import choose_device, configure
@@ -22,10 +22,10 @@ from orbital_train.train.devices import ONE_DEVICE
 from orbital_train.train.executor import Executor
 from orbital_train.train.export import write_model
 from orbital_train.train.gate import Gate
-from orbital_train.train.operations import Row
 from orbital_train.train.packing import Files, node_file, pack, pack_shared, unpack_nodes, unpack_shared
 from orbital_train.train.placement import Owners, place
 from orbital_train.train.problem import build_problem
+from orbital_train.train.rows import Row
 from orbital_train.train.spec import TrainSpec
 from orbital_train.train.state import Saved
 from orbital_train.train.transport import LaneTransport, LocalTransport, PeerLost
@@ -110,7 +110,7 @@ class Worker:
         return executor.position
 
     def _built(self, job: Job) -> Executor:
-        trace, device = Trace.read(job.trace), choose_device(job.spec.device)
+        trace, device = read_trace(job.trace), choose_device(job.spec.device)
         owners = self._given or place(trace.fleet_nodes, self.size, self._per_node)
         self._device_name, self._operations = device.name, len(trace.ops)
         self._mine = {node for node, rank in owners.items() if rank == self.rank // self._per_node}
@@ -167,7 +167,7 @@ class Worker:
     def follow(self, trace: Path, owners: Owners) -> int:
         """Go on with another trace, and with the group that was joined last; returns the position."""
         assert self._executor is not None
-        read = Trace.read(trace)
+        read = read_trace(trace)
         self._operations = len(read.ops)
         self._executor.follow(read, owners, self._transport)
         self._mine = {node for node, rank in owners.items() if rank == self.rank}

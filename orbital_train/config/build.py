@@ -7,23 +7,14 @@ from typing import Any
 
 from orbital_train.config.faults import screened
 from orbital_train.config.policies import POLICIES, Setting, fragments
-from orbital_train.config.recipe import (
-    Choice,
-    ElementFile,
-    Formation,
-    Layered,
-    Links,
-    Power,
-    Recipe,
-    Shell,
-    Site,
-    SkyRecipe,
-    SunSynchronous,
-    Walker,
-)
+from orbital_train.config.recipe import Recipe, SkyRecipe
 from orbital_train.config.tables.base import Table
 from orbital_train.config.tables.data import Tokens
+from orbital_train.config.tables.fleet import Choice, ElementFile, Formation, Layered, Shell, SunSynchronous, Walker
+from orbital_train.config.tables.links import Links
 from orbital_train.config.tables.named import Other
+from orbital_train.config.tables.power import Power
+from orbital_train.config.tables.sites import Site
 from orbital_train.errors import InputError
 from orbital_train.orbit.cluster import ClusterSpec
 from orbital_train.orbit.download import is_url

@@ -7,7 +7,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from orbital_train.config.recipe import Faults, ListedOutage, Recipe
+from orbital_train.config.recipe import Recipe
+from orbital_train.config.tables.faults import Faults, ListedOutage
 from orbital_train.errors import InputError
 from orbital_train.schedule.fault_draw import YEAR_S, FaultSpec, draw_faults, whole_us
 from orbital_train.schedule.faults import BitFlip, FaultPlan, FlipTarget, LinkOutage, Outage, SlowDown

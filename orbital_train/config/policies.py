@@ -17,7 +17,7 @@ from orbital_train.schedule.policies.quorum import Quorum
 from orbital_train.schedule.policies.streaming import Streaming
 
 if TYPE_CHECKING:  # which names are accepted there is read from here
-    from orbital_train.config.recipe import Schedule
+    from orbital_train.config.tables.schedule import Schedule
 
 
 @dataclass(frozen=True, kw_only=True)

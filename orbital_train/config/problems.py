@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic_core import ErrorDetails
 
-from orbital_train.config.recipe import INSTANT
+from orbital_train.config.tables.time import INSTANT
 
 _WANTED = {
     "model_type": "must be a table",

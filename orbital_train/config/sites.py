@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from orbital_train.config.problems import problem_of
-from orbital_train.config.recipe import Site
+from orbital_train.config.tables.sites import Site
 from orbital_train.errors import InputError
 
 _KEY = "ground_site_file"

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from orbital_train.schedule.faults import FaultPlan
-from orbital_train.schedule.trace import Lose, NodeAccount, Restore, Step, SyncStep, Trace
+from orbital_train.schedule.ops.nodes import Lose, Restore, Step, SyncStep
+from orbital_train.schedule.trace import NodeAccount, Trace
 from orbital_train.windows.intervals import subtract
 from orbital_train.windows.plan import FloatArray, Illumination
 from orbital_train.windows.search import Windows

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from orbital_train.report import fmt
-from orbital_train.schedule.trace import Snapshot, Trace
+from orbital_train.schedule.ops.merging import Snapshot
+from orbital_train.schedule.trace import Trace
 
 Row = Mapping[str, Any]  # of metrics.jsonl
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from orbital_train.report.activity import activities, coverage
 from orbital_train.report.runs import Plan
 from orbital_train.report.style import INK, LANE, MUTED, figure, png, time_axis
-from orbital_train.schedule.trace import Merge
+from orbital_train.schedule.ops.merging import Merge
 from orbital_train.windows.measures import open_links_at
 from orbital_train.windows.plan import FloatArray
 

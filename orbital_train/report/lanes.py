@@ -13,7 +13,7 @@ from orbital_train.report.activity import Activity, activities, kinds
 from orbital_train.report.runs import Plan
 from orbital_train.report.style import INK, LANE, MUTED, figure, png, time_axis
 from orbital_train.report.view import View
-from orbital_train.schedule.trace import Merge
+from orbital_train.schedule.ops.merging import Merge
 from orbital_train.windows.plan import FloatArray, LinkKind
 
 # Where things are in a lane that is one unit high: bottom, height.

@@ -14,6 +14,7 @@ from orbital_train.errors import InputError
 from orbital_train.report.flips import Tally, tally
 from orbital_train.schedule.faults import FaultPlan
 from orbital_train.schedule.trace import Trace
+from orbital_train.schedule.trace_file import read_trace
 from orbital_train.windows.plan import ContactPlan, FloatArray, Illumination
 
 KEY = "RUN_DIR"
@@ -153,7 +154,7 @@ def read_run(path: Path) -> Run:
             raise InputError(KEY, str(path), "has no summary.json: the run has not finished; resume it first")
         problem = "is not a run directory; give one that train or compare wrote (it holds summary.json)"
         raise InputError(KEY, str(path), problem)
-    trace = _checked(path / "trace.jsonl", Trace.read)
+    trace = _checked(path / "trace.jsonl", read_trace)
     return Run(
         path=path,
         summary=_summary(path / "summary.json"),

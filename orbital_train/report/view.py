@@ -9,7 +9,7 @@ import numpy as np
 from orbital_train.report import fmt
 from orbital_train.report.activity import activities, orbit_period_s
 from orbital_train.report.runs import Plan
-from orbital_train.schedule.trace import Merge
+from orbital_train.schedule.ops.merging import Merge
 
 MOST_LANES = 24
 SAMPLE = 12  # lanes shown where there are more nodes than MOST_LANES

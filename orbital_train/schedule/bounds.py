@@ -26,8 +26,9 @@ import numpy as np
 from orbital_train.orbit.arrays import FloatArray, IntArray
 from orbital_train.schedule.capacity import Capacity, narrowest_cuts, pair_capacity
 from orbital_train.schedule.most_training import most_steps
+from orbital_train.schedule.ops.merging import Merge
 from orbital_train.schedule.scenario import Scenario
-from orbital_train.schedule.trace import Merge, Trace
+from orbital_train.schedule.trace import Trace
 
 MOST_CUT = 300  # nodes up to which cuts between all of them are found; above, only those around single nodes
 _ROUNDING = 1e-9  # relative: H is itself a quotient of whole numbers

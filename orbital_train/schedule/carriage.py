@@ -15,7 +15,7 @@ from orbital_train.schedule.copies import Gathering, OuterGradient, Parcel, Vers
 from orbital_train.schedule.known import Key
 from orbital_train.schedule.network import FAR_US, Hop
 from orbital_train.schedule.routes import earliest_arrivals
-from orbital_train.schedule.trace import WHOLE, Part, result_value, state_value
+from orbital_train.schedule.values import WHOLE, Part, result_value, state_value
 from orbital_train.schedule.world import ARRIVE, CATCH_UP, LEAVE, MISSED, RESULT, RETRY, SNAPSHOT, World
 
 PATIENCE_US = 60_000_000  # before a link that failed, or a node that could not be reached, is tried again

@@ -2,7 +2,7 @@
 
 All versions are one tree. Those that groups' outer gradients make are the global line. A group has a line of its own,
 which grows by what its nodes merge (plain averages) and by what it takes from the global line
-(:class:`~orbital_train.schedule.trace.Rebase`). It takes the newest global version when it merges next, at the site of
+(``Rebase``). It takes the newest global version when it merges next, at the site of
 that merge, if it is there: with the result of the merge the others hear of it, and they make the same of the global
 result, which all nodes are sent. Every node thus makes every version of its group's line from what it has been sent.
 
@@ -24,7 +24,7 @@ from orbital_train.schedule.network import Hop
 from orbital_train.schedule.routes import earliest_arrivals
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.simulation import Simulation, Watch
-from orbital_train.schedule.trace import group_scope
+from orbital_train.schedule.values import group_scope
 
 WHOLE = 0  # the model is one fragment
 

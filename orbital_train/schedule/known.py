@@ -14,7 +14,7 @@ from orbital_train.schedule.bookings import Bookings
 from orbital_train.schedule.collectives.plan import Collective
 from orbital_train.schedule.groups import Groups
 from orbital_train.schedule.network import Hop, Network
-from orbital_train.schedule.trace import AdoptMode
+from orbital_train.schedule.ops.nodes import AdoptMode
 
 Key = tuple[int, ...]
 """Names a gathering; the policy chooses it, and does not use it again while the gathering is open."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from orbital_train.schedule.trace import GroupSnapshot, Merge, Rebase, SyncStep, Trace
+from orbital_train.schedule.ops.merging import GroupSnapshot, Merge, Rebase
+from orbital_train.schedule.ops.nodes import SyncStep
+from orbital_train.schedule.trace import Trace
 
 Parents = dict[tuple[int, int], int]
 """By (fragment, version): the version that it was made from."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 
 from orbital_train.schedule.lineage import kept_merges
-from orbital_train.schedule.trace import Lose, Merge, Mix, Restore, Snapshot, Step, Trace
+from orbital_train.schedule.ops.merging import Merge, Mix, Snapshot
+from orbital_train.schedule.ops.nodes import Lose, Restore, Step
+from orbital_train.schedule.trace import Trace
 
 
 def fault_lost_steps(trace: Trace) -> int:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orbital_train.schedule.losses import fault_lost_steps
+from orbital_train.schedule.ops.merging import Merge, Mix
 from orbital_train.schedule.power import US_PER_H
-from orbital_train.schedule.trace import GLOBAL, Merge, Mix, Trace
+from orbital_train.schedule.trace import Trace
+from orbital_train.schedule.values import GLOBAL
 
 
 @dataclass(frozen=True, kw_only=True)

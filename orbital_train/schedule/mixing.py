@@ -2,7 +2,7 @@
 
 There is no global model. A node's outer gradient is its slow weights minus its replica. In an exchange each of the two
 takes its outer gradient when its message leaves, sends it with the slow weights that it started from, trains on, and
-mixes at its first step boundary after the other's message has come (:class:`~orbital_train.schedule.trace.Mix`). The
+mixes at its first step boundary after the other's message has come (``Mix``). The
 two sides are independent: where one message is lost, the other node mixes all the same, and the sender of the lost one
 has its steps in another node's slow weights while its own next outer gradient holds them again. A message is not sent
 again: its receiver sees at the agreed time that it has not come and is free for another exchange.
@@ -22,9 +22,10 @@ from orbital_train.schedule.carriage import missed_us
 from orbital_train.schedule.copies import Copy, Gathering, OuterGradient
 from orbital_train.schedule.known import Policy
 from orbital_train.schedule.network import Hop
+from orbital_train.schedule.ops.merging import Contribution
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.staging import Staging
-from orbital_train.schedule.trace import Contribution, OwnVersions, offer_value, own_scope
+from orbital_train.schedule.values import OwnVersions, offer_value, own_scope
 from orbital_train.schedule.world import MISSED, MIXING
 
 HEARD, PASS, CLOSE, MIX = range(4)  # in this order at the same moment

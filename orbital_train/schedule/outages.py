@@ -18,7 +18,7 @@ from orbital_train.schedule.copies import Gathering, Version
 from orbital_train.schedule.faults import Outage
 from orbital_train.schedule.reductions import SILENCE_US, Reductions
 from orbital_train.schedule.routes import earliest_arrivals
-from orbital_train.schedule.trace import restored_value
+from orbital_train.schedule.values import restored_value
 from orbital_train.schedule.world import DOWN, NEWS, PACE, RESTORED, UP
 
 NEWS_BITS = 1

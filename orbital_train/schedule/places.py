@@ -6,16 +6,11 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping
 
-from orbital_train.schedule.trace import (
-    Merge,
-    Restore,
-    Trace,
-    Transfer,
-    part_of,
-    restored_value,
-    result_value,
-    state_value,
-)
+from orbital_train.schedule.ops.merging import Merge
+from orbital_train.schedule.ops.nodes import Restore
+from orbital_train.schedule.trace import Trace
+from orbital_train.schedule.transfers import Transfer
+from orbital_train.schedule.values import part_of, restored_value, result_value, state_value
 from orbital_train.schedule.workload import Workload
 
 

@@ -12,35 +12,15 @@ from orbital_train.schedule.faults import Outage
 from orbital_train.schedule.known import Adoption
 from orbital_train.schedule.network import Hop
 from orbital_train.schedule.node import Node, Run
+from orbital_train.schedule.ops.base import Op
+from orbital_train.schedule.ops.merging import Combine, Contribution, GroupSnapshot, Merge, Mix, Rebase, Snapshot
+from orbital_train.schedule.ops.nodes import Adopt, Lose, Restore, Step, SyncStep
+from orbital_train.schedule.ops.run import Deliver, Evaluate, Stage
 from orbital_train.schedule.scenario import Scenario
-from orbital_train.schedule.trace import (
-    GLOBAL,
-    WHOLE,
-    Adopt,
-    Combine,
-    Contribution,
-    Deliver,
-    Evaluate,
-    GroupSnapshot,
-    Lose,
-    Merge,
-    Mix,
-    NodeAccount,
-    Op,
-    OwnVersions,
-    Part,
-    Rebase,
-    Restore,
-    Snapshot,
-    Stage,
-    Step,
-    SyncStep,
-    Trace,
-    Transfer,
-    group_snapshot_value,
-    snapshot_value,
-)
+from orbital_train.schedule.trace import NodeAccount, Trace
+from orbital_train.schedule.transfers import Transfer
 from orbital_train.schedule.upsets import upset_ops
+from orbital_train.schedule.values import GLOBAL, WHOLE, OwnVersions, Part, group_snapshot_value, snapshot_value
 
 MAX_STEPS_PER_OP = 32  # bounds how long an executor is inside one operation
 FAR_NODE = 1 << 62  # behind all nodes

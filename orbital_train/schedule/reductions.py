@@ -18,7 +18,7 @@ from orbital_train.schedule.collectives.plan import Move
 from orbital_train.schedule.copies import Gathering, Parcel, Reduction
 from orbital_train.schedule.known import Key
 from orbital_train.schedule.network import Hop
-from orbital_train.schedule.trace import part_value
+from orbital_train.schedule.values import part_value
 from orbital_train.schedule.world import ARRIVE, LEAVE, MISSED, RESULT, SNAPSHOT
 
 SILENCE_US = 1_000_000  # before a message that should have come is missed, or its sender is taken to be down

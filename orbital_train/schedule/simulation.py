@@ -11,8 +11,9 @@ from orbital_train.schedule.copies import OuterGradient, Parcel, Version
 from orbital_train.schedule.known import Decision, Event, Key, NodeView, Policy
 from orbital_train.schedule.mixing import Mixing
 from orbital_train.schedule.network import FAR_US
+from orbital_train.schedule.ops.merging import Contribution
 from orbital_train.schedule.scenario import Scenario
-from orbital_train.schedule.trace import Contribution, Trace
+from orbital_train.schedule.trace import Trace
 from orbital_train.schedule.world import ADOPT, BUDGET, WAKE
 
 Watch = Callable[[int, int], None]

@@ -12,7 +12,7 @@ from orbital_train.schedule.carriage import PATIENCE_US
 from orbital_train.schedule.faults import Outage
 from orbital_train.schedule.outages import Outages
 from orbital_train.schedule.routes import earliest_arrivals
-from orbital_train.schedule.trace import FIRST_MODEL, data_value, final_value
+from orbital_train.schedule.values import FIRST_MODEL, data_value, final_value
 from orbital_train.schedule.world import STAGED
 
 

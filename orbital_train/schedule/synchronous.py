@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from orbital_train.schedule.recorder import Recorder
 from orbital_train.schedule.scenario import Scenario
-from orbital_train.schedule.trace import Trace, Transfer
+from orbital_train.schedule.trace import Trace
+from orbital_train.schedule.transfers import Transfer
 from orbital_train.schedule.wire import has_feedback
 
 

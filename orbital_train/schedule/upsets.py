@@ -12,20 +12,12 @@ from collections.abc import Iterator, Sequence
 
 from orbital_train.schedule.fault_times import is_hit
 from orbital_train.schedule.faults import BitFlip
+from orbital_train.schedule.ops.base import Op
+from orbital_train.schedule.ops.nodes import Adopt, Lose, Restore, Step, Upset
+from orbital_train.schedule.ops.run import Stage
 from orbital_train.schedule.scenario import Scenario
-from orbital_train.schedule.trace import (
-    GLOBAL,
-    Adopt,
-    Lose,
-    Op,
-    Restore,
-    Stage,
-    Step,
-    Transfer,
-    Upset,
-    own_scope,
-    version_value,
-)
+from orbital_train.schedule.transfers import Transfer
+from orbital_train.schedule.values import GLOBAL, own_scope, version_value
 
 Versions = tuple[int, ...]  # of each fragment, that a node adopted last
 

@@ -10,25 +10,19 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from orbital_train.schedule.lineage import chain, kept_merges, parents_of
+from orbital_train.schedule.ops.merging import Combine, GroupSnapshot, Merge, Snapshot
+from orbital_train.schedule.ops.nodes import Adopt, Restore, Step, SyncStep, Upset
+from orbital_train.schedule.ops.run import Deliver, Stage
 from orbital_train.schedule.places import Places, require, require_restored
 from orbital_train.schedule.places import TraceError as TraceError
 from orbital_train.schedule.scenario import Scenario
-from orbital_train.schedule.trace import (
+from orbital_train.schedule.trace import Trace
+from orbital_train.schedule.transfers import Transfer
+from orbital_train.schedule.validate_groups import check_groups
+from orbital_train.schedule.validate_mixes import check_mixes
+from orbital_train.schedule.values import (
     FIRST_MODEL,
     GLOBAL,
-    Adopt,
-    Combine,
-    Deliver,
-    GroupSnapshot,
-    Merge,
-    Restore,
-    Snapshot,
-    Stage,
-    Step,
-    SyncStep,
-    Trace,
-    Transfer,
-    Upset,
     data_value,
     final_value,
     global_value,
@@ -40,8 +34,6 @@ from orbital_train.schedule.trace import (
     result_value,
     state_value,
 )
-from orbital_train.schedule.validate_groups import check_groups
-from orbital_train.schedule.validate_mixes import check_mixes
 from orbital_train.schedule.workload import Workload
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from orbital_train.schedule.ops.merging import GroupSnapshot, Merge, Rebase
+from orbital_train.schedule.ops.nodes import Adopt, Restore
 from orbital_train.schedule.places import Places, require, require_restored
-from orbital_train.schedule.trace import GLOBAL, Adopt, GroupSnapshot, Merge, Rebase, Restore, Trace, result_value
+from orbital_train.schedule.trace import Trace
+from orbital_train.schedule.values import GLOBAL, result_value
 from orbital_train.schedule.workload import Workload
 
 WHOLE = 0  # the model is one fragment

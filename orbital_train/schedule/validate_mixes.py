@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from orbital_train.schedule.ops.merging import Contribution, Mix, Snapshot
+from orbital_train.schedule.ops.nodes import Adopt, Lose, Restore, Step
 from orbital_train.schedule.places import Places, require
-from orbital_train.schedule.trace import (
-    Adopt,
-    Contribution,
-    Lose,
-    Mix,
-    Restore,
-    Snapshot,
-    Step,
-    Trace,
-    offer_value,
-    own_scope,
-)
+from orbital_train.schedule.trace import Trace
+from orbital_train.schedule.values import offer_value, own_scope
 from orbital_train.schedule.workload import Workload
 
 

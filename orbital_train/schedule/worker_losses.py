@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from orbital_train.schedule.faults import WorkerLoss
+from orbital_train.schedule.ops.base import Op
+from orbital_train.schedule.ops.merging import Combine, Merge, Snapshot
+from orbital_train.schedule.ops.nodes import Step
 from orbital_train.schedule.recorder import MAX_STEPS_PER_OP
-from orbital_train.schedule.trace import Combine, Merge, Op, Snapshot, Step, Trace
+from orbital_train.schedule.trace import Trace
 
 
 def worker_losses(trace: Trace, heard: Mapping[int, int], position: int) -> tuple[WorkerLoss, ...]:

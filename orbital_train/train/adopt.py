@@ -9,7 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from orbital_train.schedule.trace import Adopt, Restore, Snapshot, Trace
+from orbital_train.schedule.ops.merging import Snapshot
+from orbital_train.schedule.ops.nodes import Adopt, Restore
+from orbital_train.schedule.trace import Trace
 from orbital_train.train.codecs import decode, encode
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from orbital_train.schedule.trace import Adopt, Restore, Snapshot, Step, Trace
+from orbital_train.schedule.ops.merging import Snapshot
+from orbital_train.schedule.ops.nodes import Adopt, Restore, Step
+from orbital_train.schedule.trace import Trace
 
 Bases = Mapping[int, tuple[tuple[int, str | None], ...]]
 """By the id of an operation: of each fragment, the version that the node adopted last, and how it was sent it."""

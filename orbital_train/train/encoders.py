@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from orbital_train.schedule.trace import WHOLE, Combine, GroupSnapshot, Merge, Snapshot
+from orbital_train.schedule.ops.merging import Combine, GroupSnapshot, Merge, Snapshot
+from orbital_train.schedule.values import WHOLE
 from orbital_train.train.devices import Devices
 from orbital_train.train.feedback import Encoding, Feedback, decay, encoded_value, residual_value
 from orbital_train.train.flat import Layout

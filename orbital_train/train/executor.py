@@ -9,16 +9,20 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 
-from orbital_train.schedule.trace import Evaluate, Op, Step, SyncStep, Trace
+from orbital_train.schedule.ops.base import Op
+from orbital_train.schedule.ops.nodes import Step, SyncStep
+from orbital_train.schedule.ops.run import Evaluate
+from orbital_train.schedule.trace import Trace
 from orbital_train.train.bench import Binding
 from orbital_train.train.benches import node_bench, skeleton
 from orbital_train.train.devices import ONE_DEVICE, Devices, all_finite
 from orbital_train.train.flat import Layout, flatten
 from orbital_train.train.gate import Gate
 from orbital_train.train.inner import Replica, lr_at
-from orbital_train.train.operations import NOT_FINITE, Operations, Row, row_of
+from orbital_train.train.operations import NOT_FINITE, Operations
 from orbital_train.train.placement import Owners
 from orbital_train.train.problem import Problem
+from orbital_train.train.rows import Row, row_of
 from orbital_train.train.shards import Shards
 from orbital_train.train.spec import TrainSpec
 from orbital_train.train.state import Saved, load_replica, replica_state

@@ -23,22 +23,11 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from orbital_train.schedule.trace import (
-    GLOBAL,
-    Combine,
-    GroupSnapshot,
-    Lose,
-    Merge,
-    Mix,
-    Op,
-    Part,
-    Rebase,
-    Restore,
-    Snapshot,
-    Trace,
-    own_scope,
-    result_value,
-)
+from orbital_train.schedule.ops.base import Op
+from orbital_train.schedule.ops.merging import Combine, GroupSnapshot, Merge, Mix, Rebase, Snapshot
+from orbital_train.schedule.ops.nodes import Lose, Restore
+from orbital_train.schedule.trace import Trace
+from orbital_train.schedule.values import GLOBAL, Part, own_scope, result_value
 from orbital_train.schedule.wire import has_feedback, sums_have_feedback
 
 # What a sparse codec left out waits long, while nodes make much of that progress anew: it fades (SparseLoCo).

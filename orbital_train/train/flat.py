@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from orbital_train.errors import InputError
-from orbital_train.schedule.trace import Part
+from orbital_train.schedule.values import Part
 
 
 def refuse_too_many(fragments: int, tensors: int) -> None:

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from orbital_train.schedule.trace import Step, Trace, Upset
+from orbital_train.schedule.ops.nodes import Step, Upset
+from orbital_train.schedule.trace import Trace
 
 _INTEGERS = {4: torch.int32, 1: torch.uint8}  # by the size of an element
 

@@ -11,13 +11,16 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from orbital_train.errors import InputError
-from orbital_train.schedule.trace import Evaluate, Step, SyncStep, Trace
+from orbital_train.schedule.ops.nodes import Step, SyncStep
+from orbital_train.schedule.ops.run import Evaluate
+from orbital_train.schedule.trace import Trace
 from orbital_train.train.bench import Binding
 from orbital_train.train.flat import Layout, flatten, named_tensors
 from orbital_train.train.gate import Gate
 from orbital_train.train.inner import Replica
-from orbital_train.train.operations import Operations, Row
+from orbital_train.train.operations import Operations
 from orbital_train.train.placement import place
+from orbital_train.train.rows import Row
 from orbital_train.train.shards import Shards
 from orbital_train.train.spec import InnerSpec, OuterSpec
 from orbital_train.train.transport import LocalTransport

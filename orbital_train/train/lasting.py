@@ -9,7 +9,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
-from orbital_train.schedule.trace import Adopt, Combine, Lose, Merge, Op, Restore, Snapshot, Trace, global_value
+from orbital_train.schedule.ops.base import Op
+from orbital_train.schedule.ops.merging import Combine, Merge, Snapshot
+from orbital_train.schedule.ops.nodes import Adopt, Lose, Restore
+from orbital_train.schedule.trace import Trace
+from orbital_train.schedule.values import global_value
 
 Held = tuple[int | None, str]
 NOTHING = -1  # in place of a version

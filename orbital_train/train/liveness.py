@@ -5,27 +5,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
-from orbital_train.schedule.trace import (
-    GLOBAL,
-    Adopt,
-    Combine,
-    Evaluate,
-    GroupSnapshot,
-    Merge,
-    Mix,
-    Op,
-    Rebase,
-    Restore,
-    Snapshot,
-    Step,
-    SyncStep,
-    Trace,
-    Upset,
-    global_value,
-    own_scope,
-    snapshot_value,
-    version_value,
-)
+from orbital_train.schedule.ops.base import Op
+from orbital_train.schedule.ops.merging import Combine, GroupSnapshot, Merge, Mix, Rebase, Snapshot
+from orbital_train.schedule.ops.nodes import Adopt, Restore, Step, SyncStep, Upset
+from orbital_train.schedule.ops.run import Evaluate
+from orbital_train.schedule.trace import Trace
+from orbital_train.schedule.values import GLOBAL, global_value, own_scope, snapshot_value, version_value
 from orbital_train.train.bases import Bases
 from orbital_train.train.feedback import Encoding, Feedback, encoded_value, feedback, residual_value, weighed
 from orbital_train.train.lasting import outer_gradients_last, versions_last

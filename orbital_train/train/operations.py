@@ -2,65 +2,46 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from orbital_train.schedule.trace import (
-    GLOBAL,
-    Adopt,
-    Combine,
-    Deliver,
-    Evaluate,
-    GroupSnapshot,
-    Lose,
-    Merge,
-    Mix,
-    Op,
-    Rebase,
-    Restore,
-    Snapshot,
-    Stage,
-    Step,
-    SyncStep,
-    Trace,
-    Upset,
-    local_value,
-)
+from orbital_train.schedule.ops.base import Op
+from orbital_train.schedule.ops.merging import Combine, GroupSnapshot, Merge, Mix, Rebase, Snapshot
+from orbital_train.schedule.ops.nodes import Adopt, Lose, Restore, Step, SyncStep, Upset
+from orbital_train.schedule.ops.run import Deliver, Evaluate, Stage
+from orbital_train.schedule.trace import Trace
+from orbital_train.schedule.values import GLOBAL
 from orbital_train.train.adopt import adopted, base_codecs, moved_mark, received
-from orbital_train.train.bases import bases
 from orbital_train.train.contributions import check_merging, is_nothing
 from orbital_train.train.devices import all_finite, norm
 from orbital_train.train.encoders import Encoders
 from orbital_train.train.feedback import feedback
 from orbital_train.train.gate import Gate
+from orbital_train.train.held import Held
 from orbital_train.train.inner import Replica
-from orbital_train.train.liveness import drops, goes_back, holders, is_mark, kept_states, mark_value, needed
+from orbital_train.train.liveness import goes_back, is_mark, mark_value
 from orbital_train.train.outer import average, outer_step, rebased
 from orbital_train.train.own_weights import OwnWeights
 from orbital_train.train.placement import Owners
+from orbital_train.train.rows import Row, row_of, silent
 from orbital_train.train.scratch import Scratch
 from orbital_train.train.screening import MOMENTS, NORM, NOTHING, is_outlier, moments_are_sound, remember
 from orbital_train.train.shards import Shards
-from orbital_train.train.side_stream import SideStream
 from orbital_train.train.spec import OuterSpec, ScreeningSpec
 from orbital_train.train.state import NodeState, Saved
 from orbital_train.train.sums import Sums, value_codecs
 from orbital_train.train.transport import Transport
 from orbital_train.train.upsets import Upsets
-from orbital_train.train.versions import Versions
-
-Row = dict[str, Any]  # one line of metrics.jsonl
 
 NOT_FINITE = "it is not finite"
 LOSS_NOT_FINITE = "the loss is not finite"
 
 
-class Operations:
+class Operations(Held):
     """One worker's part of everything that happens to its nodes' replicas between inner steps.
 
     Every worker holds all live versions of the global model, and of groups'; replicas, snapshots, sums, marks and, in
@@ -101,20 +82,17 @@ class Operations:
         screening: ScreeningSpec | None = None,
         lasting: bool = False,
     ) -> None:
-        outer = outer.of_fleet(len(trace.fleet_nodes))
-        self._outer, self._seed, self._screening, self._lasting = outer, seed, screening, lasting
-        self._transport = transport
-        self._tell, self._validate, self._progress = emit, validate, progress
-        self.shards, self.layout, self._device = shards, shards.own, initial_P.device
-        self._initial_P, self._new_replica = initial_P, replica
-        self._versions = Versions(self.layout, initial_P, outer)
-        self.nodes: dict[int, NodeState] = {}
-        self._mean_P: Tensor | None = None  # in gossip, once the trace is done
-        self._absent: set[int] = set()  # nodes whose state is lost, until they are restored
-        self.position = 0  # all operations with a lower id are done
+        self._seed, self._tell, self._validate, self._progress = seed, emit, validate, progress
         self._alone = 0  # operations with a lower id were done by others: they have the results
-        self._settled = 0 if lasting else len(trace.ops)  # all workers are past operations with a lower id
-        self._dropped = 0  # what was read last by operations with a lower id is gone
+        super().__init__(
+            trace=trace,
+            outer=outer.of_fleet(len(trace.fleet_nodes)),
+            shards=shards,
+            initial_P=initial_P,
+            replica=replica,
+            screening=screening,
+            lasting=lasting,
+        )
         self.follow(trace, owners, transport)
 
     def follow(self, trace: Trace, owners: Owners, transport: Transport) -> None:
@@ -122,15 +100,10 @@ class Operations:
 
         Replicas of new nodes of this worker are absent; those of nodes that are others' now are gone.
         """
-        self._trace, self._owners, self._transport = trace, owners, transport
         check_merging(self._outer, sums=any(trace.of_kind(Combine)), gossips=bool(trace.own))
-        own = self._own_replicas()
-        self._absent = self._absent & own | (own - self.nodes.keys() if self.position else set())
-        self.nodes = {n: self.nodes.get(n) or self._new_node() for n in sorted(own)}
-        self._bases = bases(trace) if self._screening else {}
-        self._drops, self._holders = drops(trace, self._bases, lasting=self._lasting), holders(trace)
-        self._silent = _silent(trace)
-        self._kept_states, self._base_codecs = kept_states(trace), base_codecs(trace)
+        self._take_up(trace, owners, transport)
+        self._silent = silent(trace)
+        self._base_codecs = base_codecs(trace)
         self._encoders = Encoders(
             nodes=self.nodes,
             holders=self._holders,
@@ -140,7 +113,7 @@ class Operations:
             transport=transport,
             seed=self._seed,
             clip_norm=self._outer.clip_norm,
-            side=SideStream.of(self._device),
+            side=self._side,
             device=self._device,
             devices=self.shards.devices,
         )
@@ -165,17 +138,11 @@ class Operations:
             holders=self._holders,
             versions=self._versions,
             trained=self.layout.trained,
-            side=self._encoders.side,
+            side=self._side,
             emit=self._emit,
         )
-        if self.position:
-            dropped, self._dropped = self._dropped, 0
-            self._drop_below(dropped)
-        else:
-            for node in self.nodes:
-                self._keep(node, 0)
-            if trace.own:
-                self._own_weights.begin(self._initial_P)
+        if trace.own and not self.position:
+            self._own_weights.begin(self._initial_P)
         self._evaluator = {op.id: k % transport.size for k, op in enumerate(trace.of_kind(Evaluate))}
         self._execute: dict[type[Op], Callable[[Any], None]] = {
             Snapshot: self._snapshot,
@@ -235,30 +202,7 @@ class Operations:
         row = {"node": op.node, "step": op.first + first, "problem": LOSS_NOT_FINITE}
         self._emit({**row_of("stop", op), **row})
 
-    def final_P(self) -> Tensor:
-        """Vector of the final model, once the trace is done: the global one, in gossip the nodes' mean.
-
-        All devices of a node ask for it at once.
-        """
-        final_P = self._versions.whole_P(self._trace.versions) if self._mean_P is None else self._mean_P
-        return self.shards.join(final_P)
-
-    def parameters(self) -> dict[str, Tensor]:
-        """The named parameters and buffers of the final model, once the trace is done."""
-        return self.shards.whole.tensors(self.final_P())
-
-    def digest(self) -> str:
-        """SHA-256 of the final model: the raw little-endian float32 of its tensors in the layout's order."""
-        content = hashlib.sha256()
-        for tensor in self.shards.whole.views(self.final_P()).values():
-            content.update(tensor.cpu().numpy().astype("<f4", copy=False).tobytes())
-        return content.hexdigest()
-
     # -- going on with another trace ---------------------------------------------------------------------------------
-
-    def settle(self, position: int) -> None:
-        """All workers are past operations below a position. May be called from another thread."""
-        self._settled = max(self._settled, position)
 
     def catch_up(self, position: int, shared: Saved) -> None:
         """Take the versions of a worker that is at a position already: what it merged is not merged again.
@@ -276,91 +220,11 @@ class Operations:
                 self._form(op)
         self._transport.flush()
 
-    def missing(self) -> list[str]:
-        """Values that the rest of the trace reads, and that this worker should hold and does not."""
-        return sorted(name for node, name in needed(self._trace, self.position) if not self._holds(node, name))
-
     def evaluate(self, op_id: int) -> None:
         """Do an evaluation that was another worker's."""
         op = self._trace.ops[op_id]
         assert isinstance(op, Evaluate)
         self._emit_evaluation(op, None, {})
-
-    def _holds(self, node: int | None, name: str) -> bool:
-        """Whether a value is here that should be; any other counts as there."""
-        if node is None:
-            return name in self._versions
-        if node not in self.nodes or node in self._absent:
-            return True
-        return name in self.nodes[node].held or name in self.nodes[node].kept
-
-    # -- state -------------------------------------------------------------------------------------------------------
-
-    def save_nodes(self, *, moved_only: bool = False) -> dict[int, Saved]:
-        """State of this worker's nodes. To be called while the executor stands at the gate.
-
-        Args:
-            moved_only: leave out nodes of which no operation has changed anything since the last call, or since they
-                were loaded.
-        """
-        self._encoders.side.join()
-        self._drop_below(self.position)  # all workers stand here
-        here = {node: state for node, state in self.nodes.items() if node not in self._absent}
-        nodes = {node: state for node, state in here.items() if state.moved or not moved_only}
-        for state in nodes.values():
-            state.moved = False
-        return {node: state.save() for node, state in nodes.items()}
-
-    def save_shared(self) -> Saved:
-        """State that all workers have in common: the live versions of the global model."""
-        return Saved(tensors=self._versions.tensors(), meta={}).on("cpu")
-
-    def load(self, position: int, nodes: Mapping[int, Saved], shared: Saved) -> None:
-        """Continue from a saved state, bit for bit; nodes of this worker that are not in ``nodes`` have none."""
-        self.position, self._dropped, self._mean_P = position, position, None
-        self._versions.load(shared.tensors)
-        self._absent = self.nodes.keys() - nodes.keys()
-        for node in self.nodes.keys() & nodes.keys():
-            self.nodes[node].load(nodes[node])
-            self.nodes[node].moved = False
-
-    def changing(self, node: int) -> NodeState | None:
-        """State of a node that is about to change, if this worker has it."""
-        state = self.nodes.get(node) if node not in self._absent else None
-        if state is not None:
-            state.moved = True
-        return state
-
-    def _own_replicas(self) -> set[int]:
-        """Nodes of this worker that have a replica of their own (those of synchronous steps share one)."""
-        kinds = Step | Snapshot | GroupSnapshot | Adopt | Restore
-        nodes = {op.node for op in self._trace.ops if isinstance(op, kinds)}
-        if self._trace.own:
-            nodes = set(self._trace.fleet_nodes)
-        return {node for node in nodes if self._owners[node] == self._transport.rank}
-
-    def _keep(self, node: int, state: int) -> None:
-        """Keep a copy of a replica that its node will go back to."""
-        if (name := local_value(node, state)) in self._kept_states and (held := self.changing(node)):
-            held.keep(name)
-
-    def _new_node(self) -> NodeState:
-        return NodeState(replica=self._new_replica(self._initial_P.clone()))
-
-    def _drop_below(self, position: int) -> None:
-        """Let go of what operations below a position read last."""
-        for op_id in range(self._dropped, position):
-            self._drop(op_id)
-        self._dropped = max(self._dropped, position)
-
-    def _drop(self, op_id: int) -> None:
-        for node, name in self._drops.get(op_id, ()):
-            if self._lasting and not self._holds(node, name):
-                continue  # it went under the trace before, or was never made
-            if node is None:
-                self._versions.drop(name)
-            elif state := self.changing(node):
-                state.drop(name)
 
     # -- operations --------------------------------------------------------------------------------------------------
 
@@ -550,18 +414,3 @@ class Operations:
     def _emit(self, row: Row) -> None:
         if row["op"] not in self._silent:
             self._tell(row)
-
-
-def _silent(trace: Trace) -> set[int]:
-    """Operations of which nobody has heard, since the worker that did them was lost: they are not told."""
-    found: set[int] = set()
-    for lose in trace.of_kind(Lose):
-        if lose.unheard is not None:
-            told = (op for op in trace.ops[lose.unheard : lose.id] if not isinstance(op, Lose))
-            found |= {op.id for op in told if getattr(op, "node", None) == lose.node}
-    return found
-
-
-def row_of(event: str, op: Op) -> Row:
-    """What all rows of an operation begin with."""
-    return {"event": event, "op": op.id, "sim_s": op.end_us / 1e6}

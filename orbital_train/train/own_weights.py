@@ -7,24 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from orbital_train.schedule.trace import Contribution, Mix, OwnVersions, Restore
+from orbital_train.schedule.ops.merging import Contribution, Mix
+from orbital_train.schedule.ops.nodes import Restore
+from orbital_train.schedule.values import OwnVersions
 from orbital_train.train.devices import Devices, norm
 from orbital_train.train.flat import Layout
 from orbital_train.train.liveness import momentum_value, own_value
 from orbital_train.train.mixing import MOMENTUM, at_rest, mixed
 from orbital_train.train.outer import GlobalState
 from orbital_train.train.packets import Form, pack, unpack
+from orbital_train.train.rows import Row
 from orbital_train.train.spec import OuterSpec
 from orbital_train.train.state import NodeState
 from orbital_train.train.sums import Sums
 from orbital_train.train.tree import moved
-
-Row = dict[str, Any]  # a part of a line of metrics.jsonl
 
 
 @dataclass(frozen=True, kw_only=True)

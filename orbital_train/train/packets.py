@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from orbital_train.schedule.trace import WHOLE, Part
+from orbital_train.schedule.values import WHOLE, Part
 from orbital_train.schedule.wire import encoded_bytes
 from orbital_train.train.codecs import cut, decode_into, encode
 from orbital_train.train.flat import Layout

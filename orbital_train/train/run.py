@@ -16,9 +16,9 @@ from orbital_train.train.executor import Executor
 from orbital_train.train.flat import Layout, flatten
 from orbital_train.train.gate import Gate
 from orbital_train.train.inner import Replica, clip
-from orbital_train.train.operations import Row
 from orbital_train.train.placement import place
 from orbital_train.train.problem import Problem, build_problem
+from orbital_train.train.rows import Row
 from orbital_train.train.spec import TrainSpec
 from orbital_train.train.transport import LocalTransport
 

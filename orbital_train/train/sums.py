@@ -15,7 +15,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from orbital_train.schedule.trace import WHOLE, Combine, GroupSnapshot, Merge, Part, Snapshot, Trace, part_of, parts_of
+from orbital_train.schedule.ops.merging import Combine, GroupSnapshot, Merge, Snapshot
+from orbital_train.schedule.trace import Trace
+from orbital_train.schedule.values import WHOLE, Part, part_of, parts_of
 from orbital_train.schedule.wire import encoded_bytes
 from orbital_train.train.codecs import decode, whole_grains
 from orbital_train.train.contributions import robust_average, without_refused

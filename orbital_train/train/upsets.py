@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from orbital_train.schedule.trace import Step, Trace, Upset
+from orbital_train.schedule.ops.nodes import Step, Upset
+from orbital_train.schedule.trace import Trace
 from orbital_train.train.flips import Strikes, checked, flip_one_of, strikes
 from orbital_train.train.packing import pack
 from orbital_train.train.side_stream import SideStream

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from orbital_train.schedule.trace import global_value
+from orbital_train.schedule.values import global_value
 from orbital_train.train.flat import Layout
 from orbital_train.train.outer import GlobalState, initial_state
 from orbital_train.train.spec import OuterSpec

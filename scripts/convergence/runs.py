@@ -17,7 +17,11 @@ from orbital_train.config.recipe import Recipe
 from orbital_train.errors import InputWarning
 from orbital_train.schedule.faults import FaultPlan, SlowDown
 from orbital_train.schedule.measures import measure
-from orbital_train.schedule.trace import Adopt, Evaluate, Merge, Op, Snapshot, Trace
+from orbital_train.schedule.ops.base import Op
+from orbital_train.schedule.ops.merging import Merge, Snapshot
+from orbital_train.schedule.ops.nodes import Adopt
+from orbital_train.schedule.ops.run import Evaluate
+from orbital_train.schedule.trace import Trace
 from orbital_train.schedule.validate import validate
 from scripts.convergence.arms import ROOT, Arm
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from orbital_train.cli.planning import Flight, fly
 from orbital_train.cli.run_directory import RunDirectory, open_run
-from orbital_train.cli.training import StopFlag, train_on
+from orbital_train.cli.training import StopFlag, Stopped, train_on
 from orbital_train.cluster.group import Group
 from orbital_train.config import build
 from orbital_train.config.load import load_recipe, with_values
@@ -88,6 +89,23 @@ def assert_undisturbed(undisturbed: Reference, run: RunDirectory) -> dict[str, A
     assert summary["digest"] == undisturbed.digest
     assert run.metrics.read_bytes() == undisturbed.metrics
     return summary
+
+
+def assert_runs(workers: Group, undisturbed: Reference, path: Path) -> RunDirectory:
+    """A run on these workers has the very result of the reference; several of them send each other something."""
+    run = plan_run(undisturbed, path)
+    train(workers, undisturbed, run)
+    assert (assert_undisturbed(undisturbed, run)["real_bytes"] > 0) == (len(workers) > 1)
+    return run
+
+
+def assert_goes_on(before: Group, after: Group, undisturbed: Reference, path: Path) -> None:
+    """A run that was stopped goes on, on other workers, as if it had not been."""
+    run = plan_run(undisturbed, path)
+    with pytest.raises(Stopped, match="holds a checkpoint, --resume continues"):
+        train(before, undisturbed, run, StopAtPoll(polls_left=3))
+    train(after, undisturbed, run)
+    assert assert_undisturbed(undisturbed, run)["notes"][-1].startswith("resumed at operation ")
 
 
 def checkpoints(run: RunDirectory) -> list[Path]:

@@ -15,14 +15,16 @@ import pytest
 
 from orbital_train.cli.run_directory import RunDirectory
 from orbital_train.cli.training import Stopped
-from orbital_train.cluster import driver
+from orbital_train.cluster import watch
 from orbital_train.cluster.failures import CannotWrite
 from orbital_train.cluster.group import worker_group
 from orbital_train.cluster.worker import Job, Worker
 from orbital_train.config import build
-from orbital_train.config.recipe import Cluster
+from orbital_train.config.tables.cluster import Cluster
 from orbital_train.errors import InputWarning
-from orbital_train.schedule.trace import Merge, Step, Trace
+from orbital_train.schedule.ops.merging import Merge
+from orbital_train.schedule.ops.nodes import Step
+from orbital_train.schedule.trace import Trace
 from orbital_train.train.checkpoint import Checkpoint, examine
 from orbital_train.train.checkpoint_store import DiskStore
 from tests import small
@@ -38,13 +40,7 @@ from tests.integration.runs import (
     train,
 )
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def _frequent_polls(monkeypatch: pytest.MonkeyPatch):
-    """A run of these tests takes a second or two: many polls of the driver fall into it, however fast the machine."""
-    monkeypatch.setattr(driver, "POLL_S", 0.02)
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("frequent_polls")]
 
 
 def saved(run: RunDirectory) -> list[Checkpoint]:
@@ -159,7 +155,7 @@ def stopped(groups: Groups, undisturbed: Reference, tmp_path_factory: pytest.Tem
     """A run with two checkpoints."""
     run = plan_run(undisturbed, tmp_path_factory.mktemp("stopped") / "run")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(driver, "POLL_S", 0.02)
+        patch.setattr(watch, "POLL_S", 0.02)
         with pytest.raises(Stopped):
             train(groups(2), undisturbed, run, StopAfterCheckpoint(run=run), checkpoint_every_s=0.01)
     assert len(checkpoints(run)) == 2

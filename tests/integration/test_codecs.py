@@ -7,19 +7,12 @@ from pathlib import Path
 import pytest
 
 from orbital_train.cli.training import Stopped
-from orbital_train.schedule.trace import Combine
+from orbital_train.schedule.ops.merging import Combine
 from orbital_train.train.feedback import feedback
 from orbital_train.train.liveness import kept_states
 from tests import small
 from tests.integration.conftest import Groups
-from tests.integration.runs import (
-    Reference,
-    StopAfterCheckpoint,
-    assert_undisturbed,
-    plan_run,
-    reference,
-    train,
-)
+from tests.integration.runs import Reference, StopAfterCheckpoint, assert_undisturbed, plan_run, reference, train
 
 pytestmark = pytest.mark.slow
 

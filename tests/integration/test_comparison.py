@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orbital_train.schedule.measures import measure
-from orbital_train.schedule.trace import Trace
+from orbital_train.schedule.trace_file import read_trace
 from tests import small
 from tests.unit.cli.command import refused, run
 
@@ -57,7 +57,7 @@ def test_summaries_are_what_the_traces_and_metrics_amount_to(compared: tuple[Pat
     _, out = compared
     for (name, seed), summary in summaries(out).items():
         path = out / "arms" / f"{name}-s{seed}"
-        measures = measure(Trace.read(path / "trace.jsonl"))
+        measures = measure(read_trace(path / "trace.jsonl"))
         for key in ("link_bytes", "duty", "goodput", "merges", "trained_steps", "lost_steps", "simulated_s"):
             assert summary[key] == getattr(measures, key), (name, key)
         assert summary["final_loss"] == losses(path / "metrics.jsonl")[-1]

@@ -4,7 +4,7 @@ import json
 import os
 import random
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,10 +12,8 @@ import pytest
 from orbital_train.cli.planning import fly
 from orbital_train.cli.run_directory import RunDirectory
 from orbital_train.cli.training import Stopped
-from orbital_train.cluster import driver
-from orbital_train.cluster.group import Group, worker_group
+from orbital_train.cluster.group import Group
 from orbital_train.config import build
-from orbital_train.config.recipe import Cluster
 from orbital_train.schedule.faults import FaultPlan
 from orbital_train.train.run import run_local
 from tests import small
@@ -24,20 +22,9 @@ from tests.integration.test_lost_workers import Disturb
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.usefixtures("frequent_polls", "short_patience"),
     pytest.mark.filterwarnings("ignore:schedule.budget_steps:orbital_train.errors.InputWarning"),
 ]  # what is lost
-
-
-@pytest.fixture(autouse=True)
-def _frequent_polls(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(driver, "POLL_S", 0.02)
-    monkeypatch.setattr(driver, "ANSWER_S", 2.0)
-
-
-@pytest.fixture(scope="module")
-def group(ray_cluster: None) -> Iterator[Group]:
-    with worker_group(Cluster(workers=3, device="cpu")) as group:
-        yield group
 
 
 @pytest.fixture(scope="module")

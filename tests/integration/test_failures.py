@@ -9,7 +9,7 @@ import pytest
 from orbital_train.cli.training import Stopped
 from orbital_train.errors import InputWarning
 from orbital_train.report.build import build_report
-from orbital_train.schedule.trace import Restore
+from orbital_train.schedule.ops.nodes import Restore
 from orbital_train.train.liveness import goes_back
 from tests import small
 from tests.integration.conftest import Groups

@@ -5,19 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from orbital_train.cli.training import Stopped
-from orbital_train.cluster import driver
-from orbital_train.schedule.trace import Mix
+from orbital_train.schedule.ops.merging import Mix
 from tests import small
 from tests.integration.conftest import Groups
-from tests.integration.runs import Reference, StopAtPoll, assert_undisturbed, plan_run, reference, train
+from tests.integration.runs import Reference, assert_goes_on, assert_runs, reference
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def _frequent_polls(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(driver, "POLL_S", 0.02)
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("frequent_polls")]
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +23,7 @@ def gossip(tmp_path_factory: pytest.TempPathFactory) -> Reference:
 @pytest.mark.parametrize("count", [1, 4])
 def test_any_number_of_workers_gives_the_same_bits(groups: Groups, gossip: Reference, run_path: Path, count: int):
     assert any(gossip.flight.trace.of_kind(Mix))
-    run = plan_run(gossip, run_path)
-    train(groups(count), gossip, run)
-    summary = assert_undisturbed(gossip, run)
-    assert (summary["real_bytes"] > 0) == (count > 1)
+    run = assert_runs(groups(count), gossip, run_path)
     rows = [row for row in map(json.loads, run.metrics.read_text().splitlines()) if row["event"] == "evaluate"]
     assert rows[-1]["loss"] < rows[0]["loss"]
     assert rows[0]["spread"] < 1e-6  # all begin as one; six of a sixth are rounded
@@ -41,9 +31,4 @@ def test_any_number_of_workers_gives_the_same_bits(groups: Groups, gossip: Refer
 
 
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(groups: Groups, gossip: Reference, run_path: Path):
-    run = plan_run(gossip, run_path)
-    with pytest.raises(Stopped, match="holds a checkpoint, --resume continues"):
-        train(groups(4), gossip, run, StopAtPoll(polls_left=3))
-    train(groups(2), gossip, run)
-    summary = assert_undisturbed(gossip, run)
-    assert summary["notes"][-1].startswith("resumed at operation ")
+    assert_goes_on(groups(4), groups(2), gossip, run_path)

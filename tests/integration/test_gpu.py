@@ -8,7 +8,8 @@ import torch
 from orbital_train.train.codecs import decode, encode
 from orbital_train.train.run import run_local
 from orbital_train.train.side_stream import SideStream
-from tests.unit.train.traces import codec_trace, everything_trace, tiny_problem, tiny_spec
+from tests.unit.train.problems import tiny_problem, tiny_spec
+from tests.unit.train.traces import codec_trace, everything_trace
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 

@@ -4,20 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from orbital_train.cli.training import Stopped
-from orbital_train.cluster import driver
-from orbital_train.schedule.trace import Combine, GroupSnapshot, Merge, Rebase
+from orbital_train.schedule.ops.merging import Combine, GroupSnapshot, Merge, Rebase
 from orbital_train.train.feedback import feedback
 from tests import small
 from tests.integration.conftest import Groups
-from tests.integration.runs import Reference, StopAtPoll, assert_undisturbed, plan_run, reference, train
+from tests.integration.runs import Reference, assert_goes_on, assert_runs, reference
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def _frequent_polls(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(driver, "POLL_S", 0.02)
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("frequent_polls")]
 
 
 @pytest.fixture(scope="module")
@@ -44,18 +37,10 @@ def test_any_number_of_workers_gives_the_same_bits(
     assert {op.scope for op in trace.of_kind(Merge)} == {"global", "group/0", "group/1"}
     assert all(any(trace.of_kind(kind)) for kind in (GroupSnapshot, Rebase, Combine))
     assert {type(trace.ops[op_id]).kind for op_id in feedback(trace)} == {"snapshot", "group_snapshot"}
-    run = plan_run(hierarchical, run_path)
-    train(groups(count), hierarchical, run)
-    summary = assert_undisturbed(hierarchical, run)
-    assert (summary["real_bytes"] > 0) == (count > 1)
+    assert_runs(groups(count), hierarchical, run_path)
 
 
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(
     groups: Groups, hierarchical: Reference, run_path: Path
 ) -> None:
-    run = plan_run(hierarchical, run_path)
-    with pytest.raises(Stopped, match="holds a checkpoint, --resume continues"):
-        train(groups(2), hierarchical, run, StopAtPoll(polls_left=3))
-    train(groups(1), hierarchical, run)
-    summary = assert_undisturbed(hierarchical, run)
-    assert summary["notes"][-1].startswith("resumed at operation ")
+    assert_goes_on(groups(2), groups(1), hierarchical, run_path)

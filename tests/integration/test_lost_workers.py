@@ -4,32 +4,17 @@ import json
 import os
 import random
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
 from orbital_train.cli.run_directory import RunDirectory
-from orbital_train.cluster import driver
-from orbital_train.cluster.group import Group, worker_group
-from orbital_train.config.recipe import Cluster
+from orbital_train.cluster.group import Group
 from tests.integration.runs import Reference, StopFlag, assert_undisturbed, plan_run, train
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def _frequent_polls(monkeypatch: pytest.MonkeyPatch):
-    """A run of these tests takes a second or two: many polls of the driver fall into it, however fast the machine."""
-    monkeypatch.setattr(driver, "POLL_S", 0.02)
-    monkeypatch.setattr(driver, "ANSWER_S", 2.0)
-
-
-@pytest.fixture(scope="module")
-def group(ray_cluster: None) -> Iterator[Group]:
-    with worker_group(Cluster(workers=3, device="cpu")) as group:
-        yield group
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("frequent_polls", "short_patience")]
 
 
 class Disturb(StopFlag):

@@ -13,21 +13,14 @@ from typing import Any
 import pytest
 
 from orbital_train.cli.run_directory import RunDirectory
-from orbital_train.cluster import driver
 from orbital_train.cluster.group import Group, worker_group
 from orbital_train.config.load import with_values
-from orbital_train.config.recipe import Cluster
+from orbital_train.config.tables.cluster import Cluster
 from tests.integration.runs import Reference, StopAfterCheckpoint, StopFlag, checkpoints, plan_run, reference, train
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("frequent_polls")]
 
 PAIRS = {"devices_per_node": 2}
-
-
-@pytest.fixture(autouse=True)
-def _frequent_polls(monkeypatch: pytest.MonkeyPatch):
-    """A run of these tests takes a few seconds: many polls of the driver fall into it."""
-    monkeypatch.setattr(driver, "POLL_S", 0.02)
 
 
 @pytest.fixture(scope="module")

@@ -13,17 +13,16 @@ from ray.util.placement_group import placement_group_table
 
 from orbital_train.cli.checkpoints import checkpoint_rule
 from orbital_train.cli.training import Stopped
-from orbital_train.cluster import driver
 from orbital_train.cluster.driver import Driver
 from orbital_train.cluster.group import Group, worker_group
 from orbital_train.cluster.metrics_log import MetricsLog
 from orbital_train.cluster.session import ray_session
 from orbital_train.cluster.worker import Job
 from orbital_train.config import build
-from orbital_train.config.recipe import Cluster
+from orbital_train.config.tables.cluster import Cluster
 from orbital_train.errors import InputError, InputWarning
 from orbital_train.schedule.measures import measure
-from orbital_train.schedule.trace import Adopt
+from orbital_train.schedule.ops.nodes import Adopt
 from tests.integration.conftest import LOGICAL_CPUS, Groups
 from tests.integration.runs import (
     Reference,
@@ -35,13 +34,7 @@ from tests.integration.runs import (
     train,
 )
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def _frequent_polls(monkeypatch: pytest.MonkeyPatch):
-    """A run of these tests takes a second or two: many polls of the driver fall into it, however fast the machine."""
-    monkeypatch.setattr(driver, "POLL_S", 0.02)
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("frequent_polls")]
 
 
 def test_the_recipe_of_these_tests_overlaps_messages_with_training(undisturbed: Reference):

@@ -8,22 +8,12 @@ from collections import defaultdict
 
 import pytest
 
+from orbital_train.schedule.ops.merging import Contribution, GroupSnapshot, Merge, Mix, Rebase, Snapshot
+from orbital_train.schedule.ops.nodes import Adopt, Lose, Restore, Step
 from orbital_train.schedule.scenario import Scenario
-from orbital_train.schedule.trace import (
-    GLOBAL,
-    Adopt,
-    Contribution,
-    GroupSnapshot,
-    Lose,
-    Merge,
-    Mix,
-    Rebase,
-    Restore,
-    Snapshot,
-    Step,
-    Trace,
-    Transfer,
-)
+from orbital_train.schedule.trace import Trace
+from orbital_train.schedule.transfers import Transfer
+from orbital_train.schedule.values import GLOBAL
 
 US_PER_H = 3.6e9
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from orbital_train.schedule.known import Policy
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.simulate import simulate
+from orbital_train.schedule.trace_file import write_trace
 from tests.property.fleets import ARMS, failing_flights, few
 
 if __name__ == "__main__":
@@ -22,7 +23,7 @@ if __name__ == "__main__":
         def show(flight: tuple[Scenario, Policy[Any]]) -> None:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "trace"
-                simulate(*flight).write(path)
+                write_trace(simulate(*flight), path)
                 print(hashlib.sha256(path.read_bytes()).hexdigest())
 
         show()

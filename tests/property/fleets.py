@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 
 from orbital_train.config import build
 from orbital_train.config.policies import POLICIES, fragments
-from orbital_train.config.recipe import Recipe, Schedule, Site
+from orbital_train.config.recipe import Recipe
+from orbital_train.config.tables.schedule import Schedule
+from orbital_train.config.tables.sites import Site
 from orbital_train.schedule.faults import BitFlip, Fault, FaultPlan, LinkOutage, Outage, SlowDown
 from orbital_train.schedule.known import Policy
 from orbital_train.schedule.scenario import Scenario, StagingSpec

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orbital_train.schedule.faults import BitFlip
+from orbital_train.schedule.ops.nodes import Step
+from orbital_train.schedule.ops.run import Evaluate
 from orbital_train.schedule.simulate import simulate
-from orbital_train.schedule.trace import Evaluate, Step, Trace
+from orbital_train.schedule.trace import Trace
 from tests.property.fleets import Arm, every_policy, failing_flights, faults, few, flips
 
 

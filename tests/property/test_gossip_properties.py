@@ -8,10 +8,11 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orbital_train.schedule.ops.merging import Mix
+from orbital_train.schedule.ops.nodes import Step
 from orbital_train.schedule.policies.gossip import Gossip
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.simulate import simulate
-from orbital_train.schedule.trace import Mix, Step
 from tests.property.fleets import few, fleets
 
 

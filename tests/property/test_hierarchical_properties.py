@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from orbital_train.schedule.groups import groups_of
 from orbital_train.schedule.network import Network
+from orbital_train.schedule.ops.merging import Merge
 from orbital_train.schedule.policies.hierarchical import Hierarchical
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.simulate import simulate
-from orbital_train.schedule.trace import GLOBAL, Merge
 from orbital_train.schedule.validate import validate
+from orbital_train.schedule.values import GLOBAL
 from tests.property.fleets import few, fleets
 from tests.unit.schedule.scenarios import contacts, light
 

@@ -16,8 +16,11 @@ from hypothesis import strategies as st
 
 from orbital_train.schedule.groups import Groups, groups_of
 from orbital_train.schedule.network import Network
+from orbital_train.schedule.ops.base import Op
+from orbital_train.schedule.ops.merging import Combine, Merge
 from orbital_train.schedule.simulate import simulate
-from orbital_train.schedule.trace import Combine, Merge, NodeAccount, Op, Trace, Transfer
+from orbital_train.schedule.trace import NodeAccount, Trace
+from orbital_train.schedule.transfers import Transfer
 from tests.property.fleets import Arm, every_policy, few, fleets, flown, irregular, reordered, schedules
 
 Order = Sequence[int]  # the new number of each node

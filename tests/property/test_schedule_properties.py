@@ -16,12 +16,16 @@ from hypothesis import strategies as st
 
 from orbital_train.schedule.measures import measure
 from orbital_train.schedule.node import Node, NodeSetting
+from orbital_train.schedule.ops.merging import Merge
+from orbital_train.schedule.ops.nodes import Adopt, Step
+from orbital_train.schedule.ops.run import Evaluate, Stage
 from orbital_train.schedule.policies.fixed_period import FixedPeriod
 from orbital_train.schedule.policies.link_aware import LinkAware
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.simulate import simulate
-from orbital_train.schedule.trace import GLOBAL, Adopt, Evaluate, Merge, Stage, Step, Trace
+from orbital_train.schedule.trace import Trace
 from orbital_train.schedule.validate import validate
+from orbital_train.schedule.values import GLOBAL
 from tests.property.brute_force import assert_sound
 from tests.property.fleets import ARMS, Arm, every_policy, failing_flights, few, fleets, flown, schedules
 from tests.unit.schedule.scenarios import POWER, WORKLOAD, contacts, light

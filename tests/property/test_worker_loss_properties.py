@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orbital_train.schedule.faults import FaultPlan, WorkerLoss
+from orbital_train.schedule.ops.merging import Merge
+from orbital_train.schedule.ops.nodes import Lose
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.simulate import simulate
-from orbital_train.schedule.trace import Lose, Merge, Trace
+from orbital_train.schedule.trace import Trace
 from orbital_train.schedule.validate import validate
 from orbital_train.schedule.worker_losses import continues, rejoined, worker_losses
 from tests.property.fleets import Arm, every_policy_of_one_model, failing_flights, few

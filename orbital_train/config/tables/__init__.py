@@ -1,1 +1,1 @@
-"""Tables of the recipe, where they are several to choose from."""
+"""Tables of the recipe, each with its keys."""

@@ -13,7 +13,7 @@ from orbital_train.cli import main
 from orbital_train.cli.checkpoints import check_store, checkpoint_rule, store_of
 from orbital_train.cli.run_directory import RunDirectory
 from orbital_train.errors import InputError
-from orbital_train.schedule.trace import Merge
+from orbital_train.schedule.ops.merging import Merge
 from orbital_train.train.checkpoint_store import DiskStore, ObjectStore
 from tests import small
 from tests.unit.cli.command import refused, run

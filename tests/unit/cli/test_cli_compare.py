@@ -8,7 +8,8 @@ from rich.console import Console
 from orbital_train.cli import compare as module
 from orbital_train.cli.compare import _arms, _flights, arm_values, compare
 from orbital_train.cli.work import check_work
-from orbital_train.config.recipe import BaselineName, Cluster
+from orbital_train.config.tables.cluster import Cluster
+from orbital_train.config.tables.compare import BaselineName
 from orbital_train.errors import InputError
 from orbital_train.windows.plan import LinkKind
 from tests import small

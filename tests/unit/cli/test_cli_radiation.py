@@ -15,7 +15,7 @@ from orbital_train.cli.radiation import radiation
 from orbital_train.config.load import with_values
 from orbital_train.config.tables.upsets import CHECKED
 from orbital_train.errors import InputWarning
-from orbital_train.schedule.trace import Upset
+from orbital_train.schedule.ops.nodes import Upset
 from tests import small
 
 RATE = "faults.upsets.per_bit_hour=1e-13"

@@ -10,9 +10,10 @@ from orbital_train.cli.planning import fly
 from orbital_train.cli.run_directory import RunDirectory, open_run
 from orbital_train.cli.training import Stopped, Watch, stop_flag
 from orbital_train.cluster.cuts import CheckpointRule
-from orbital_train.cluster.driver import Progress
+from orbital_train.cluster.watch import Progress
 from orbital_train.errors import InputWarning
-from orbital_train.schedule.trace import SyncStep, Trace
+from orbital_train.schedule.ops.nodes import SyncStep
+from orbital_train.schedule.trace import Trace
 from orbital_train.train.checkpoint import Keep, Manifest, commit, library_versions
 from orbital_train.train.checkpoint_store import DiskStore
 from tests import small

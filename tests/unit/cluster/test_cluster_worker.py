@@ -6,7 +6,8 @@ import pytest
 from orbital_train.cli.planning import fly
 from orbital_train.cluster.worker import Job, Worker
 from orbital_train.config import build
-from orbital_train.schedule.trace import Adopt, Step
+from orbital_train.schedule.ops.nodes import Adopt, Step
+from orbital_train.schedule.trace_file import write_trace
 from orbital_train.train.checkpoint_store import DiskStore
 from orbital_train.train.packing import Files, node_file
 from orbital_train.train.run import run_local
@@ -17,7 +18,7 @@ from tests import small
 def job(tmp_path: Path) -> Job:
     recipe = small.recipe(tmp_path, "schedule.budget_steps=60")
     flight = fly(recipe)
-    flight.trace.write(tmp_path / "trace.jsonl")
+    write_trace(flight.trace, tmp_path / "trace.jsonl")
     return Job(trace=tmp_path / "trace.jsonl", spec=build.train_spec(recipe))
 
 

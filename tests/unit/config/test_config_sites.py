@@ -4,8 +4,8 @@ import pytest
 
 from orbital_train.config import build
 from orbital_train.config.load import dump_recipe, load_recipe
-from orbital_train.config.recipe import Site
 from orbital_train.config.sites import read_sites
+from orbital_train.config.tables.sites import Site
 from orbital_train.errors import InputError
 from orbital_train.orbit.ephemeris import GroundSite
 from tests import small

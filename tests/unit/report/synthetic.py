@@ -13,18 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from orbital_train.schedule.faults import NO_FAULTS
-from orbital_train.schedule.trace import (
-    Contribution,
-    Evaluate,
-    Merge,
-    NodeAccount,
-    Op,
-    Step,
-    SyncStep,
-    Trace,
-    Transfer,
-    snapshot_value,
-)
+from orbital_train.schedule.ops.base import Op
+from orbital_train.schedule.ops.merging import Contribution, Merge
+from orbital_train.schedule.ops.nodes import Step, SyncStep
+from orbital_train.schedule.ops.run import Evaluate
+from orbital_train.schedule.trace import NodeAccount, Trace
+from orbital_train.schedule.trace_file import write_trace
+from orbital_train.schedule.transfers import Transfer
+from orbital_train.schedule.values import snapshot_value
 from orbital_train.windows.ideal import ideal_contacts, ideal_light
 from orbital_train.windows.plan import ContactPlan, Illumination, LinkKind
 
@@ -172,7 +168,7 @@ def write_run(path: Path, trace: Trace, plan: ContactPlan, sun: Illumination, ar
     sun.write(path / "plan" / "illumination.parquet")
     NO_FAULTS.write(path / "plan" / "faults.jsonl")
     (path / "plan" / "summary.json").write_text(json.dumps({"contacts": len(plan)}), encoding="utf-8")
-    trace.write(path / "trace.jsonl")
+    write_trace(trace, path / "trace.jsonl")
     (path / "recipe.toml").write_text(f'name = "toy ring"\npolicy = "{arm}"  # 1 < 2 & <b>\n', encoding="utf-8")
     cost = 1.0 if ideal else 1.03
     rows = [

@@ -6,7 +6,7 @@ from orbital_train.report.runs import Plan
 from orbital_train.report.style import figure
 from orbital_train.report.timeline import timeline_plot
 from orbital_train.schedule.faults import NO_FAULTS
-from orbital_train.schedule.trace import Merge
+from orbital_train.schedule.ops.merging import Merge
 from tests.unit.report import synthetic
 
 

@@ -12,7 +12,7 @@ from orbital_train.report.build import write_report
 from orbital_train.report.flips import Tally, flips_note, tally
 from orbital_train.report.runs import Arm, Comparison, Run, read_run
 from orbital_train.report.upsets import upset_lines, upset_table
-from tests.unit.train.traces import TraceBuilder
+from tests.unit.train.trace_builder import TraceBuilder
 
 NOTHING = Tally(injected=Counter(), found=Counter(), restarts=0, false_alarms=0)
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from orbital_train.schedule.power import PowerSpec
 from orbital_train.schedule.scenario import Scenario
-from orbital_train.schedule.trace import Trace, Transfer
+from orbital_train.schedule.trace import Trace
+from orbital_train.schedule.transfers import Transfer
 from orbital_train.schedule.workload import Workload
 from orbital_train.windows.plan import ContactPlan, Illumination, LinkKind
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from orbital_train.schedule.faults import FaultPlan, Outage, SlowDown
+from orbital_train.schedule.ops.merging import Merge, Snapshot
+from orbital_train.schedule.ops.nodes import Adopt, Step
 from orbital_train.schedule.policies.asynchronous import Asynchronous
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.simulate import simulate
-from orbital_train.schedule.trace import Adopt, Merge, Snapshot, Step, Trace, state_value
+from orbital_train.schedule.trace import Trace
 from orbital_train.schedule.validate import validate
+from orbital_train.schedule.values import state_value
 from tests.unit.schedule.scenarios import scenario
 
 S = 1_000_000

@@ -8,10 +8,13 @@ import pytest
 
 from orbital_train.schedule.known import Gathered, Hold, MergeNow, Send, Train
 from orbital_train.schedule.measures import measure
+from orbital_train.schedule.ops.merging import Merge, Snapshot
+from orbital_train.schedule.ops.nodes import Adopt, Step
+from orbital_train.schedule.ops.run import Evaluate
 from orbital_train.schedule.policies.link_aware import LinkAware
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.simulate import simulate
-from orbital_train.schedule.trace import Adopt, Evaluate, Merge, Snapshot, Step, Trace
+from orbital_train.schedule.trace import Trace
 from orbital_train.schedule.validate import validate
 from tests.unit.schedule.scenarios import WORKLOAD, ops, rolling_night, scenario
 from tests.unit.schedule.scripted import Scripted

@@ -16,11 +16,14 @@ from orbital_train.schedule.hops import first_hop
 from orbital_train.schedule.known import Cancel, Discard, Gather, Gathered, Hold, Key, MergeNow, Send
 from orbital_train.schedule.measures import measure
 from orbital_train.schedule.network import Hop, Network
+from orbital_train.schedule.ops.merging import Combine, Merge, Snapshot
+from orbital_train.schedule.ops.nodes import Lose
 from orbital_train.schedule.policies.link_aware import LinkAware
 from orbital_train.schedule.power import PowerSpec
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.simulate import simulate
-from orbital_train.schedule.trace import Combine, Lose, Merge, Snapshot, Trace, Transfer
+from orbital_train.schedule.trace import Trace
+from orbital_train.schedule.transfers import Transfer
 from orbital_train.schedule.validate import validate
 from tests.unit.schedule.scenarios import POWER, WORKLOAD, ops, scenario, sent
 from tests.unit.schedule.scripted import Scripted

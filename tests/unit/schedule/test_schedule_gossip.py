@@ -7,10 +7,11 @@ from collections import defaultdict
 
 import pytest
 
+from orbital_train.schedule.ops.merging import Mix, Snapshot
 from orbital_train.schedule.policies.gossip import Gossip
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.simulate import simulate
-from orbital_train.schedule.trace import Mix, Snapshot, Trace
+from orbital_train.schedule.trace import Trace
 from tests.unit.schedule.scenarios import Window, rolling_night, scenario
 
 S = 1_000_000

@@ -8,12 +8,15 @@ from orbital_train.schedule.faults import FaultPlan, Outage
 from orbital_train.schedule.groups import groups_of
 from orbital_train.schedule.measures import measure
 from orbital_train.schedule.network import Network
+from orbital_train.schedule.ops.merging import GroupSnapshot, Merge, Rebase
+from orbital_train.schedule.ops.nodes import Adopt, Restore
 from orbital_train.schedule.places import TraceError
 from orbital_train.schedule.policies.hierarchical import Hierarchical
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.simulate import simulate
-from orbital_train.schedule.trace import GLOBAL, Adopt, GroupSnapshot, Merge, Rebase, Restore, Trace
+from orbital_train.schedule.trace import Trace
 from orbital_train.schedule.validate import validate
+from orbital_train.schedule.values import GLOBAL
 from tests.unit.schedule.scenarios import Window, contacts, light, one_way, ops, scenario, sent
 
 HORIZON_S = 20_000.0

@@ -8,10 +8,12 @@ from dataclasses import replace
 import pytest
 
 from orbital_train.schedule.known import Decision, MergeNow, Send
+from orbital_train.schedule.ops.merging import Merge
+from orbital_train.schedule.ops.nodes import Adopt
 from orbital_train.schedule.policies.link_aware import LinkAware
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.simulate import simulate
-from orbital_train.schedule.trace import Adopt, Merge, Trace
+from orbital_train.schedule.trace import Trace
 from orbital_train.schedule.validate import TraceError, validate
 from tests.unit.schedule.scenarios import WORKLOAD, Window, ops, ring, rolling_night, scenario
 from tests.unit.schedule.scripted import Scripted

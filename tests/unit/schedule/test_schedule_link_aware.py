@@ -8,10 +8,12 @@ from dataclasses import replace
 import pytest
 
 from orbital_train.schedule.measures import measure
+from orbital_train.schedule.ops.merging import Combine, Merge, Snapshot
+from orbital_train.schedule.ops.nodes import Adopt, Step
 from orbital_train.schedule.policies.fixed_period import FixedPeriod
 from orbital_train.schedule.policies.link_aware import LinkAware
 from orbital_train.schedule.simulate import simulate
-from orbital_train.schedule.trace import Adopt, Combine, Merge, Snapshot, Step, Trace
+from orbital_train.schedule.trace import Trace
 from orbital_train.schedule.validate import validate
 from tests.unit.schedule.scenarios import POWER, WORKLOAD, ops, ring, rolling_night, scenario, sent
 

@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from orbital_train.schedule.measures import measure
-from orbital_train.schedule.trace import Contribution, Merge, NodeAccount, Trace, Transfer
+from orbital_train.schedule.ops.merging import Contribution, Merge
+from orbital_train.schedule.trace import NodeAccount, Trace
+from orbital_train.schedule.transfers import Transfer
 
 ACCOUNT = NodeAccount(
     name="n0", trains=True, steps=6, steps_allowed=8, steps_always_powered=10, training_us=60, no_energy_us=20,

@@ -9,10 +9,14 @@ import pytest
 
 from orbital_train.schedule.faults import FaultPlan, LinkOutage, Outage
 from orbital_train.schedule.measures import measure
+from orbital_train.schedule.ops.merging import Mix, Snapshot
+from orbital_train.schedule.ops.nodes import Adopt, Restore, Step
+from orbital_train.schedule.ops.run import Evaluate
 from orbital_train.schedule.policies.gossip import Gossip
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.simulate import simulate
-from orbital_train.schedule.trace import Adopt, Evaluate, Mix, Restore, Snapshot, Step, Trace
+from orbital_train.schedule.trace import Trace
+from orbital_train.schedule.trace_file import read_trace, write_trace
 from orbital_train.schedule.validate import validate
 from tests.unit.schedule.scenarios import WORKLOAD, Window, scenario
 
@@ -150,5 +154,5 @@ def test_fragments_are_mixed_one_by_one_and_in_turn() -> None:
 
 def test_a_trace_with_mixes_is_read_as_it_was_written(tmp_path: Path) -> None:
     trace = flown(pair(40))
-    trace.write(tmp_path / "trace")
-    assert Trace.read(tmp_path / "trace") == trace
+    write_trace(trace, tmp_path / "trace")
+    assert read_trace(tmp_path / "trace") == trace

@@ -8,12 +8,13 @@ from dataclasses import replace
 import pytest
 
 from orbital_train.schedule.faults import FaultPlan, LinkOutage, Outage
+from orbital_train.schedule.ops.merging import Merge, Snapshot
+from orbital_train.schedule.ops.nodes import Lose, Restore, Step
 from orbital_train.schedule.policies.asynchronous import Asynchronous
 from orbital_train.schedule.policies.fixed_period import FixedPeriod
 from orbital_train.schedule.policies.link_aware import LinkAware
 from orbital_train.schedule.policies.quorum import Quorum
 from orbital_train.schedule.simulate import simulate
-from orbital_train.schedule.trace import Lose, Merge, Restore, Snapshot, Step
 from orbital_train.schedule.validate import validate
 from tests.unit.schedule.scenarios import POWER, scenario
 

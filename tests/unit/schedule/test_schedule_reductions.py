@@ -7,10 +7,13 @@ from dataclasses import replace
 import pytest
 
 from orbital_train.schedule.faults import FaultPlan, LinkOutage, Outage
+from orbital_train.schedule.ops.merging import Combine, Merge, Snapshot
+from orbital_train.schedule.ops.nodes import Adopt
 from orbital_train.schedule.policies.fixed_period import FixedPeriod
 from orbital_train.schedule.simulate import simulate
-from orbital_train.schedule.trace import Adopt, Combine, Merge, Snapshot, Trace, part_of
+from orbital_train.schedule.trace import Trace
 from orbital_train.schedule.validate import validate
+from orbital_train.schedule.values import part_of
 from tests.unit.schedule.scenarios import WORKLOAD, ops, scenario
 
 S = 1_000_000

@@ -9,10 +9,13 @@ from typing import Literal
 import pytest
 
 from orbital_train.schedule.measures import measure
+from orbital_train.schedule.ops.merging import Merge, Snapshot
+from orbital_train.schedule.ops.nodes import Adopt, Step
+from orbital_train.schedule.ops.run import Evaluate
 from orbital_train.schedule.policies.fixed_period import FixedPeriod
 from orbital_train.schedule.policies.link_aware import LinkAware
 from orbital_train.schedule.simulate import simulate
-from orbital_train.schedule.trace import Adopt, Evaluate, Merge, Snapshot, Step, Trace
+from orbital_train.schedule.trace_file import read_trace, write_trace
 from orbital_train.schedule.validate import validate
 from tests.unit.schedule.scenarios import POWER, WORKLOAD, ops, rolling_night, scenario, sent
 
@@ -56,10 +59,10 @@ def test_nothing_unmerged_is_claimed_when_the_horizon_ends_first(policy) -> None
 @every_policy
 def test_a_trace_survives_writing_and_reading(policy, tmp_path: Path) -> None:
     trace = simulate(scenario(4, dark=rolling_night(4, 20_000.0), budget_steps=900), policy)
-    trace.write(tmp_path / "trace")
-    again = Trace.read(tmp_path / "trace")
+    write_trace(trace, tmp_path / "trace")
+    again = read_trace(tmp_path / "trace")
     assert again == trace
-    again.write(tmp_path / "again")
+    write_trace(again, tmp_path / "again")
     assert (tmp_path / "again").read_bytes() == (tmp_path / "trace").read_bytes()
 
 

@@ -7,11 +7,14 @@ from dataclasses import replace
 import pytest
 
 from orbital_train.schedule.faults import FaultPlan, LinkOutage, Outage
+from orbital_train.schedule.ops.merging import Merge
+from orbital_train.schedule.ops.nodes import Step
+from orbital_train.schedule.ops.run import Deliver, Stage
 from orbital_train.schedule.policies.fixed_period import FixedPeriod
 from orbital_train.schedule.policies.link_aware import LinkAware
 from orbital_train.schedule.scenario import Scenario, StagingSpec
 from orbital_train.schedule.simulate import simulate
-from orbital_train.schedule.trace import Deliver, Merge, Stage, Step, Trace
+from orbital_train.schedule.trace import Trace
 from orbital_train.schedule.validate import TraceError, validate
 from tests.unit.schedule.scenarios import POWER, scenario
 

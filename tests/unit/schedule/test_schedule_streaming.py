@@ -10,10 +10,12 @@ import pytest
 
 from orbital_train.schedule.faults import FaultPlan, Outage
 from orbital_train.schedule.measures import measure
+from orbital_train.schedule.ops.merging import Merge, Snapshot
+from orbital_train.schedule.ops.nodes import Adopt, Step
 from orbital_train.schedule.policies.streaming import Streaming
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.simulate import simulate
-from orbital_train.schedule.trace import Adopt, Merge, Snapshot, Step, Trace
+from orbital_train.schedule.trace import Trace
 from orbital_train.schedule.validate import validate
 from tests.unit.schedule.scenarios import WORKLOAD, rolling_night, scenario
 

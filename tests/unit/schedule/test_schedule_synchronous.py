@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from orbital_train.schedule.measures import measure
+from orbital_train.schedule.ops.nodes import SyncStep
+from orbital_train.schedule.ops.run import Evaluate
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.synchronous import simulate_synchronous
-from orbital_train.schedule.trace import Evaluate, SyncStep, Trace
+from orbital_train.schedule.trace_file import read_trace, write_trace
 from orbital_train.schedule.validate import TraceError, validate
 from tests.unit.schedule.scenarios import scenario
 
@@ -72,8 +74,8 @@ def test_one_node_sends_nothing() -> None:
 
 def test_it_survives_writing_and_reading(tmp_path: Path) -> None:
     trace = simulate_synchronous(fleet())
-    trace.write(tmp_path / "trace")
-    assert Trace.read(tmp_path / "trace") == trace
+    write_trace(trace, tmp_path / "trace")
+    assert read_trace(tmp_path / "trace") == trace
 
 
 def test_nothing_is_lost_and_nobody_waits() -> None:

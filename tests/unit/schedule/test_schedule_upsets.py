@@ -12,12 +12,14 @@ import pytest
 
 from orbital_train.schedule.fault_draw import YEAR_S, FaultSpec, draw_faults
 from orbital_train.schedule.faults import BitFlip, FaultPlan, FlipTarget, LinkOutage, Outage
+from orbital_train.schedule.ops.merging import Merge, Snapshot
+from orbital_train.schedule.ops.nodes import Restore, Step, Upset
 from orbital_train.schedule.policies.fixed_period import FixedPeriod
 from orbital_train.schedule.policies.link_aware import LinkAware
 from orbital_train.schedule.radiation import Radiation
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.simulate import simulate
-from orbital_train.schedule.trace import Merge, Restore, Snapshot, Step, Trace, Upset
+from orbital_train.schedule.trace import Trace
 from orbital_train.schedule.validate import TraceError, validate
 from tests.unit.schedule.scenarios import contacts, ring, scenario, sent
 

@@ -12,10 +12,15 @@ from orbital_train.schedule.bookings import Bookings
 from orbital_train.schedule.hops import first_hop
 from orbital_train.schedule.known import Gather, Gathered, MergeNow
 from orbital_train.schedule.network import Hop, Network
+from orbital_train.schedule.ops.base import Op
+from orbital_train.schedule.ops.merging import Combine, Merge, Snapshot
+from orbital_train.schedule.ops.nodes import Adopt, Step
+from orbital_train.schedule.ops.run import Evaluate
 from orbital_train.schedule.policies.fixed_period import FixedPeriod
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.simulate import simulate
-from orbital_train.schedule.trace import Adopt, Combine, Evaluate, Merge, Op, Snapshot, Step, Trace, Transfer
+from orbital_train.schedule.trace import Trace
+from orbital_train.schedule.transfers import Transfer
 from orbital_train.schedule.validate import TraceError, validate
 from tests.unit.schedule.scenarios import ops, scenario, sent
 from tests.unit.schedule.scripted import Scripted

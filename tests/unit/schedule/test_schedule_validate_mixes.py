@@ -8,9 +8,12 @@ from dataclasses import replace
 import pytest
 
 from orbital_train.schedule.faults import FaultPlan, Outage
+from orbital_train.schedule.ops.base import Op
+from orbital_train.schedule.ops.merging import Mix, Snapshot
+from orbital_train.schedule.ops.nodes import Adopt, Restore
 from orbital_train.schedule.policies.gossip import Gossip
 from orbital_train.schedule.simulate import simulate
-from orbital_train.schedule.trace import Adopt, Mix, Op, Restore, Snapshot, Trace
+from orbital_train.schedule.trace import Trace
 from orbital_train.schedule.validate import TraceError, validate
 from tests.unit.schedule.scenarios import scenario
 

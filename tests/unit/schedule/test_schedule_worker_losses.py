@@ -6,11 +6,13 @@ import pytest
 
 from orbital_train.schedule.faults import FaultPlan, WorkerLoss
 from orbital_train.schedule.measures import measure
+from orbital_train.schedule.ops.merging import Merge
+from orbital_train.schedule.ops.nodes import Lose, Restore, Step
 from orbital_train.schedule.policies.fixed_period import FixedPeriod
 from orbital_train.schedule.policies.quorum import Quorum
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.simulate import simulate
-from orbital_train.schedule.trace import Lose, Merge, Restore, Step, Trace
+from orbital_train.schedule.trace import Trace
 from orbital_train.schedule.validate import validate
 from orbital_train.schedule.worker_losses import continues, known_by_us, rejoined, worker_losses
 from tests.unit.schedule.scenarios import scenario

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from orbital_train.report.seeds import Paired, paired
-from orbital_train.schedule.trace import Adopt, Merge, Snapshot
+from orbital_train.schedule.ops.merging import Merge, Snapshot
+from orbital_train.schedule.ops.nodes import Adopt
 from scripts.convergence.arms import Arm, Claim, calibration, claims
 from scripts.convergence.results import TUNING_SEEDS, Results
 from scripts.convergence.runs import dropping, trace_of

@@ -24,17 +24,15 @@ from orbital_train.train.gate import Gate
 from orbital_train.train.placement import place
 from orbital_train.train.spec import InnerSpec, OuterSpec
 from orbital_train.train.transport import LocalTransport
+from tests.unit.train.failure_traces import failures_trace
+from tests.unit.train.group_traces import gossip_trace, groups_trace
+from tests.unit.train.problems import line_problem, tiny_spec
 from tests.unit.train.traces import (
     codec_trace,
     contributions_trace,
     everything_trace,
-    failures_trace,
-    gossip_trace,
-    groups_trace,
-    line_problem,
     one_by_one_trace,
     streaming_trace,
-    tiny_spec,
 )
 
 FOLDER = Path(__file__).parents[2] / "golden"

@@ -17,7 +17,7 @@ from orbital_train.train.run import Result
 from orbital_train.train.spec import TrainSpec
 from orbital_train.train.state import Saved
 from orbital_train.train.transport import THREAD_PATIENCE_S, LaneTransport, thread_group
-from tests.unit.train.traces import Group
+from tests.unit.train.thread_workers import Group
 
 States = list[tuple[dict[int, Saved], Saved]]  # of nodes and of what is shared, by device
 

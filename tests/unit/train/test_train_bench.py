@@ -5,7 +5,7 @@ import torch
 
 from orbital_train.train.bench import Bench
 from orbital_train.train.flat import Layout, flatten
-from tests.unit.train.traces import line_batch, line_problem, tiny_problem, tiny_spec
+from tests.unit.train.problems import line_batch, line_problem, tiny_problem, tiny_spec
 
 
 def bench_of(module: torch.nn.Module, micro_batches: int) -> Bench:

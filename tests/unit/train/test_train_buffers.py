@@ -10,16 +10,11 @@ from orbital_train.train.problem import Problem
 from orbital_train.train.protocol import Batch
 from orbital_train.train.run import run_local
 from orbital_train.train.spec import InnerSpec, OuterSpec
-from tests.unit.train.traces import (
-    Group,
-    TraceBuilder,
-    contributions_trace,
-    everything_trace,
-    failures_trace,
-    rounds_trace,
-    streaming_trace,
-    tiny_spec,
-)
+from tests.unit.train.failure_traces import failures_trace
+from tests.unit.train.problems import tiny_spec
+from tests.unit.train.thread_workers import Group
+from tests.unit.train.trace_builder import TraceBuilder
+from tests.unit.train.traces import contributions_trace, everything_trace, rounds_trace, streaming_trace
 
 NODES = (0, 2, 3, 7)
 SPEC = tiny_spec()  # with outer momentum, which is no matter of buffers

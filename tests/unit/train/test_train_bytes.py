@@ -23,7 +23,9 @@ from orbital_train.train.problem import Problem
 from orbital_train.train.spec import OuterSpec
 from orbital_train.train.transport import ThreadTransport, thread_group
 from orbital_train.train.tree import broadcast, receive, send, settled, sum_on_tree
-from tests.unit.train.traces import Group, TraceBuilder, tiny_problem, tiny_spec
+from tests.unit.train.problems import tiny_problem, tiny_spec
+from tests.unit.train.thread_workers import Group
+from tests.unit.train.trace_builder import TraceBuilder
 
 SPEC = tiny_spec()
 NODES = (0, 1, 2, 3)

@@ -8,7 +8,9 @@ from orbital_train.train.problem import Problem
 from orbital_train.train.run import run_local
 from orbital_train.train.spec import InnerSpec
 from tests.unit.train.golden import CASES, Case
-from tests.unit.train.traces import Group, everything_trace, tiny_problem, tiny_spec
+from tests.unit.train.problems import tiny_problem, tiny_spec
+from tests.unit.train.thread_workers import Group
+from tests.unit.train.traces import everything_trace
 
 NODES = everything_trace().fleet_nodes
 OTHERS = {

@@ -30,17 +30,11 @@ from orbital_train.train.checkpoint import (
 from orbital_train.train.checkpoint_store import DiskStore, ObjectStore, Store, store_at
 from orbital_train.train.packing import pack, pack_nodes, pack_shared
 from orbital_train.train.problem import Problem
-from tests.unit.train.traces import (
-    REPLICA,
-    Group,
-    everything_trace,
-    failures_trace,
-    gossip_trace,
-    groups_trace,
-    streaming_trace,
-    tiny_problem,
-    tiny_spec,
-)
+from tests.unit.train.failure_traces import failures_trace
+from tests.unit.train.group_traces import gossip_trace, groups_trace
+from tests.unit.train.problems import tiny_problem, tiny_spec
+from tests.unit.train.thread_workers import REPLICA, Group
+from tests.unit.train.traces import everything_trace, streaming_trace
 
 SPEC, TRACE = tiny_spec(), everything_trace()
 

@@ -11,21 +11,15 @@ from torch import Tensor
 from orbital_train.errors import InputError
 from orbital_train.schedule.trace import Trace
 from orbital_train.train.contributions import robust_average, without_refused
-from orbital_train.train.operations import Row
 from orbital_train.train.problem import Problem
 from orbital_train.train.protocol import Batch
+from orbital_train.train.rows import Row
 from orbital_train.train.run import run_local
 from orbital_train.train.spec import InnerSpec, OuterSpec, TrainSpec
-from tests.unit.train.traces import (
-    Group,
-    Line,
-    TraceBuilder,
-    contributions_trace,
-    line_batch,
-    rounds_trace,
-    streaming_trace,
-    tiny_spec,
-)
+from tests.unit.train.problems import Line, line_batch, tiny_spec
+from tests.unit.train.thread_workers import Group
+from tests.unit.train.trace_builder import TraceBuilder
+from tests.unit.train.traces import contributions_trace, rounds_trace, streaming_trace
 
 AVERAGE = OuterSpec(lr=1.0, momentum=0.0)
 NAN = math.nan

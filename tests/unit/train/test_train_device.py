@@ -5,7 +5,7 @@ import torch
 
 from orbital_train.errors import InputError
 from orbital_train.train.device import CPU, choose_device, configure
-from tests.unit.train.traces import tiny_spec
+from tests.unit.train.problems import tiny_spec
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")

@@ -13,7 +13,8 @@ from orbital_train.train.problem import build_problem
 from orbital_train.train.run import run_local
 from orbital_train.train.spec import Named, OuterSpec
 from orbital_train.train.trial import try_out
-from tests.unit.train.traces import rounds_trace, tiny_spec
+from tests.unit.train.problems import tiny_spec
+from tests.unit.train.traces import rounds_trace
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "models.md"
 

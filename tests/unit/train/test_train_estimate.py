@@ -14,7 +14,9 @@ from orbital_train.train.flat import Layout
 from orbital_train.train.liveness import peak_versions
 from orbital_train.train.spec import OuterSpec
 from tests.unit.train.node_devices import Fleet
-from tests.unit.train.traces import Group, rounds_trace, streaming_trace, tiny_problem, tiny_spec
+from tests.unit.train.problems import tiny_problem, tiny_spec
+from tests.unit.train.thread_workers import Group
+from tests.unit.train.traces import rounds_trace, streaming_trace
 
 
 @pytest.mark.parametrize("outer", [OuterSpec(), OuterSpec(optimizer="adamw"), OuterSpec(delay_merges=2)])

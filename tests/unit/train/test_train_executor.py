@@ -10,20 +10,15 @@ from orbital_train.schedule.trace import Trace
 from orbital_train.train.executor import Executor
 from orbital_train.train.gate import Gate
 from orbital_train.train.inner import lr_at
-from orbital_train.train.operations import Row
 from orbital_train.train.placement import place
 from orbital_train.train.problem import Problem
+from orbital_train.train.rows import Row
 from orbital_train.train.run import Result, run_local
 from orbital_train.train.spec import InnerSpec, OuterSpec, TrainSpec
 from orbital_train.train.transport import LocalTransport
-from tests.unit.train.traces import (
-    TraceBuilder,
-    line_problem,
-    rounds_trace,
-    same_everywhere_problem,
-    tiny_problem,
-    tiny_spec,
-)
+from tests.unit.train.problems import line_problem, same_everywhere_problem, tiny_problem, tiny_spec
+from tests.unit.train.trace_builder import TraceBuilder
+from tests.unit.train.traces import rounds_trace
 
 AVERAGE = OuterSpec(lr=1.0, momentum=0.0)
 START = torch.tensor([0.5, -0.25])  # the two parameters of line_problem()

@@ -6,11 +6,13 @@ from torch import Tensor
 
 from orbital_train.train.inner import lr_at
 from orbital_train.train.liveness import drops, kept_states, peak_states
-from orbital_train.train.operations import Row
 from orbital_train.train.problem import Problem
+from orbital_train.train.rows import Row
 from orbital_train.train.spec import InnerSpec, OuterSpec
 from orbital_train.train.state import Saved
-from tests.unit.train.traces import Group, TraceBuilder, line_problem, tiny_problem, tiny_spec
+from tests.unit.train.problems import line_problem, tiny_problem, tiny_spec
+from tests.unit.train.thread_workers import Group
+from tests.unit.train.trace_builder import TraceBuilder
 
 INNER = InnerSpec(lr=1e-2, weight_decay=0.0, rewarm_steps=4)
 SPEC = tiny_spec(inner=INNER, outer=OuterSpec(lr=1.0, momentum=0.0))

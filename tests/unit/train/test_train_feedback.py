@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from orbital_train.schedule.trace import Combine, GroupSnapshot, Merge, Snapshot, Trace
+from orbital_train.schedule.ops.merging import Combine, GroupSnapshot, Merge, Snapshot
+from orbital_train.schedule.trace import Trace
 from orbital_train.schedule.wire import has_feedback
 from orbital_train.train.executor import Executor
 from orbital_train.train.feedback import decay, feedback
@@ -15,15 +16,11 @@ from orbital_train.train.liveness import drops, holders, peak_residuals
 from orbital_train.train.packets import Form, pack, residual_of, unpack
 from orbital_train.train.problem import Problem
 from orbital_train.train.spec import OuterSpec
-from tests.unit.train.traces import (
-    Group,
-    TraceBuilder,
-    codec_trace,
-    gossip_trace,
-    groups_trace,
-    tiny_problem,
-    tiny_spec,
-)
+from tests.unit.train.group_traces import gossip_trace, groups_trace
+from tests.unit.train.problems import tiny_problem, tiny_spec
+from tests.unit.train.thread_workers import Group
+from tests.unit.train.trace_builder import TraceBuilder
+from tests.unit.train.traces import codec_trace
 
 LOSSY = ("fp8", "int8", "int4", "topk1", "topk3")
 SPEC = tiny_spec(outer=OuterSpec(lr=1.0, momentum=0.0))

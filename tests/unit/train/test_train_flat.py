@@ -7,7 +7,7 @@ from torch import nn
 from orbital_train.errors import InputError
 from orbital_train.train.flat import Layout, flatten
 from orbital_train.train.models.gpt import gpt
-from tests.unit.train.traces import Line, tiny_spec
+from tests.unit.train.problems import Line, tiny_spec
 
 
 def tensors(**sizes: int) -> nn.ParameterDict:

@@ -8,9 +8,10 @@ import struct
 import pytest
 import torch
 
-from orbital_train.schedule.trace import Step, Trace, Upset
+from orbital_train.schedule.ops.nodes import Step, Upset
+from orbital_train.schedule.trace import Trace
 from orbital_train.train.flips import checked, flip, flip_one_of, strikes
-from tests.unit.train.traces import TraceBuilder
+from tests.unit.train.trace_builder import TraceBuilder
 
 
 def bits_of(x: float) -> int:

@@ -12,26 +12,21 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adagrad, AdamW, NAdam, Optimizer
 
 from orbital_train.errors import InputError
-from orbital_train.schedule.trace import Adopt, Combine, Restore, Trace
+from orbital_train.schedule.ops.merging import Combine
+from orbital_train.schedule.ops.nodes import Adopt, Restore
+from orbital_train.schedule.trace import Trace
 from orbital_train.train.follow import DEFAULT_OUTER, Turn, follow
 from orbital_train.train.inner import lr_at
-from orbital_train.train.operations import Row
 from orbital_train.train.problem import Problem
+from orbital_train.train.rows import Row
 from orbital_train.train.run import run_local
 from orbital_train.train.spec import InnerSpec, OuterSpec
+from tests.unit.train.failure_traces import failures_trace
+from tests.unit.train.problems import Line, line_batch, tiny_problem, tiny_spec
 from tests.unit.train.simulated import trace_of
 from tests.unit.train.test_train_buffers import normed
-from tests.unit.train.traces import (
-    Line,
-    TraceBuilder,
-    contributions_trace,
-    everything_trace,
-    failures_trace,
-    line_batch,
-    streaming_trace,
-    tiny_problem,
-    tiny_spec,
-)
+from tests.unit.train.trace_builder import TraceBuilder
+from tests.unit.train.traces import contributions_trace, everything_trace, streaming_trace
 
 
 class Wide(nn.Module):

@@ -5,11 +5,14 @@ import torch
 from torch import Tensor
 
 from orbital_train.errors import InputError
-from orbital_train.schedule.trace import AdoptMode
+from orbital_train.schedule.ops.nodes import AdoptMode
 from orbital_train.train.problem import Problem
 from orbital_train.train.run import run_local
 from orbital_train.train.spec import OuterSpec
-from tests.unit.train.traces import Group, TraceBuilder, line_problem, rounds_trace, tiny_problem, tiny_spec
+from tests.unit.train.problems import line_problem, tiny_problem, tiny_spec
+from tests.unit.train.thread_workers import Group
+from tests.unit.train.trace_builder import TraceBuilder
+from tests.unit.train.traces import rounds_trace
 
 SPEC = tiny_spec(outer=OuterSpec(lr=1.0, momentum=0.0))
 START = torch.tensor([0.5, -0.25])

@@ -4,7 +4,9 @@ import threading
 
 from orbital_train.train.device import configure
 from orbital_train.train.gate import Gate
-from tests.unit.train.traces import Group, everything_trace, tiny_problem, tiny_spec
+from tests.unit.train.problems import tiny_problem, tiny_spec
+from tests.unit.train.thread_workers import Group
+from tests.unit.train.traces import everything_trace
 
 
 def test_gate_leaves_at_the_limit() -> None:

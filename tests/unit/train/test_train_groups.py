@@ -6,7 +6,10 @@ from torch import Tensor
 
 from orbital_train.train.outer import GlobalState, outer_step
 from orbital_train.train.spec import OuterSpec
-from tests.unit.train.traces import REPLICA, Group, TraceBuilder, groups_trace, line_problem, tiny_spec
+from tests.unit.train.group_traces import groups_trace
+from tests.unit.train.problems import line_problem, tiny_spec
+from tests.unit.train.thread_workers import REPLICA, Group
+from tests.unit.train.trace_builder import TraceBuilder
 
 SPEC = tiny_spec(outer=OuterSpec(lr=0.5, momentum=0.8))
 

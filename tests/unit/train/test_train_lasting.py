@@ -1,7 +1,7 @@
 """What is held longer where a worker may be lost."""
 
 from orbital_train.train.liveness import drops, needed, peak_versions
-from tests.unit.train.traces import TraceBuilder
+from tests.unit.train.trace_builder import TraceBuilder
 
 
 def held_until(build: TraceBuilder, name: str) -> int:

@@ -1,7 +1,7 @@
 """Which values are still needed."""
 
 from orbital_train.train.liveness import drops, holders, peak_versions
-from tests.unit.train.traces import TraceBuilder
+from tests.unit.train.trace_builder import TraceBuilder
 
 
 def test_values_go_with_their_last_reader() -> None:

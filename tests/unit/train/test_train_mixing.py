@@ -13,16 +13,11 @@ from orbital_train.train.problem import Problem
 from orbital_train.train.protocol import Batch
 from orbital_train.train.run import run_local
 from orbital_train.train.spec import OuterSpec
-from tests.unit.train.traces import (
-    REPLICA,
-    Group,
-    TraceBuilder,
-    gossip_trace,
-    line_batch,
-    line_problem,
-    rounds_trace,
-    tiny_spec,
-)
+from tests.unit.train.group_traces import gossip_trace
+from tests.unit.train.problems import line_batch, line_problem, tiny_spec
+from tests.unit.train.thread_workers import REPLICA, Group
+from tests.unit.train.trace_builder import TraceBuilder
+from tests.unit.train.traces import rounds_trace
 
 AVERAGE = tiny_spec(outer=OuterSpec(lr=1.0, momentum=0.0))
 

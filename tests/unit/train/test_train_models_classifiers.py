@@ -14,7 +14,9 @@ from orbital_train.train.models.mlp import mlp
 from orbital_train.train.problem import Problem, problem_of
 from orbital_train.train.run import run_local
 from orbital_train.train.spec import OuterSpec
-from tests.unit.train.traces import Group, rounds_trace, tiny_spec
+from tests.unit.train.problems import tiny_spec
+from tests.unit.train.thread_workers import Group
+from tests.unit.train.traces import rounds_trace
 
 NODES = (0, 1, 2, 3)
 

@@ -20,7 +20,8 @@ from orbital_train.train.problem import build_problem
 from orbital_train.train.run import run_local
 from orbital_train.train.spec import Named, TrainSpec
 from orbital_train.train.trial import try_out
-from tests.unit.train.traces import rounds_trace, tiny_spec
+from tests.unit.train.problems import tiny_spec
+from tests.unit.train.traces import rounds_trace
 from tests.unit.train.words import WORDS, write_tokenizer
 
 ROWS = ["light fades and links close", "node sends and waits", "links open", "node waits and light fades"] * 60

@@ -10,22 +10,13 @@ from orbital_train.schedule.trace import Trace
 from orbital_train.train.problem import Problem
 from orbital_train.train.run import Result, run_local
 from orbital_train.train.spec import InnerSpec, OuterSpec, TrainSpec
+from tests.unit.train.failure_traces import failures_trace
+from tests.unit.train.group_traces import gossip_trace, groups_trace
 from tests.unit.train.node_devices import Fleet, executed
+from tests.unit.train.problems import line_problem, tiny_problem, tiny_spec
 from tests.unit.train.test_train_buffers import normed
 from tests.unit.train.test_train_contributions import spoiled
-from tests.unit.train.traces import (
-    codec_trace,
-    contributions_trace,
-    everything_trace,
-    failures_trace,
-    gossip_trace,
-    groups_trace,
-    line_problem,
-    rounds_trace,
-    streaming_trace,
-    tiny_problem,
-    tiny_spec,
-)
+from tests.unit.train.traces import codec_trace, contributions_trace, everything_trace, rounds_trace, streaming_trace
 
 NODES = (0, 2, 3, 7)
 SPEC = tiny_spec(batch_size=4)

@@ -8,12 +8,15 @@ from dataclasses import replace
 import pytest
 import torch
 
+from orbital_train.schedule.ops.merging import Combine, Merge
 from orbital_train.schedule.policies.fixed_period import FixedPeriod
 from orbital_train.schedule.simulate import simulate
-from orbital_train.schedule.trace import Combine, Merge, Trace
+from orbital_train.schedule.trace import Trace
 from tests.unit.schedule.scenarios import scenario
+from tests.unit.train.problems import line_problem, tiny_spec
 from tests.unit.train.test_train_sums import gpt, gradients, outer_gradient, trained
-from tests.unit.train.traces import Group, TraceBuilder, line_problem, tiny_spec
+from tests.unit.train.thread_workers import Group
+from tests.unit.train.trace_builder import TraceBuilder
 
 SPEC = tiny_spec()
 

@@ -2,10 +2,11 @@
 
 import pytest
 
-from orbital_train.schedule.trace import Adopt, Lose, Restore
+from orbital_train.schedule.ops.nodes import Adopt, Lose, Restore
 from orbital_train.train.spec import InnerSpec, OuterSpec
+from tests.unit.train.problems import line_problem, tiny_spec
 from tests.unit.train.simulated import POLICIES, trace_of
-from tests.unit.train.traces import REPLICA, Group, line_problem, tiny_spec
+from tests.unit.train.thread_workers import REPLICA, Group
 
 SPEC = tiny_spec(inner=InnerSpec(lr=5e-2), outer=OuterSpec(momentum=0.5))
 

@@ -4,10 +4,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from orbital_train.schedule.trace import Merge, Trace
+from orbital_train.schedule.ops.merging import Merge
+from orbital_train.schedule.trace import Trace
 from orbital_train.train.codecs import decode
 from orbital_train.train.problem import Problem
-from tests.unit.train.traces import Group, TraceBuilder, line_problem, tiny_problem, tiny_spec
+from tests.unit.train.problems import line_problem, tiny_problem, tiny_spec
+from tests.unit.train.thread_workers import Group
+from tests.unit.train.trace_builder import TraceBuilder
 
 SPEC = tiny_spec()
 NODES = (0, 1, 2, 3)

@@ -14,7 +14,8 @@ from orbital_train.train.problem import build_data, build_model, build_problem, 
 from orbital_train.train.run import run_local
 from orbital_train.train.spec import InnerSpec, Named, OuterSpec, TrainSpec
 from orbital_train.train.trial import _activation_bytes, sketch, try_out
-from tests.unit.train.traces import rounds_trace, tiny_corpus, tiny_spec
+from tests.unit.train.problems import tiny_corpus, tiny_spec
+from tests.unit.train.traces import rounds_trace
 
 OWN = "tests.unit.train.own"
 

@@ -8,15 +8,20 @@ from dataclasses import replace
 import pytest
 import torch
 
-from orbital_train.schedule.trace import Trace, snapshot_value
+from orbital_train.schedule.trace import Trace
+from orbital_train.schedule.values import snapshot_value
 from orbital_train.train.bases import bases
 from orbital_train.train.liveness import drops, peak_versions
-from orbital_train.train.operations import LOSS_NOT_FINITE, Row
+from orbital_train.train.operations import LOSS_NOT_FINITE
 from orbital_train.train.problem import Problem
+from orbital_train.train.rows import Row
 from orbital_train.train.run import run_local
 from orbital_train.train.screening import MOMENTS, NORM, NOTHING
 from orbital_train.train.spec import InnerSpec, OuterSpec, ScreeningSpec
-from tests.unit.train.traces import Group, TraceBuilder, tiny_problem, tiny_spec, upsets_trace
+from tests.unit.train.failure_traces import upsets_trace
+from tests.unit.train.problems import tiny_problem, tiny_spec
+from tests.unit.train.thread_workers import Group
+from tests.unit.train.trace_builder import TraceBuilder
 
 PLAIN = tiny_spec(inner=InnerSpec(lr=1e-3, rewarm_steps=2), outer=OuterSpec(lr=1.0, momentum=0.0))
 SCREENED = replace(PLAIN, screening=ScreeningSpec())

@@ -6,25 +6,18 @@ from functools import partial
 import pytest
 import torch
 
-from orbital_train.schedule.trace import Restore, Trace
+from orbital_train.schedule.ops.nodes import Restore
+from orbital_train.schedule.trace import Trace
 from orbital_train.train.liveness import goes_back, peak_states, peak_versions
-from orbital_train.train.operations import Row
 from orbital_train.train.problem import Problem
+from orbital_train.train.rows import Row
 from orbital_train.train.run import run_local
 from orbital_train.train.spec import TrainSpec
-from tests.unit.train.traces import (
-    REPLICA,
-    Group,
-    everything_trace,
-    failures_trace,
-    gossip_trace,
-    groups_trace,
-    line_problem,
-    rounds_trace,
-    streaming_trace,
-    tiny_problem,
-    tiny_spec,
-)
+from tests.unit.train.failure_traces import failures_trace
+from tests.unit.train.group_traces import gossip_trace, groups_trace
+from tests.unit.train.problems import line_problem, tiny_problem, tiny_spec
+from tests.unit.train.thread_workers import REPLICA, Group
+from tests.unit.train.traces import everything_trace, rounds_trace, streaming_trace
 
 SPEC = tiny_spec()
 TRACE = everything_trace()

@@ -1,0 +1,1 @@
+"""The operations of a trace, by what they are about."""
