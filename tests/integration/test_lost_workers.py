@@ -69,6 +69,16 @@ def test_killed_workers_are_replaced(group: Group, undisturbed: Reference, run_p
     assert f"worker {ranks[0]} (process {before[ranks[0]]} on " in json.loads(line)["event"]
 
 
+def test_the_model_is_written_by_another_worker_where_the_first_is_lost(
+    group: Group, undisturbed: Reference, run_path: Path, tmp_path: Path
+):
+    run = plan_run(undisturbed, run_path)
+    train(group, undisturbed, run)
+    os.kill(group.pid(0), signal.SIGKILL)
+    driver.write_model(group, tmp_path)
+    assert (tmp_path / "model.safetensors").read_bytes() == (run_path / "model.safetensors").read_bytes()
+
+
 def test_a_stopped_worker_is_given_up_and_never_comes_back(group: Group, undisturbed: Reference, run_path: Path):
     stopped = psutil.Process(group.pid(1))
     summary = disturbed(group, undisturbed, run_path, [10], stopped.suspend)
