@@ -390,8 +390,8 @@ class Schedule(Table):
     made of the one before, none may be missed. ``ground_sites``: they alone (of ``streaming`` and ``quorum``, one of
     them), and satellites are sent the newest parameters: right where a satellite hears nothing for hours. If not given:
     ground sites where satellites meet only there (``links.topology``), else the fleet. ``fixed_period``,
-    ``local_then_average`` and ``hierarchical``: always the fleet. ``gossip``: there is none. ``asynchronous``: never all
-    of it, but its ``home``."""
+    ``local_then_average`` and ``hierarchical``: always the fleet. ``gossip``: there is none. ``asynchronous``: never
+    all of it, but its ``home``."""
     form: Literal["blocking", "skipping"] = "blocking"
     """``fixed_period``: wait for every node, or for ``timeout_s``."""
     timeout_s: Annotated[float, Field(ge=0.0, le=31_557_600.0)] = 600.0
