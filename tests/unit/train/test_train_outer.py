@@ -87,7 +87,7 @@ def test_delayed_merges_add_up_to_one_step_on_their_mean(nesterov: bool) -> None
 def papers_delayed_nesterov(
     gradients: list[list[float]], lr: float, beta: float, n: int, c: float
 ) -> Iterator[list[float]]:
-    """Algorithm 3 of arXiv 2401.09135 on lists: after each merge, the parameters, which begin at zero.
+    """The algorithm of arXiv 2401.09135 on lists: after each merge, the parameters, which begin at zero.
 
     ``n`` merges fill the buffer; a part ``c`` of the momentum is applied with each of them, and the rest with the last.
     """
@@ -117,7 +117,7 @@ def test_delayed_nesterov_is_the_papers_with_c_of_zero(k: int) -> None:
 
 
 def test_outer_adamw_by_hand() -> None:
-    """DiLoCo's betas and its large eps: small elements of an outer gradient make small steps."""
+    """With DiLoCo's large eps small elements of an outer gradient make small steps."""
     spec = OuterSpec(optimizer="adamw")
     assert (spec.beta1, spec.beta2, spec.eps, spec.weight_decay) == (0.9, 0.95, 0.1, 0.0)
     state, mean, square, parameter = initial_state(torch.zeros(1), spec), 0.0, 0.0, 0.0
