@@ -106,6 +106,7 @@ def train(
     overrides: Mapping[str, Any] | None = None,
     imports: Sequence[str] = (),
     resume: bool = False,
+    fork: str | Path | None = None,
     quiet: bool = False,
 ) -> Run:
     """Plan a recipe, train it on workers of this machine or of a Ray cluster, and write a report.
@@ -119,6 +120,8 @@ def train(
         overrides: as for :func:`plan`.
         imports: modules of which the recipe may name functions.
         resume: continue the run in ``out`` exactly where it stopped; one that is finished is read.
+        fork: a run's directory, or ``"RUN_DIR@CUT"``: start from its newest checkpoint, or from that one, with the same
+            plan; ``cli.fork.FORK_MAY_CHANGE`` has the keys that may differ.
         quiet: print no progress.
 
     Raises:
@@ -131,6 +134,11 @@ def train(
         from orbital_train.report.build import build_report
 
         loaded, path, allowed = _begun(recipe, out, overrides, imports, resume)
+        if fork is not None:
+            from orbital_train.cli.fork import fork as start_from
+
+            start_from(loaded, str(fork), path, allowed, resume=resume)
+        resume = resume or fork is not None
         training.train(loaded, path, resume=resume, console=Console(quiet=quiet), imports=allowed)
         return _run(runs.read_run(path), build_report([path], path), allowed)
 
@@ -202,7 +210,7 @@ def _out(out: str | Path | None, name: str, resume: bool) -> Path:
     return free_directory(name) if out is None else Path(out)
 
 
-_KEYS = {"RECIPE": "recipe", "RUN_DIR": "out", "--set": "overrides", "--out": "out"}
+_KEYS = {"RECIPE": "recipe", "RUN_DIR": "out", "--set": "overrides", "--out": "out", "--fork": "fork"}
 
 
 @contextmanager

@@ -53,7 +53,7 @@ FORK_MAY_CHANGE = (
 """Keys that may differ in a fork: none of them changes the trace, or the form of the state."""
 
 
-def fork(recipe: Recipe, source: str, out: Path, imports: Imports = ()) -> None:
+def fork(recipe: Recipe, source: str, out: Path, imports: Imports = (), *, resume: bool = False) -> None:
     """Make a run directory that stands at a checkpoint of another run, ready to be resumed.
 
     Args:
@@ -61,10 +61,13 @@ def fork(recipe: Recipe, source: str, out: Path, imports: Imports = ()) -> None:
         source: ``RUN_DIR``, or ``RUN_DIR@CUT`` for a checkpoint that is not the newest.
         out: the new run directory.
         imports: modules whose functions the recipe may name.
+        resume: whether a run is to be continued, which is refused.
 
     Raises:
         InputError: there is no such checkpoint, or the recipe differs from the other run's in more than it may.
     """
+    if resume:
+        raise InputError("--fork", source, "starts a new run, and --resume continues one: leave one of them out")
     path, cut = _parsed(source)
     parent, run = RunDirectory(path), RunDirectory(out)
     if not parent.trace.exists():

@@ -119,15 +119,13 @@ def train(
         out = _out(out, loaded.name, resume) or free_directory(loaded.name)
         imports = importable(import_ or ())
         if fork is not None:
-            if resume:
-                raise InputError("--fork", fork, "starts a new run, and --resume continues one: leave one of them out")
             if faults:
                 raise InputError(
                     "--faults", str(faults), "changes the plan, which --fork takes over: leave one of them out"
                 )
             from orbital_train.cli.fork import fork as start_from
 
-            start_from(loaded, fork, out, imports)
+            start_from(loaded, fork, out, imports, resume=resume)
         given = read_faults(faults, resume=resume)
         resume = resume or fork is not None
         training.train(loaded, out, resume=resume, console=console, imports=imports, faults=given)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from orbital_train.config.faults import screened
-from orbital_train.config.policies import POLICIES, Setting, fragments
+from orbital_train.config.policies import POLICIES, Setting, fragments, warn_of_ignored
 from orbital_train.config.recipe import Recipe, SkyRecipe
 from orbital_train.config.tables.base import Table
 from orbital_train.config.tables.data import Tokens
@@ -258,6 +258,8 @@ def workload(recipe: Recipe) -> Workload:
 def policy(recipe: Recipe, node_names: tuple[str, ...]) -> Policy[Any] | None:
     """The sync policy; None is the fully connected baseline, which is not event-driven.
 
+    Of sites that a policy has no use for there is an InputWarning.
+
     Raises:
         InputError: ``schedule.home`` is not a node or site, there are no ground sites to hold the model, or the quorum
             is above the fleet.
@@ -267,6 +269,7 @@ def policy(recipe: Recipe, node_names: tuple[str, ...]) -> Policy[Any] | None:
         return None
     if schedule.home is not None and schedule.home not in node_names:
         raise InputError("schedule.home", schedule.home, f"must be one of {', '.join(node_names)}")
+    warn_of_ignored(schedule)
     ground = {site.name for site in recipe.ground_sites}
     setting = Setting(
         schedule=schedule,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from orbital_train.errors import InputError
+from orbital_train.errors import InputError, InputWarning
 from orbital_train.schedule.known import Policy
 from orbital_train.schedule.policies.asynchronous import Asynchronous
 from orbital_train.schedule.policies.fixed_period import FixedPeriod
@@ -51,6 +52,7 @@ class Entry(NamedTuple):
     forms: tuple[str, ...] = ()
     sums: bool = False  # contributions are added up on their way, whether they are needed by themselves or not
     one_by_one: bool = False  # a merge holds one contribution
+    sites: str | None = None  # why ``schedule.home`` and ``schedule.holders`` are ignored; None: they are not
 
 
 def _link_aware(setting: Setting) -> LinkAware:
@@ -140,11 +142,22 @@ POLICIES = {
     "streaming": Entry(_streaming, fragments=4),
     "asynchronous": Entry(_asynchronous, one_by_one=True),
     "quorum": Entry(_quorum),
-    "gossip": Entry(_gossip, fragments=1),
-    "hierarchical": Entry(_hierarchical, sums=True),
+    "gossip": Entry(_gossip, fragments=1, sites="every node has a model of its own, and there is no global one"),
+    "hierarchical": Entry(
+        _hierarchical, sums=True, sites="all nodes hold the global model, and it chooses where groups meet"
+    ),
     "local_then_average": Entry(_local_then_average),
     "fully_connected": Entry(None),
 }
+
+
+def warn_of_ignored(schedule: Schedule) -> None:
+    """Warn of sites that are given to a policy without any, by an InputWarning: other policies of a sweep have them."""
+    reason = POLICIES[schedule.policy].sites
+    for key, value in (("home", schedule.home), ("holders", schedule.holders)):
+        if reason is not None and value is not None:
+            problem = f"{schedule.policy} ignores it: {reason}"
+            warnings.warn(f"schedule.{key} = {value!r}: {problem}", InputWarning, stacklevel=2)
 
 
 def fragments(schedule: Schedule) -> int:

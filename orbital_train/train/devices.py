@@ -41,13 +41,16 @@ class OneDevice:
 
 ONE_DEVICE = OneDevice()
 
+# Elements whose squares are added up in float32. Of all at once the CPU's sum is short: by 1.4e-3 of 25 million.
+_ROW = 1024
+
 
 def norm(shard: Tensor, devices: Devices) -> Tensor:
-    """Euclidean norm of a vector of which every device has a shard, as a scalar on the device."""
-    own: Tensor = torch.linalg.vector_norm(shard)
-    if devices.size == 1:
-        return own
-    total = own.double().square()
+    """Euclidean norm of a vector of which every device has a shard, as a scalar on the device; exact to float32."""
+    whole = len(shard) // _ROW * _ROW
+    rows = torch.linalg.vector_norm(shard[:whole].view(whole // _ROW, _ROW), dim=1)
+    rest = torch.linalg.vector_norm(shard[whole:])
+    total = torch.cat([rows, rest.view(1)]).double().square().sum()
     devices.add(total)
     return total.sqrt().float()
 

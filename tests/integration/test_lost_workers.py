@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from orbital_train.cli.run_directory import RunDirectory
+from orbital_train.cluster.driver import write_model
 from orbital_train.cluster.group import Group
 from tests.integration.runs import Reference, StopFlag, assert_undisturbed, plan_run, train
 
@@ -52,6 +53,16 @@ def test_killed_workers_are_replaced(group: Group, undisturbed: Reference, run_p
     assert [rank for rank in range(3) if group.pid(rank) != before[rank]] == list(ranks)
     (line,) = RunDirectory(run_path).log.read_text().splitlines()
     assert f"worker {ranks[0]} (process {before[ranks[0]]} on " in json.loads(line)["event"]
+
+
+def test_the_model_is_written_by_another_worker_where_the_first_is_lost(
+    group: Group, undisturbed: Reference, run_path: Path, tmp_path: Path
+):
+    run = plan_run(undisturbed, run_path)
+    train(group, undisturbed, run)
+    os.kill(group.pid(0), signal.SIGKILL)
+    write_model(group, tmp_path)
+    assert (tmp_path / "model.safetensors").read_bytes() == (run_path / "model.safetensors").read_bytes()
 
 
 def test_a_stopped_worker_is_given_up_and_never_comes_back(group: Group, undisturbed: Reference, run_path: Path):

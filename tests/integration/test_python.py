@@ -39,6 +39,18 @@ def test_train(ray_cluster: None, undisturbed: Reference, tmp_path: Path):
     assert all(torch.equal(value, stored[name]) for name, value in module.state_dict().items())
 
 
+def test_fork(ray_cluster: None, undisturbed: Reference, tmp_path: Path):
+    """From the newest checkpoint of another run, with the same settings and with others."""
+    path, often = small.write_recipe(tmp_path), CHANGED | {"cluster.checkpoint_every_merges": 3}
+    run = orbital_train.train(path, tmp_path / "run", overrides=often, quiet=True)
+    same = orbital_train.train(path, tmp_path / "same", overrides=CHANGED, fork=run.path, quiet=True)
+    assert same.summary.digest == undisturbed.digest
+    assert "forked from " in same.summary.notes[-2]
+    slower = CHANGED | {"inner.lr": 1e-4}
+    other = orbital_train.train(path, tmp_path / "other", overrides=slower, fork=str(run.path), quiet=True)
+    assert other.summary.digest != undisturbed.digest
+
+
 def test_train_in_another_thread_with_ray_of_its_own(undisturbed: Reference, tmp_path: Path):
     """In a process of its own: that of the tests has Ray already."""
     code = f"""

@@ -85,6 +85,10 @@ def test_what_is_wrong_is_told_in_pythons_words(tmp_path: Path) -> None:
         assert refused(function, path, tmp_path) == f"out = '{tmp_path}': {told}"
     told = "resume=True needs the directory of the run, as runs/small"
     assert refused(orbital_train.train, path, resume=True) == f"out = None: {told}"
+    told = "is not a run directory; give one that train wrote, or RUN_DIR@CUT"
+    assert refused(orbital_train.train, path, tmp_path / "run", fork=tmp_path) == f"fork = '{tmp_path}': {told}"
+    told = "starts a new run, and resume=True continues one: leave one of them out"
+    assert refused(orbital_train.train, path, tmp_path / "run", fork="a@7", resume=True) == f"fork = 'a@7': {told}"
     told = "a recipe alone runs no code: allow this module with imports=['my.code']"
     own = {"model": {"kind": "my.code:net"}}
     assert refused(orbital_train.train, path, tmp_path / "run", overrides=own) == f"model.kind = 'my.code:net': {told}"

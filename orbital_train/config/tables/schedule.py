@@ -38,14 +38,15 @@ class Schedule(Table):
     proposed for ``quorum``, are those by tokens."""
     home: str | None = None
     """Node or site at which contributions meet; without, the first of the ground sites that hold the model, or else the
-    first satellite. ``asynchronous``: it alone, instead of all such ground sites. ``link_aware`` and ``fixed_period``,
-    blocking, choose for themselves."""
+    first satellite. ``asynchronous``: it alone, instead of all such ground sites. ``link_aware``, ``fixed_period``,
+    blocking, and ``hierarchical`` choose for themselves; ``gossip`` has none."""
     holders: Literal["fleet", "ground_sites"] | None = None
     """Who holds the global model. ``fleet``: all satellites; each is sent every merge's average, and as a version is
     made of the one before, none may be missed. ``ground_sites``: they alone (of ``streaming`` and ``quorum``, one of
     them), and satellites are sent the newest parameters: right where a satellite hears nothing for hours. If not given:
-    ground sites where satellites meet only there (``links.topology``), else the fleet. ``fixed_period`` and
-    ``local_then_average``: always the fleet. ``asynchronous``: never all of it, but its ``home``."""
+    ground sites where satellites meet only there (``links.topology``), else the fleet. ``fixed_period``,
+    ``local_then_average`` and ``hierarchical``: always the fleet. ``gossip``: there is none. ``asynchronous``: never
+    all of it, but its ``home``."""
     form: Literal["blocking", "skipping"] = "blocking"
     """``fixed_period``: wait for every node, or for ``timeout_s``."""
     timeout_s: Annotated[float, Field(ge=0.0, le=31_557_600.0)] = 600.0

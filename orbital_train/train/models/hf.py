@@ -34,6 +34,8 @@ class CausalLM(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write what ``transformers`` loads: ``config.json`` and ``model.safetensors``."""
+        # In a process group rank 0 alone would write, and only one worker, any of them, is asked to.
+        self.model.should_save_on_this_rank = lambda is_main_process: is_main_process
         self.model.save_pretrained(folder, max_shard_size="1TB")
 
     def load(self, folder: Path) -> None:

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from orbital_train.config import build
-from orbital_train.errors import InputError
+from orbital_train.config.policies import POLICIES
+from orbital_train.errors import InputError, InputWarning
 from orbital_train.orbit.cluster import ClusterSpec
 from orbital_train.orbit.ephemeris import GroundSite
 from orbital_train.orbit.fleet import ElementFileSpec
@@ -141,6 +142,28 @@ def test_between_groups_a_node_trains_five_times_as_long(tmp_path: Path):
     assert build.policy(recipe, NODES) == Hierarchical(inner_steps=10, between_steps=50, drift_steps=90.0)
     recipe = small.recipe(tmp_path, "schedule.policy=hierarchical", "schedule.between_steps=20")
     assert build.policy(recipe, NODES) == Hierarchical(inner_steps=10, between_steps=20)
+
+
+@pytest.mark.parametrize(
+    ("policy", "why"),
+    [
+        ("gossip", "every node has a model of its own, and there is no global one"),
+        ("hierarchical", "all nodes hold the global model, and it chooses where groups meet"),
+    ],
+)
+@pytest.mark.parametrize(("key", "value"), [("home", "p1s0"), ("holders", "fleet")])
+def test_sites_that_a_policy_ignores_are_warned_of(tmp_path: Path, policy: str, why: str, key: str, value: str):
+    recipe = small.recipe(tmp_path, f"schedule.policy={policy}", f"schedule.{key}={value}")
+    with pytest.warns(InputWarning) as caught:
+        build.policy(recipe, NODES)
+    assert [str(warning.message) for warning in caught] == [f"schedule.{key} = {value!r}: {policy} ignores it: {why}"]
+
+
+def test_sites_that_are_of_use_or_not_given_are_not_warned_of(tmp_path: Path, recwarn: pytest.WarningsRecorder):
+    for policy in POLICIES:
+        build.policy(small.recipe(tmp_path, f"schedule.policy={policy}"), NODES)
+    build.policy(small.recipe(tmp_path, "schedule.policy=quorum", "schedule.home=p1s0"), NODES)
+    assert not recwarn.list
 
 
 def test_an_unknown_home(tmp_path: Path):

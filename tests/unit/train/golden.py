@@ -1,5 +1,5 @@
-"""Golden histories of a two-parameter model: every operation, whole, in two fragments, with failures, in gossip and in
-groups; and every kind of optimizer, of merging and of lossy codec.
+"""Golden histories of a two-parameter model: every algorithm; every operation, whole, in two fragments, and with
+failures; and every kind of optimizer, of merging and of lossy codec.
 
 Written anew by
 
@@ -24,6 +24,13 @@ from orbital_train.train.gate import Gate
 from orbital_train.train.placement import place
 from orbital_train.train.spec import InnerSpec, OuterSpec
 from orbital_train.train.transport import LocalTransport
+from tests.unit.train.algorithms import (
+    NODES,
+    dynamic_updates_trace,
+    eager_trace,
+    quorum_trace,
+    streaming_in_turn_trace,
+)
 from tests.unit.train.failure_traces import failures_trace
 from tests.unit.train.group_traces import gossip_trace, groups_trace
 from tests.unit.train.problems import line_problem, tiny_spec
@@ -32,6 +39,7 @@ from tests.unit.train.traces import (
     contributions_trace,
     everything_trace,
     one_by_one_trace,
+    rounds_trace,
     streaming_trace,
 )
 
@@ -51,6 +59,11 @@ class Case:
 CASES = {
     FOLDER / f"{name}.json": case
     for name, case in {
+        "diloco": Case(partial(rounds_trace, NODES, rounds=3, steps=2)),
+        "streaming": Case(streaming_in_turn_trace, outer=OuterSpec(lr=0.4)),
+        "eager": Case(eager_trace),
+        "dynamic_updates": Case(dynamic_updates_trace, outer=OuterSpec(delay_merges=None)),
+        "quorum": Case(quorum_trace),
         "two_parameters": Case(everything_trace),
         "two_fragments": Case(streaming_trace),
         "failures": Case(failures_trace),

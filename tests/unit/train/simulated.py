@@ -3,10 +3,13 @@
 from dataclasses import replace
 
 from orbital_train.schedule.faults import FaultPlan, LinkOutage, Outage
+from orbital_train.schedule.policies.asynchronous import Asynchronous
 from orbital_train.schedule.policies.fixed_period import FixedPeriod
 from orbital_train.schedule.policies.gossip import Gossip
 from orbital_train.schedule.policies.hierarchical import Hierarchical
 from orbital_train.schedule.policies.link_aware import LinkAware
+from orbital_train.schedule.policies.quorum import Quorum
+from orbital_train.schedule.policies.streaming import Streaming
 from orbital_train.schedule.simulate import simulate
 from orbital_train.schedule.trace import Trace
 from tests.unit.schedule.scenarios import WORKLOAD, rolling_night, scenario
@@ -27,6 +30,9 @@ POLICIES = {
     "replace": LinkAware(min_inner_steps=20, adopt="replace"),
     "home": LinkAware(min_inner_steps=20, home=(4,)),
     "skipping": FixedPeriod(inner_steps=25, site=0, form="skipping", timeout_s=60.0),
+    "streaming": Streaming(inner_steps=20, site=0, timeout_s=60.0, overlap_steps=5, alpha=0.5),
+    "asynchronous": Asynchronous(inner_steps=20, home=(4,)),
+    "quorum": Quorum(inner_steps=20, quorum=2, site=0, grace=0.5),
     "gossip": Gossip(inner_steps=20),
     "hierarchical": Hierarchical(inner_steps=10, between_steps=20),
 }
@@ -34,7 +40,7 @@ POLICIES = {
 
 def trace_of(policy: str) -> Trace:
     """Four nodes and a ground site; the model in two fragments where the policy can."""
-    fragments = 1 if policy in ("skipping", "hierarchical") else 2
+    fragments = 2 if policy in ("keep", "replace", "home", "streaming", "gossip") else 1
     fleet = scenario(
         5,
         training_nodes=(0, 1, 2, 3),

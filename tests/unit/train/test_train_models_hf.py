@@ -9,7 +9,9 @@ from typing import Any
 import datasets
 import pytest
 import torch
+import torch.distributed as dist
 from safetensors.torch import load_file, save_file
+from torch.testing._internal.distributed.fake_pg import FakeStore
 from transformers import AutoModelForCausalLM, Gemma3TextConfig, GPT2Config
 
 from orbital_train.errors import InputError
@@ -96,6 +98,19 @@ def test_a_model_that_cannot_be_written_says_why(gemma: Path, tmp_path: Path) ->
     (tmp_path / "out" / "model.safetensors").mkdir(parents=True)
     with pytest.raises(OSError, match="Is a directory"):
         write_model(hf(vocabulary_size=10, folder=str(gemma), weights="pretrained"), tmp_path / "out")
+
+
+def test_any_worker_of_a_group_writes_the_model(gemma: Path, tmp_path: Path) -> None:
+    """``save_pretrained`` writes on rank 0 of a process group only, and that worker may be lost."""
+    model = hf(vocabulary_size=10, folder=str(gemma), weights="pretrained")
+    dist.init_process_group("fake", store=FakeStore(), rank=1, world_size=2)
+    try:
+        write_model(model, tmp_path / "out")
+    finally:
+        dist.destroy_process_group()
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    x_BT = torch.arange(16).view(2, 8)
+    assert torch.equal(theirs(input_ids=x_BT).logits, model.logits_BTV(x_BT))
 
 
 def test_the_same_bits_twice_and_dropout_is_off(tmp_path: Path, rows: dict[str, Any]) -> None:

@@ -1,5 +1,7 @@
 """The outer optimizer: pure, torch's own where torch has one, and Delayed Nesterov."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import Tensor
@@ -80,6 +82,50 @@ def test_delayed_merges_add_up_to_one_step_on_their_mean(nesterov: bool) -> None
         torch.testing.assert_close(delayed.parameters_F, whole.parameters_F, rtol=0, atol=1e-5)
         torch.testing.assert_close(delayed.outer["momentum"], whole.outer["momentum"], rtol=0, atol=1e-5)
         assert not delayed.outer["pending"].any()
+
+
+def papers_delayed_nesterov(
+    gradients: list[list[float]], lr: float, beta: float, n: int, c: float
+) -> Iterator[list[float]]:
+    """The algorithm of arXiv 2401.09135 on lists: after each merge, the parameters, which begin at zero.
+
+    ``n`` merges fill the buffer; a part ``c`` of the momentum is applied with each of them, and the rest with the last.
+    """
+    size = len(gradients[0])
+    parameters, momentum, buffer = ([0.0] * size for _ in range(3))
+    for t, gradient in enumerate(gradients, start=1):
+        buffer = [b + g for b, g in zip(buffer, gradient, strict=True)]
+        share = c
+        if t % n == 0:
+            momentum = [beta * m + b / n for m, b in zip(momentum, buffer, strict=True)]
+            buffer, share = [0.0] * size, 1 - c * n + c
+        moves = [share * beta * m + g / n for m, g in zip(momentum, gradient, strict=True)]
+        parameters = [p - lr * move for p, move in zip(parameters, moves, strict=True)]
+        yield parameters
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 6])
+def test_delayed_nesterov_is_the_papers_with_c_of_zero(k: int) -> None:
+    """Merge by merge, with the usual rate and momentum, which are DiLoCo's; k = 1 is Nesterov itself."""
+    spec = OuterSpec(delay_merges=k)
+    assert (spec.lr, spec.momentum, spec.nesterov) == (0.7, 0.9, True)
+    state = initial_state(torch.zeros(3), spec)
+    gradients = [gradient[:3].tolist() for gradient in GRADIENTS * 2]
+    for gradient, expected in zip(gradients, papers_delayed_nesterov(gradients, 0.7, 0.9, k, c=0.0), strict=True):
+        state = outer_step(state, torch.tensor(gradient), spec)
+        assert state.parameters_F.tolist() == pytest.approx(expected, abs=1e-5)
+
+
+def test_outer_adamw_by_hand() -> None:
+    """With DiLoCo's large eps small elements of an outer gradient make small steps."""
+    spec = OuterSpec(optimizer="adamw")
+    assert (spec.beta1, spec.beta2, spec.eps, spec.weight_decay) == (0.9, 0.95, 0.1, 0.0)
+    state, mean, square, parameter = initial_state(torch.zeros(1), spec), 0.0, 0.0, 0.0
+    for t, gradient in enumerate([0.5, -0.25, 1e-3], start=1):
+        state = outer_step(state, torch.tensor([gradient]), spec)
+        mean, square = 0.9 * mean + 0.1 * gradient, 0.95 * square + 0.05 * gradient**2
+        parameter -= spec.lr * (mean / (1 - 0.9**t)) / ((square / (1 - 0.95**t)) ** 0.5 + 0.1)
+        assert state.parameters_F.item() == pytest.approx(parameter, rel=1e-5)
 
 
 def test_momentum_of_every_merge_drives_asynchronous_merges_too_far() -> None:

@@ -90,6 +90,13 @@ def test_norm_and_finiteness_are_those_of_all_shards() -> None:
     assert all_finite(vector[:3], ONE_DEVICE).item()
 
 
+@pytest.mark.parametrize("size", [1, 1024, 1025, 4_000_000])
+def test_a_norm_is_exact_to_float32_however_long_the_vector(size: int) -> None:
+    """One float32 sum of the squares of four million is short by 1e-4."""
+    vector = torch.randn(size, generator=torch.Generator().manual_seed(1))
+    assert norm(vector, ONE_DEVICE).item() == pytest.approx(vector.double().square().sum().sqrt().item(), rel=1e-7)
+
+
 def test_what_fsdp2_cannot_divide_is_refused() -> None:
     with pytest.raises(InputError) as caught:
         check_divisible(WHOLE, 2)

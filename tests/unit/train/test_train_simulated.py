@@ -9,28 +9,29 @@ from tests.unit.train.simulated import POLICIES, trace_of
 from tests.unit.train.thread_workers import REPLICA, Group
 
 SPEC = tiny_spec(inner=InnerSpec(lr=5e-2), outer=OuterSpec(momentum=0.5))
+DELAYED = tiny_spec(inner=InnerSpec(lr=5e-2), outer=OuterSpec(momentum=0.5, delay_merges=None))
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_failures_change_no_bit_with_the_number_of_workers_nor_with_a_resume(policy: str) -> None:
-    trace = trace_of(policy)
+    trace, spec = trace_of(policy), DELAYED if policy == "asynchronous" else SPEC
     failures = [op.id for op in trace.ops if isinstance(op, Lose | Restore)]
     assert len(failures) >= 6
     assert any(op.source == op.node for op in trace.of_kind(Restore))
     assert any(op.source != op.node for op in trace.of_kind(Restore))
-    assert {op.codec for op in trace.of_kind(Adopt)} == {"bf16" if policy == "home" else None}
-    alone, four, cut = (Group.of(trace, SPEC, line_problem, workers) for workers in (1, 4, 2))
+    assert {op.codec for op in trace.of_kind(Adopt)} == {"bf16" if policy in ("home", "asynchronous") else None}
+    alone, four, cut = (Group.of(trace, spec, line_problem, workers) for workers in (1, 4, 2))
     for group in (alone, four):
-        group.run(SPEC)
+        group.run(spec)
     digest, rows = alone.executors[0].digest(), alone.all_rows()
     assert {e.digest() for e in four.executors} == {digest}
     assert four.all_rows() == rows
     for op_id in failures[1::2]:
-        cut.run(SPEC, limit=op_id)
-    resumed = Group.of(trace, SPEC, line_problem, 1)
+        cut.run(spec, limit=op_id)
+    resumed = Group.of(trace, spec, line_problem, 1)
     resumed.executors[0].load(failures[1::2][-1], *cut.saved())
     for group in (resumed, cut):
-        group.run(SPEC)
+        group.run(spec)
         assert {e.digest() for e in group.executors} == {digest}
 
     losses = [row["loss"] for row in rows if row["event"] == "evaluate"]

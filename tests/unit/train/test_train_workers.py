@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle
 
 import pytest
 import torch
@@ -66,19 +67,18 @@ def test_workers_take_turns_at_evaluation() -> None:
 
 
 def test_resumed_at_every_cut_with_any_workers(whole: Whole) -> None:
-    """Two workers are cut before every operation in turn; one and four workers each go on from there."""
+    """Two workers are cut before every operation in turn; one and four workers go on from there by turns."""
     cut_group = Group.of(whole.trace, SPEC, gpt, 2)
-    for cut in range(len(whole.trace.ops) + 1):
+    for cut, workers in zip(range(len(whole.trace.ops) + 1), cycle((1, 4)), strict=False):
         cut_group.run(SPEC, limit=cut)
         nodes, shared = cut_group.saved()
-        for workers in (1, 4):
-            resumed = Group.of(whole.trace, SPEC, gpt, workers)
-            for executor in resumed.executors:
-                executor.load(cut, nodes, shared)
-            resumed.run(SPEC)
-            assert {e.digest() for e in resumed.executors} == {whole.digest}, f"cut at {cut}, {workers} workers"
-            before = [row for row in whole.rows if row["op"] < cut]
-            assert before + resumed.all_rows() == whole.rows
+        resumed = Group.of(whole.trace, SPEC, gpt, workers)
+        for executor in resumed.executors:
+            executor.load(cut, nodes, shared)
+        resumed.run(SPEC)
+        assert {e.digest() for e in resumed.executors} == {whole.digest}, f"cut at {cut}, {workers} workers"
+        before = [row for row in whole.rows if row["op"] < cut]
+        assert before + resumed.all_rows() == whole.rows
 
 
 def test_saved_state_shares_no_memory_with_the_run(whole: Whole) -> None:
