@@ -9,9 +9,11 @@ staleness,
 over the nodes i that can contribute, where n_i is the number of steps that node i can have trained when its message
 must leave to be at the site by the deadline. The drift term says that steps taken far from a common start are worth
 less (it bounds the length of rounds), the staleness term that a contribution from an older version is. Nodes that would
-make a round late are left out and carry on; one whose staleness would pass ``max_staleness`` is waited for, if it can
-be reached. A site merges once it holds the newest version itself: a version made out of touch with the others would
-hold up everything after it.
+make a round late are left out and carry on. No version is made before all have the one that is ``max_staleness`` older,
+if it is on its way to them: so nobody falls farther behind, and merges keep to the pace at which the weakest link
+carries their results. A node whose progress would become older all the same is waited for, if it can be reached. A site
+merges once it holds the newest version itself: a version made out of touch with the others would hold up everything
+after it.
 
 A node offers its progress once it has trained ``min_inner_steps`` since its last contribution, or when its battery is
 about to stop it (so that a merge catches what an eclipse would let grow old). Its outer gradient is taken when its
@@ -51,7 +53,7 @@ class Round:
     number: int = 0
     state: Literal["idle", "open", "done"] = "idle"  # done: the run ends, and nothing more can be merged
     site: int = -1
-    ready_us: int = 0  # when the site holds the newest version
+    ready_us: int = 0  # when the site holds the newest version, and nobody is too far behind
     deadline_us: int = 0  # by when all is to be there
     nodes: tuple[int, ...] = ()
 
@@ -188,10 +190,11 @@ class LinkAware:
     # -- planning a round ---
 
     def _plan(self, view: View, memory: Memory, fragment: int) -> tuple[list[Decision], Memory]:
-        look_us = FIRST_LOOK * self.min_inner_steps * view.step_us
-        farthest_us, overdue = round(self.lookahead_s * 1e6), self._overdue(view, fragment)
+        farthest_us = round(self.lookahead_s * 1e6)
+        earliest_us, overdue = self._held_up(view, fragment, view.now_us + farthest_us)
+        look_us = earliest_us - view.now_us + FIRST_LOOK * self.min_inner_steps * view.step_us
         while True:
-            best = self._best_round(view, fragment, min(look_us, farthest_us))
+            best = self._best_round(view, fragment, min(look_us, farthest_us), earliest_us)
             if (best.value > 0 and best.overdue >= overdue) or look_us >= farthest_us:
                 break
             look_us *= 4
@@ -200,25 +203,33 @@ class LinkAware:
         snapshots, legs = gather_by(best.departures, best.site, best.deadline_us, best.nodes, view.sum_bits)
         return _opened(memory, fragment, best, snapshots, legs)
 
-    def _overdue(self, view: View, fragment: int) -> int:
-        """How many nodes will hold progress that is too old once another version is made without it."""
-        newest = view.version(fragment)
-        if newest < self.max_staleness:
-            return 0
-        count = 0
-        for i in _up(view):
-            state = view.node(i, fragment)
-            arrival_us = view.result_arrival_us(i, fragment, newest)
-            coming = arrival_us is not None and arrival_us <= view.now_us + view.step_us
-            count += newest - state.base_version + 1 > self.max_staleness and state.unmerged_steps > 0 and not coming
-        return count
+    def _held_up(self, view: View, fragment: int, until_us: int) -> tuple[int, int]:
+        """By whom the next version is held up, so that nobody falls too far behind.
 
-    def _best_round(self, view: View, fragment: int, look_us: int) -> _Candidate:
+        Returns:
+            When all have adopted the version that is ``max_staleness`` older than the next one, of those who will by
+            a time; and how many of the others have progress that will be too old once a version is made without it.
+        """
+        oldest = view.version(fragment) + 1 - self.max_staleness
+        earliest_us, overdue = view.now_us, 0
+        for i in _up(view) if oldest > 0 else ():
+            state = view.node(i, fragment)
+            if state.base_version >= oldest:
+                continue
+            arrival_us = view.result_arrival_us(i, fragment, oldest)
+            if arrival_us is not None and arrival_us + view.step_us <= until_us:
+                earliest_us = max(earliest_us, arrival_us + view.step_us)
+            else:
+                overdue += state.unmerged_steps > 0
+        return earliest_us, overdue
+
+    def _best_round(self, view: View, fragment: int, look_us: int, earliest_us: int) -> _Candidate:
         until_us = min(view.horizon_us, view.now_us + look_us)
         offers = [o for i in _up(view) if (o := self._offer(view, fragment, i, until_us)) is not None]
         if not offers:
             return _Candidate()
-        sites = _site_ready_us(view, fragment, [offer.node for offer in offers])
+        ready_us = _site_ready_us(view, fragment, [offer.node for offer in offers])
+        sites = {site: max(at_us, earliest_us) for site, at_us in ready_us.items()}
         rounds = (
             self._count(view, fragment, offers, site, deadline_us, sites[site])
             for site, deadline_us in self._promising(view, fragment, offers, sites, until_us)
