@@ -150,7 +150,7 @@ def assert_mean_evaluated(trace: Trace, scenario: Scenario) -> None:
 
 @every_policy
 @given(data=st.data())
-@few(12)
+@few(8)
 def test_where_every_node_is_always_linked_the_whole_budget_is_merged(arm: Arm, data: st.DataObject) -> None:
     """And no contribution is older than the policy's bound."""
     fleet = data.draw(fleets())
