@@ -19,7 +19,7 @@ from orbital_train.config.recipe import Recipe
 from orbital_train.errors import InputError
 from orbital_train.report import fmt
 from orbital_train.report.stages import Stages, stages
-from orbital_train.schedule.bounds import bound, ceiling, find_limits, merged_with_others
+from orbital_train.schedule.bounds import bound, ceiling, find_limits, merged_with_others, most_merged
 from orbital_train.schedule.measures import Measures, measure
 from orbital_train.schedule.scenario import Scenario
 from orbital_train.schedule.trace import Trace
@@ -98,9 +98,8 @@ def _beside_bounds(scenario: Scenario, trace: Trace) -> tuple[float, float | Non
     """The share of the bound by the end of the run, and the ceiling at the same steps a contribution."""
     limits = find_limits(scenario, trace.end_us)
     steps, mean = merged_with_others(trace)
-    most = bound(limits).steps
     times = None if mean is None else ceiling(bound(limits, mean).steps, steps)
-    return trace.merged_steps / max(1, most), times
+    return trace.merged_steps / max(1, most_merged(limits, trace)), times
 
 
 def merging_table(rows: Sequence[Row]) -> Table:

@@ -118,6 +118,16 @@ def bound(limits: Limits, mean_inner_steps: float | None = None) -> Bound:
     )
 
 
+def bound_of_pairs(limits: Limits) -> int:
+    """The same in gossip, which has no one model: every merged step has left its node for some other one."""
+    return int(limits.departure_steps.sum())
+
+
+def most_merged(limits: Limits, trace: Trace) -> int:
+    """The bound that is for a trace's policy."""
+    return bound_of_pairs(limits) if trace.own else bound(limits).steps
+
+
 def _at_place(limits: Limits, z: int, mean: float | None) -> tuple[int, int, IntArray, FloatArray]:
     """Steps for any means and for even ones; steps and contributions of each node, (M,)."""
     contributions = limits.contributions[z].copy()

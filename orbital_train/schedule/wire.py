@@ -1,7 +1,7 @@
 """How many bytes an outer gradient is on the wire: the one place that says so, of the flown model and the trained one.
 
 ``train/codecs`` writes exactly these bytes, and nothing else: sender and receiver know codec and length, so that there
-is no header. docs/training.md has the formats with their sources.
+is no header. docs/training-wire.md has the formats with their sources.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = """
 import json, sys, torch
 from orbital_train.cluster.dist_transport import DistTransport
@@ -26,6 +28,7 @@ print(json.dumps({"a": a.unique().tolist(), "b": b.tolist(), "c": (c.sum() + d.s
 """
 
 
+@pytest.mark.slow
 def test_messages_between_two_processes(tmp_path: Path):
     command = [sys.executable, "-c", SCRIPT]
     environment = {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1", "PATH": ""}

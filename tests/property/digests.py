@@ -19,7 +19,7 @@ if __name__ == "__main__":
     for arm in ARMS:
 
         @given(flight=failing_flights(arm))
-        @few(5)
+        @few(3)
         def show(flight: tuple[Scenario, Policy[Any]]) -> None:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "trace"

@@ -164,6 +164,7 @@ def irregular(fleet: Scenario, seed: int) -> Scenario:
             fraction=(np.array([1.0, 0.0, 1.0, 0.0, 1.0]),) * nodes,
         ),
         power=replace(POWER, battery_wh=5.0),
+        workload=replace(fleet.workload, step_s=3 * fleet.workload.step_s),  # a few hundred steps, not thousands
     )
 
 

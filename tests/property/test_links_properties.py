@@ -29,6 +29,7 @@ from tests.sampled import contact_plan, opportunities
 START = datetime(2026, 3, 20, tzinfo=UTC)
 HORIZON_S = 9_000.0
 few = settings(max_examples=25, deadline=None, derandomize=True)
+fewer = settings(few, max_examples=10)  # of whole plans
 
 
 def sun(t_s: np.ndarray) -> np.ndarray:
@@ -78,7 +79,7 @@ def fleets(draw: st.DrawFn) -> Fleet:
     return build_fleet(spec, START)
 
 
-@few
+@fewer
 @given(fleets(), specs(), st.integers(1, 2))
 def test_no_terminal_serves_two_links_at_once_and_every_link_lives(
     fleet: Fleet, spec: LinkSpec, site_terminals: int
@@ -109,7 +110,7 @@ def test_no_terminal_serves_two_links_at_once_and_every_link_lives(
         assert plan.end_s[rows].max() - plan.start_s[first] >= spec.minimum_life_s - 1e-6
 
 
-@few
+@fewer
 @given(fleets(), specs())
 def test_opportunities_are_disjoint_sorted_and_inside_the_horizon(fleet: Fleet, spec: LinkSpec) -> None:
     sites = (GroundSite("g", 10.0, 0.0),)
@@ -125,7 +126,7 @@ def test_opportunities_are_disjoint_sorted_and_inside_the_horizon(fleet: Fleet, 
     assert (found.start_s[1:] >= found.end_s[:-1])[same].all()
 
 
-@few
+@fewer
 @given(fleets(), st.floats(0.1, 20.0), st.floats(1e11, 1e13))
 def test_slices_keep_the_volume(fleet: Fleet, transmit_w: float, modem_bps: float) -> None:
     law = PhotonBudget(transmit_w=transmit_w)

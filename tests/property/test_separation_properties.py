@@ -30,7 +30,7 @@ def walkers(draw: st.DrawFn) -> WalkerSpec:
 
 
 @given(walkers())
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=8, deadline=None, derandomize=True)
 def test_closed_form_agrees_with_search(spec: WalkerSpec) -> None:
     closed = closest_planes(planes_of_spec(spec, START), np.inf)
     assert closed is not None

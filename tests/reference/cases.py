@@ -1,6 +1,6 @@
 """What outside references say, and how far we are from it: tests hold each to its tolerance, a script prints them.
 
-Published values are those of PHYSICS.md; brahe and Skyfield are computed side by side.
+Published values are those that docs/physics/truth.md names; brahe and Skyfield are computed side by side.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Eclipses that other programs have published, as PHYSICS.md lists them, and that brahe computes."""
+"""Eclipses that other programs have published, as docs/physics/truth.md lists them, and that brahe computes."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import small
 from tests.unit.cli.command import run, unchanged
 from tests.unit.orbit.server import content, failure, serving
 
@@ -64,68 +65,74 @@ def test_an_address_that_nobody_can_read(tmp_path: Path, recipe: Path):
     assert line == f"{recipe}: fleet.path = 'ftp://example.org/gp.json': {problem}"
 
 
+@pytest.fixture
+def sky(tmp_path: Path) -> Path:
+    """The fleet and its sky alone: refusals of element sets need no more."""
+    return small.write_recipe(tmp_path, small.SKY_RECIPE)
+
+
 def two_satellites(tmp_path: Path, day: float) -> list[str]:
     sets = element_set("A", day, 11111) + element_set("B", day, 22222, anomaly_deg=30.0)
     (tmp_path / "elements").write_text(sets, encoding="utf-8")
-    return ["--set", "time.horizon_h=4.0", "--set", "schedule.budget_steps=60"]
+    return ["--set", "time.horizon_h=4.0"]
 
 
-def test_element_sets_far_from_the_simulated_time(tmp_path: Path, recipe: Path):
+def test_element_sets_far_from_the_simulated_time(tmp_path: Path, sky: Path):
     fleet = 'fleet={kind="tle", path="elements"}'
     short = two_satellites(tmp_path, 79.0)  # noon of day 79 is 2026-03-20T12
-    near = run("plan", recipe, "--set", fleet, *short)
+    near = run("plan", sky, "--set", fleet, *short)
     assert (near.exit_code, near.stderr) == (0, "")
     short = two_satellites(tmp_path, 69.0)
-    warned = run("plan", recipe, "--set", fleet, *short)
+    warned = run("plan", sky, "--set", fleet, *short)
     assert warned.exit_code == 0
     told = "A is flown 10.2 days from its epoch; expect 32 km of position error\n"
-    assert warned.stderr == f"warning: {recipe}: fleet.path = '{tmp_path / 'elements'}': {told}"
+    assert warned.stderr == f"warning: {sky}: fleet.path = '{tmp_path / 'elements'}': {told}"
     short = two_satellites(tmp_path, 39.0)
-    line = unchanged(tmp_path, "plan", recipe, "--set", fleet, *short)
+    line = unchanged(tmp_path, "plan", sky, "--set", fleet, *short)
     assert line.endswith("accepted is 30 days, or fleet.allow_old = true")
-    allowed = run("plan", recipe, "--set", fleet.replace("}", ", allow_old=true}"), *short)
+    allowed = run("plan", sky, "--set", fleet.replace("}", ", allow_old=true}"), *short)
     assert allowed.exit_code == 0
     assert "A is flown 40.2 days from its epoch; expect 364 km of position error" in allowed.stderr
 
 
-def test_satellites_that_fall_are_named_or_left_out(tmp_path: Path, recipe: Path):
+def test_satellites_that_fall_are_named_or_left_out(tmp_path: Path, sky: Path):
     falling = element_set("C", 79.5, 33333).replace("00000-0 0", "90000-0 0").replace("15.50000000", "16.45000000")
     name, *lines = falling.splitlines()
     short = two_satellites(tmp_path, 79.5)
     with (tmp_path / "elements").open("a", encoding="utf-8") as file:
         file.write("\n".join([name, *(checked(line) for line in lines)]))
     fleet = 'fleet={kind="tle", path="elements"}'
-    line = unchanged(tmp_path, "plan", recipe, "--set", fleet, *short)
-    assert line.startswith(f"{recipe}: fleet.path = 'C': SGP4 at 2026-03-20T00:00:00Z (0 s after the start): ")
+    line = unchanged(tmp_path, "plan", sky, "--set", fleet, *short)
+    assert line.startswith(f"{sky}: fleet.path = 'C': SGP4 at 2026-03-20T00:00:00Z (0 s after the start): ")
     assert line.endswith("; use newer elements, a shorter horizon, or fleet.drop_failing = true")
-    dropped = run("plan", recipe, "--set", fleet.replace("}", ", drop_failing=true}"), *short)
+    dropped = run("plan", sky, "--set", fleet.replace("}", ", drop_failing=true}"), *short)
     told = "1 of 3 satellites fail before the horizon and are left out: C; the first 0 s after the start: "
-    assert dropped.stderr.startswith(f"warning: {recipe}: fleet.path = '{tmp_path / 'elements'}': {told}")
+    assert dropped.stderr.startswith(f"warning: {sky}: fleet.path = '{tmp_path / 'elements'}': {told}")
     assert dropped.exit_code == 0
 
 
-def test_element_sets_from_a_server(tmp_path: Path, recipe: Path, monkeypatch: pytest.MonkeyPatch):
+def test_element_sets_from_a_server(tmp_path: Path, sky: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ORBITAL_TRAIN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     short = two_satellites(tmp_path, 79.5)
     with serving() as server:
         fleet = f'fleet={{kind="tle", path="{server.url}"}}'
         server.answer = failure(403)
-        line = unchanged(tmp_path, "plan", recipe, "--set", fleet, *short)
-        assert line == f"{recipe}: fleet.path = '{server.url}': the server answers 403 Forbidden"
+        line = unchanged(tmp_path, "plan", sky, "--set", fleet, *short)
+        assert line == f"{sky}: fleet.path = '{server.url}': the server answers 403 Forbidden"
         server.answer = content(b"No GP data found")
-        line = unchanged(tmp_path, "plan", recipe, "--set", fleet, *short)
+        line = unchanged(tmp_path, "plan", sky, "--set", fleet, *short)
         told = "line 1: the name 'No GP data found' is not followed by an element set"
-        assert line == f"{recipe}: fleet.path = '{server.url}': {told}"
+        assert line == f"{sky}: fleet.path = '{server.url}': {told}"
         server.answer = content((tmp_path / "elements").read_bytes())
         for _ in range(2):
-            result = run("plan", recipe, "--set", fleet, *short)
+            result = run("plan", sky, "--set", fleet, *short)
             assert (result.exit_code, result.stderr) == (0, "")
         assert len(server.paths) == 3
         (copy,) = (tmp_path / "cache" / "elements").iterdir()
         os.utime(copy, (0.0, 0.0))
         server.answer = failure(500)
-        result = run("plan", recipe, "--set", fleet, *short)
+        result = run("plan", sky, "--set", fleet, *short)
         assert result.exit_code == 0
         assert f"'{server.url}': the server answers 500 Internal Server Error; a copy that is " in result.stderr
 

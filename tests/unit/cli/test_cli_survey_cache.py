@@ -183,6 +183,7 @@ def test_what_is_at_an_address_is_never_kept(tmp_path: Path) -> None:
         assert survey_key(Recipe.model_validate(tree), "all") is None
 
 
+@pytest.mark.slow
 def test_two_processes_plan_the_same(tmp_path: Path, plans: Path) -> None:
     command = [sys.executable, "-m", "orbital_train", "plan", str(small.write_recipe(tmp_path))]
     folders = [tmp_path / name for name in ("one", "other")]

@@ -39,7 +39,7 @@ def refused(spec: CircularSpec | ClusterSpec, horizon_s: float = DAY_S) -> str:
 
 
 def test_walkers_name_the_planes_and_phasings_that_would_do() -> None:
-    """PHYSICS.md: 72 planes of 22 at F = 1 pass within 0.8 km."""
+    """72 planes of 22 at F = 1 pass within 0.8 km."""
     assert refused(starlink()) == (
         "fleet.phasing = 1: satellites of planes 0 and 5 come within 0.8 km of each other (accepted is 1 km); "
         "phasing 65 (64 km) or 3 (44 km) or 39 (41 km) does"

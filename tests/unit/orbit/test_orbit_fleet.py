@@ -200,7 +200,7 @@ def test_generated_fleets_have_no_age() -> None:
 
 @pytest.mark.skipif(not SNAPSHOT.exists(), reason="the Starlink snapshot is not here")
 def test_real_snapshot() -> None:
-    """5,977 records; one is bad after a day (PHYSICS.md)."""
+    """5,977 records; one is bad after a day."""
     start = datetime(2024, 5, 21, tzinfo=UTC)
     fleet = build_fleet(ElementFileSpec(path=SNAPSHOT, format="omm"), start)
     assert len(fleet) == 5977

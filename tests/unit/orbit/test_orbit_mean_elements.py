@@ -16,7 +16,7 @@ START = datetime(2026, 3, 20, tzinfo=UTC)
 
 
 def test_sun_synchronous_orbit_at_650_km() -> None:
-    """PHYSICS.md: i = 98.011 degrees, n = 14.725478 revolutions a day."""
+    """i = 98.011 degrees, n = 14.725478 revolutions a day."""
     inclination_rad = sun_synchronous_inclination_rad(START, 650e3)
     motion = mean_motion_rad_min(START, 650e3, inclination_rad)
     assert np.degrees(inclination_rad) == pytest.approx(98.011, abs=5e-4)

@@ -13,6 +13,7 @@ from orbital_train.schedule.bounds import (
     Bound,
     binding_terms,
     bound,
+    bound_of_pairs,
     ceiling,
     find_limits,
     gap_closed,
@@ -114,6 +115,14 @@ def test_a_node_by_itself_merges_all_that_it_trains_but_with_nobody() -> None:
     assert of(fleet).steps == 2000
     assert binding_terms(of(fleet)) == ("energy",)
     assert of(fleet, 10.0).steps == 0
+
+
+def test_without_one_model_both_halves_of_a_fleet_merge() -> None:
+    """A pair that is always linked, and one that was linked at half time for one message each way."""
+    fleet = scenario(4, windows=[(0, 1, 0.0, 20_000.0), (2, 3, 10_000.0, 10_003.21)], power=None)
+    limits = find_limits(fleet)
+    assert bound(limits).steps == 2000 + 1999
+    assert bound_of_pairs(limits) == 2 * 1999 + 2 * 1000
 
 
 def test_with_less_time_less_is_merged() -> None:

@@ -66,19 +66,21 @@ def test_workers_take_turns_at_evaluation() -> None:
     assert evaluations == [[[0], [2]], [[1], [5]]]
 
 
-def test_resumed_at_every_cut_with_any_workers(whole: Whole) -> None:
+@pytest.mark.parametrize("trace", TRACES.values(), ids=TRACES)
+def test_resumed_at_every_cut_with_any_workers(trace: Trace) -> None:
     """Two workers are cut before every operation in turn; one and four workers go on from there by turns."""
-    cut_group = Group.of(whole.trace, SPEC, gpt, 2)
-    for cut, workers in zip(range(len(whole.trace.ops) + 1), cycle((1, 4)), strict=False):
+    whole = run_local(trace, SPEC, line_problem())
+    cut_group = Group.of(trace, SPEC, line_problem, 2)
+    for cut, workers in zip(range(len(trace.ops) + 1), cycle((1, 4)), strict=False):
         cut_group.run(SPEC, limit=cut)
         nodes, shared = cut_group.saved()
-        resumed = Group.of(whole.trace, SPEC, gpt, workers)
+        resumed = Group.of(trace, SPEC, line_problem, workers)
         for executor in resumed.executors:
             executor.load(cut, nodes, shared)
         resumed.run(SPEC)
         assert {e.digest() for e in resumed.executors} == {whole.digest}, f"cut at {cut}, {workers} workers"
         before = [row for row in whole.rows if row["op"] < cut]
-        assert before + resumed.all_rows() == whole.rows
+        assert before + resumed.all_rows() == list(whole.rows)
 
 
 def test_saved_state_shares_no_memory_with_the_run(whole: Whole) -> None:

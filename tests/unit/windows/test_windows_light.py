@@ -177,7 +177,7 @@ def test_a_start_inside_the_umbra() -> None:
 
 @pytest.mark.parametrize(("local_time_h", "first_day"), [(18.0, "05-10"), (6.0, "01-01")])
 def test_eclipse_season_of_a_dawn_dusk_orbit_at_650_km(local_time_h: float, first_day: str) -> None:
-    """PHYSICS.md: 83 to 87 days a year, 3.49 to 3.65 % of the time, longest 19 to 20 minutes, around June or December.
+    """Known: 83 to 87 days a year, 3.49 to 3.65 % of the time, longest 19 to 20 minutes, around June or December.
 
     Found with the oblate Earth: 85 days and 3.55 % for either, longest 18.8 (18 h) and 19.0 minutes (6 h); a sphere of
     equatorial radius gives 88 to 89 days and 3.73 %.

@@ -91,7 +91,7 @@ def test_sight_agrees_with_the_lowest_point_of_the_line() -> None:
 
 @pytest.mark.parametrize(("satellites", "altitude_m"), [(6, 1079e3), (8, 612e3), (9, 494e3), (12, 308e3)])
 def test_in_plane_rings_need_altitude(satellites: int, altitude_m: float) -> None:
-    """The table of PHYSICS.md, over the equator, where the Earth is a sphere."""
+    """The altitudes of docs/physics/links.md, over the equator, where the Earth is a sphere."""
     radius_m = EARTH_RADIUS_M + altitude_m + np.array([-1e3, 1e3])[:, None]
     turn = 2 * np.pi / satellites
     a = radius_m * np.array([1.0, 0.0, 0.0])
