@@ -11,6 +11,7 @@ A group has one outer gradient under way at a time, and takes no global version 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -332,19 +333,18 @@ class Grouped(Simulation):
         super()._restore(node, life, source, versions, request)
 
     def _is_on_line(self, line: Line, version: int) -> bool:
-        return version in self._line_from(line, line.head)
+        return version in self._line_from(line.head)
 
-    def _line_from(self, line: Line, version: int) -> list[int]:
-        """A version and those before it on a group's line, newest first."""
-        found = [version]
+    def _line_from(self, version: int) -> Iterator[int]:
+        """A version and those before it on its group's line, newest first."""
+        yield version
         while version and version not in self._global:
             version = self._versions[WHOLE][version].parent
-            found.append(version)
-        return found
+            yield version
 
     def _global_before(self, line: Line, version: int) -> int:
         """The global version that one of a group is made of."""
-        for older in self._line_from(line, version):
+        for older in self._line_from(version):
             if older in line.taken:
                 return line.taken[older].version
         return older
@@ -392,7 +392,7 @@ class Grouped(Simulation):
     def version_on_line(self, number: int, place: int) -> int | None:
         """The version of a group that so many came before; None if that was given up."""
         line = self._lines[number]
-        return next((v for v in self._line_from(line, line.head) if line.place[v] == place), None)
+        return next((v for v in self._line_from(line.head) if line.place[v] == place), None)
 
     def head_of(self, number: int) -> int:
         """The newest version of a group."""
