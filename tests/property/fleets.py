@@ -202,12 +202,17 @@ def reordered(fleet: Scenario, order: Sequence[int]) -> Scenario:
 # -- policies ---
 
 
+def sited(arm: Arm) -> bool:
+    """Whether a policy has sites that a recipe may name."""
+    return POLICIES[arm[0]].sites is None
+
+
 @st.composite
 def schedules(draw: st.DrawFn, arm: Arm, fleet: Scenario) -> Schedule:
     """What a recipe may say."""
     names, inner_steps = fleet.contacts.node_names, draw(st.integers(1, 40))
     relays = len(names) > len(fleet.training_nodes)
-    sited = POLICIES[arm[0]].sites is None
+    has_sites = sited(arm)
     return Schedule(
         policy=arm[0],  # type: ignore[arg-type]
         form=arm[1],  # type: ignore[arg-type]
@@ -216,8 +221,8 @@ def schedules(draw: st.DrawFn, arm: Arm, fleet: Scenario) -> Schedule:
         between_steps=draw(st.sampled_from([None, 1, 7, 40, 90])),
         fragments=draw(st.sampled_from([None, *range(1, min(3, inner_steps) + 1)])),
         weights=draw(st.sampled_from(["tokens", "uniform"])),
-        home=draw(st.sampled_from([None, *names])) if sited else None,
-        holders=draw(st.sampled_from([None, "ground_sites"] if relays else [None])) if sited else None,
+        home=draw(st.sampled_from([None, *names])) if has_sites else None,
+        holders=draw(st.sampled_from([None, "ground_sites"] if relays else [None])) if has_sites else None,
         timeout_s=draw(st.sampled_from([0.0, 75.3, 600.0])),
         overlap_steps=draw(st.integers(0, 12)),
         alpha=draw(st.sampled_from([0.5, 1.0])),

@@ -83,6 +83,7 @@ class _Candidate:
     deadline_us: int = 0
     value: float = 0.0  # J
     overdue: int = 0  # how many over-stale contributions it has
+    steps: int = 0
     nodes: tuple[int, ...] = ()
     departures: Departures | None = None
     ready_us: int = 0
@@ -198,6 +199,8 @@ class LinkAware:
             if (best.value > 0 and best.overdue >= overdue) or look_us >= farthest_us:
                 break
             look_us *= 4
+        if not best.value > 0 and view.now_us + farthest_us >= view.horizon_us:
+            best = self._last_round(view, fragment, earliest_us)
         if best.departures is None or not best.value > 0:
             return [known.Wake(view.now_us + farthest_us // 16, f"plan {fragment}")], memory
         snapshots, legs = gather_by(best.departures, best.site, best.deadline_us, best.nodes, view.sum_bits)
@@ -225,18 +228,38 @@ class LinkAware:
 
     def _best_round(self, view: View, fragment: int, look_us: int, earliest_us: int) -> _Candidate:
         until_us = min(view.horizon_us, view.now_us + look_us)
-        offers = [o for i in _up(view) if (o := self._offer(view, fragment, i, until_us)) is not None]
+        offers, sites = self._offers(view, fragment, until_us, earliest_us, self.min_inner_steps)
         if not offers:
             return _Candidate()
-        ready_us = _site_ready_us(view, fragment, [offer.node for offer in offers])
-        sites = {site: max(at_us, earliest_us) for site, at_us in ready_us.items()}
         rounds = (
             self._count(view, fragment, offers, site, deadline_us, sites[site])
             for site, deadline_us in self._promising(view, fragment, offers, sites, until_us)
         )
         return max(rounds, key=_Candidate.rank, default=_Candidate())
 
-    def _offer(self, view: View, fragment: int, node: int, until_us: int) -> Offer | None:
+    def _last_round(self, view: View, fragment: int, earliest_us: int) -> _Candidate:
+        """What can still be merged before the horizon, of any length, as late as can be."""
+        deadline_us = view.horizon_us - 2 * LATE_US  # what has come by then is merged before the horizon in any case
+        offers, sites = self._offers(view, fragment, deadline_us, earliest_us, 1)
+        if not offers:
+            return _Candidate()
+        arrivals = np.array(
+            [_arrivals_us(view, o.node, o.ready_us, sites) for o in _sample(offers, self.max_staleness)]
+        )
+        names = [list(sites)[column] for column in _central(arrivals)[:COUNTED]]
+        in_time = (site for site in names if sites[site] <= deadline_us)
+        rounds = (self._count(view, fragment, offers, site, deadline_us, sites[site]) for site in in_time)
+        return max(rounds, key=lambda found: found.steps, default=_Candidate())
+
+    def _offers(
+        self, view: View, fragment: int, until_us: int, earliest_us: int, enough: int
+    ) -> tuple[list[Offer], dict[int, int]]:
+        """What nodes can bring that have ``enough`` steps, and from when on each site can merge."""
+        offers = [o for i in _up(view) if (o := self._offer(view, fragment, i, until_us, enough)) is not None]
+        ready_us = _site_ready_us(view, fragment, [offer.node for offer in offers])
+        return offers, {site: max(at_us, earliest_us) for site, at_us in ready_us.items()}
+
+    def _offer(self, view: View, fragment: int, node: int, until_us: int, enough: int) -> Offer | None:
         state, newest = view.node(node, fragment), view.version(fragment)
         free_us = view.now_us
         if state.under_way:
@@ -251,7 +274,7 @@ class LinkAware:
         if free_us > until_us:
             return None
         times_us, steps = _steps_ahead(view, state, free_us, until_us)
-        ready_us = _ready_us(self.min_inner_steps, view.step_us, times_us, steps)
+        ready_us = _ready_us(enough, view.step_us, times_us, steps)
         if ready_us is None or max(ready_us, free_us) > until_us:
             return None
         ready_us = max(ready_us, free_us)
@@ -303,7 +326,8 @@ class LinkAware:
         staleness = np.array([o.staleness for o in coming])
         value = float(self._worth(n, staleness).sum()) / max(deadline_us - view.merged_us(fragment), 1)
         overdue = int((staleness + 1 > self.max_staleness).sum())
-        return _Candidate(site, deadline_us, value, overdue, tuple(o.node for o in coming), departures, ready_us)
+        nodes = tuple(o.node for o in coming)
+        return _Candidate(site, deadline_us, value, overdue, int(n.sum()), nodes, departures, ready_us)
 
 
 def _with(memory: Memory, fragment: int, now: Round) -> Memory:
@@ -472,7 +496,7 @@ def _soonest(view: View, fragment: int, free_us: dict[int, int]) -> _Candidate:
         if len(coming) == len(reached):
             break
         deadline_us = min(view.horizon_us, deadline_us + max(view.step_us, (deadline_us - view.now_us) // 4))
-    return _Candidate(site, deadline_us, 0.0, 0, coming, departures if coming else None, sites[site])
+    return _Candidate(site, deadline_us, 0.0, 0, 0, coming, departures if coming else None, sites[site])
 
 
 def _reaching(view: View, site: int, deadline_us: int, free_us: dict[int, int]) -> tuple[Departures, tuple[int, ...]]:

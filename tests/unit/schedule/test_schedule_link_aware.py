@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from orbital_train.schedule.measures import measure
@@ -133,6 +134,37 @@ def test_a_round_waits_for_an_over_stale_node_that_can_be_reached(max_staleness:
         assert len(during) == max_staleness
     else:
         assert len(during) == 19  # one for every 20 steps
+
+
+def test_merges_keep_to_the_pace_at_which_a_weak_link_carries_their_results() -> None:
+    """A message takes 320 s over the link in the middle, and nodes 2 and 3 train nothing for two hours of night.
+
+    Merges of the other two alone, every step or two, would take days to get over it.
+    """
+    windows = [(i, i + 1, 0.0, 20_000.0) for i in range(3)]
+    fleet = scenario(4, windows=windows, dark=[(2, 500.0, 8500.0), (3, 500.0, 8500.0)], budget_steps=10**6)
+    plan = fleet.contacts
+    weak = np.minimum(plan.source, plan.dest) == 1
+    fleet = replace(fleet, contacts=replace(plan, rate_bps=np.where(weak, plan.rate_bps / 100, plan.rate_bps)))
+    trace = simulate(fleet, LinkAware(min_inner_steps=1, max_staleness=4))
+    validate(trace, fleet)
+    night = [m for m in ops(trace, Merge) if 2000 * S < m.end_us < 8500 * S]
+    assert 6500 / 320 - 4 <= len(night) <= 6500 / 320 + 4
+    assert measure(trace).max_staleness <= 4
+    assert measure(trace).goodput > 0.97  # what is two messages away when the horizon comes is lost
+
+
+def test_what_is_left_before_the_horizon_is_merged() -> None:
+    """Of any length, as late as can be: two seconds before, in which what is late may be left out."""
+    fleet = scenario(4, budget_steps=10**6)
+    trace = simulate(fleet, LinkAware(min_inner_steps=300))
+    validate(trace, fleet)
+    *rounds, last = ops(trace, Merge)
+    assert last.end_us == fleet.horizon_us - 2 * S
+    assert all(0 < c.steps < 300 for c in last.contributions)
+    assert all(c.steps >= 300 for merge in rounds for c in merge.contributions)
+    assert len(last.contributions) == 4
+    assert measure(trace).lost_steps <= 4 * 2
 
 
 def test_a_node_that_can_never_be_reached_is_not_waited_for() -> None:
