@@ -42,6 +42,7 @@ from orbital_train.train.inner import Replica
 from orbital_train.train.liveness import drops, goes_back, holders, is_mark, kept_states, mark_value, needed
 from orbital_train.train.outer import average, outer_step, rebased
 from orbital_train.train.own_weights import OwnWeights
+from orbital_train.train.parking import Parking
 from orbital_train.train.placement import Owners
 from orbital_train.train.scratch import Scratch
 from orbital_train.train.screening import MOMENTS, NORM, NOTHING, is_outlier, moments_are_sound, remember
@@ -82,6 +83,7 @@ class Operations:
         progress: called after every operation, with the operation.
         lasting: the run may have to go on with another trace: what is needed for that is held longer
             (``lasting.py``), and until all workers are known to be past it (:meth:`settle`).
+        parking: of replicas that are not all on the device at once; None: they are.
     """
 
     def __init__(
@@ -100,13 +102,14 @@ class Operations:
         progress: Callable[[Op], None] | None = None,
         screening: ScreeningSpec | None = None,
         lasting: bool = False,
+        parking: Parking | None = None,
     ) -> None:
         outer = outer.of_fleet(len(trace.fleet_nodes))
         self._outer, self._seed, self._screening, self._lasting = outer, seed, screening, lasting
         self._transport = transport
         self._tell, self._validate, self._progress = emit, validate, progress
         self.shards, self.layout, self._device = shards, shards.own, initial_P.device
-        self._initial_P, self._new_replica = initial_P, replica
+        self._initial_P, self._new_replica, self._parking = initial_P, replica, parking
         self._versions = Versions(self.layout, initial_P, outer)
         self.nodes: dict[int, NodeState] = {}
         self._mean_P: Tensor | None = None  # in gossip, once the trace is done
@@ -203,6 +206,7 @@ class Operations:
                 break
             op = self._trace.ops[op_id]
             if isinstance(op, Step | SyncStep):
+                self._look_ahead(op)
                 yield op
             else:
                 self._execute[type(op)](op)
@@ -345,7 +349,21 @@ class Operations:
             held.keep(name)
 
     def _new_node(self) -> NodeState:
-        return NodeState(replica=self._new_replica(self._initial_P.clone()))
+        replica = self._new_replica(self._initial_P.clone())
+        if self._parking is not None:
+            replica.share(self._parking)
+        return NodeState(replica=replica)
+
+    def _look_ahead(self, op: Step | SyncStep) -> None:
+        """While a node trains, let the replica come that is needed next."""
+        if self._parking is None or not isinstance(op, Step) or op.node not in self.nodes:
+            return
+        self._parking.need(self.nodes[op.node].replica)
+        for op_id in range(op.id + 1, len(self._trace.ops)):
+            node = getattr(self._trace.ops[op_id], "node", op.node)
+            if node != op.node and node in self.nodes:
+                self._parking.expect(self.nodes[node].replica)
+                return
 
     def _drop_below(self, position: int) -> None:
         """Let go of what operations below a position read last."""
