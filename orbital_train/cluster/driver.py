@@ -404,7 +404,7 @@ class Driver:
     def _fall_back(self) -> None:
         """The copies in memory went with their machines: go on from the disk."""
         saved, _ = checkpoint.newest_whole(self.rule.store)
-        self.job = Job(trace=self.job.trace, spec=self.job.spec, checkpoint=saved)
+        self.job = replace(self.job, checkpoint=saved)
         where = "the beginning" if saved is None else f"the checkpoint at operation {saved.manifest.cut}"
         self.tell(f"the copies in memory are lost too; going on from {where}")
 
