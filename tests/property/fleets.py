@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import tempfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from orbital_train.config import build
 from orbital_train.config.policies import POLICIES, fragments
 from orbital_train.config.recipe import Recipe, Schedule, Site
+from orbital_train.errors import InputWarning
 from orbital_train.schedule.faults import BitFlip, Fault, FaultPlan, LinkOutage, Outage, SlowDown
 from orbital_train.schedule.known import Policy
 from orbital_train.schedule.scenario import Scenario, StagingSpec
@@ -236,9 +238,11 @@ def flown(fleet: Scenario, schedule: Schedule) -> tuple[Scenario, Policy[Any]]:
     )
     recipe = _recipe()
     links = recipe.links.model_copy(update={"terrestrial_gbps": 10.0})  # all sites may hold what one does
-    policy = build.policy(
-        recipe.model_copy(update={"schedule": schedule, "ground_sites": sites, "links": links}), names
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputWarning)  # of sites that the policy has no use for
+        policy = build.policy(
+            recipe.model_copy(update={"schedule": schedule, "ground_sites": sites, "links": links}), names
+        )
     assert policy is not None
     return replace(fleet, workload=replace(fleet.workload, fragments=fragments(schedule))), policy
 
