@@ -21,7 +21,7 @@ from orbital_train.cli.checkpoints import check_store, checkpoint_rule, last_che
 from orbital_train.cli.planning import fly, fly_again
 from orbital_train.cli.refusals import refusals
 from orbital_train.cli.run_directory import RunDirectory, check_directory, open_run, write_json
-from orbital_train.cli.work import Imports, check_problem, check_work, estimate_line, needs
+from orbital_train.cli.work import Imports, check_problem, check_work, estimate_line, needs, places
 from orbital_train.cluster.cuts import CheckpointRule
 from orbital_train.cluster.driver import Driver, RunResult, write_model
 from orbital_train.cluster.dropout import Book
@@ -161,7 +161,12 @@ def train_on(
     rule = checkpoint_rule(recipe, run, trace)
     lasting = recipe.cluster.on_worker_loss == "dropout" and not any(trace.of_kind(SyncStep))
     saved = last_checkpoint(run, rule, traces=lasting)
-    job = Job(trace=run.trace.resolve(), spec=build.train_spec(recipe, imports), checkpoint=saved)
+    job = Job(
+        trace=run.trace.resolve(),
+        spec=build.train_spec(recipe, imports),
+        checkpoint=saved,
+        places=places(recipe, needs(recipe, trace, imports)),
+    )
     watch = Watch(run, trace, saved.manifest.cut if saved else 0)
     book = _book(recipe, run, trace, scenario, watch) if lasting else None
     kept_bytes = saved.manifest.metrics_bytes if saved else 0

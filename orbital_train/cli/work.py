@@ -24,10 +24,11 @@ from orbital_train.schedule.wire import sums_have_feedback
 from orbital_train.train import estimate
 from orbital_train.train.bases import bases
 from orbital_train.train.contributions import check_merging
-from orbital_train.train.device import CPU, Device, choose_device
+from orbital_train.train.device import CPU, CUDA, Device, choose_device
 from orbital_train.train.flat import refuse_too_many
 from orbital_train.train.liveness import peak_own, peak_residuals, peak_states, peak_versions
 from orbital_train.train.optimizers import check_optimizer
+from orbital_train.train.parking import FEWEST
 from orbital_train.train.placement import place
 from orbital_train.train.problem import build_data
 from orbital_train.train.spec import TrainSpec
@@ -93,6 +94,8 @@ class Needs:
 
     worker_bytes: int  # of each worker's device
     cut_bytes: int  # of the state of the whole fleet at a cut
+    parameters: int  # of the trained model
+    nodes: int  # with a replica of their own, on a worker
 
 
 def needs(recipe: Recipe, trace: Trace, imports: Imports = ()) -> Needs:
@@ -128,7 +131,19 @@ def needs(recipe: Recipe, trace: Trace, imports: Imports = ()) -> Needs:
         devices=spec.devices_per_node,
         sharded=spec.within_node == "fsdp2",
     )
-    return Needs(worker_bytes=each, cut_bytes=cut)
+    return Needs(worker_bytes=each, cut_bytes=cut, parameters=trial.parameters, nodes=nodes)
+
+
+def places(recipe: Recipe, needed: Needs) -> int | None:
+    """Replicas that a worker has on its GPU at once, since more do not fit; None: all that it hosts.
+
+    On another machine's GPUs, or where nodes span several, it is all.
+    """
+    cluster = recipe.cluster
+    if cluster.address is not None or cluster.devices_per_node > 1 or choose_device(cluster.device).kind == "cpu":
+        return None
+    fit = estimate.places(needed.worker_bytes, free_bytes(CUDA), needed.parameters, needed.nodes)
+    return None if fit is None or needed.nodes <= FEWEST else max(FEWEST, fit)
 
 
 def estimate_line(recipe: Recipe, trace: Trace, imports: Imports = ()) -> str:
@@ -138,8 +153,7 @@ def estimate_line(recipe: Recipe, trace: Trace, imports: Imports = ()) -> str:
         InputError: it will not fit into memory (``model``).
     """
     cluster, trial, needed = recipe.cluster, check_problem(recipe, imports), needs(recipe, trace, imports)
-    if cluster.address is None:
-        _check_memory(recipe, needed)
+    parked = _check_memory(recipe, needed) if cluster.address is None else 0
     steps = sum(a.steps for a in trace.accounts)
     wall_s = _wall_s(recipe, trial, steps)
     workers = f"{cluster.workers} workers"
@@ -148,10 +162,18 @@ def estimate_line(recipe: Recipe, trace: Trace, imports: Imports = ()) -> str:
     return (
         f"{recipe.name}: {steps:,} inner steps of {trial.parameters:,} parameters on {workers}; about "
         + ("" if wall_s is None else f"{fmt.duration(wall_s)}, ")
-        + f"{needed.worker_bytes / 1e6:.0f} MB a worker beside its libraries,"
+        + f"{needed.worker_bytes / 1e6:.0f} MB a worker beside its libraries{_by_turns(needed, parked)},"
         + f" {estimate.copies_bytes(needed.cut_bytes) / 1e6:.0f} MB for copies of the state,"
         + f" {needed.cut_bytes * (cluster.keep_checkpoints + 1) / 1e6:.0f} MB of disk{_kept_longer(recipe, needed)}"
     )
+
+
+def _by_turns(needed: Needs, parked: int) -> str:
+    """Of replicas that do not all fit onto a GPU."""
+    if not parked:
+        return ""
+    aside = parked * estimate.replica_bytes(needed.parameters) / 1e6
+    return f", of which {aside:.0f} MB in host memory: {needed.nodes - parked} of {needed.nodes} replicas fit at a time"
 
 
 def _kept_longer(recipe: Recipe, needed: Needs) -> str:
@@ -164,20 +186,28 @@ def free_bytes(device: Device) -> int:
     return int(torch.cuda.mem_get_info()[0] if device.kind == "cuda" else psutil.virtual_memory().available)
 
 
-def _check_memory(recipe: Recipe, needed: Needs) -> None:
+def _check_memory(recipe: Recipe, needed: Needs) -> int:
     """Workers share this machine's memory with the copies of the state, but every one has a GPU of its own.
+
+    Returns:
+        Replicas that each worker has to park in host memory.
 
     Raises:
         InputError: what is needed is not free (``model``).
     """
     device, workers = choose_device(recipe.cluster.device), recipe.cluster.workers
     copies = estimate.copies_bytes(needed.cut_bytes)
-    if device.kind == "cuda":
-        _check_free(recipe, needed.worker_bytes, free_bytes(device), "each worker's GPU")
-        _check_free(recipe, copies, free_bytes(CPU), "copies of the state")
-    else:
+    if device.kind == "cpu":
         who = f"{workers} workers and copies of their state"
         _check_free(recipe, needed.worker_bytes * workers + copies, free_bytes(device), who)
+        return 0
+    fit = places(recipe, needed)
+    parked = 0 if fit is None else needed.nodes - fit
+    aside = parked * estimate.replica_bytes(needed.parameters)
+    _check_free(recipe, needed.worker_bytes - aside, free_bytes(device), "each worker's GPU")
+    what = "copies of the state" + (" and replicas in host memory" if parked else "")
+    _check_free(recipe, copies + workers * aside, free_bytes(CPU), what)
+    return parked
 
 
 def _check_free(recipe: Recipe, needed: int, free: int, who: str) -> None:

@@ -16,7 +16,6 @@ from orbital_train.cluster.dropout import CannotGoOn, Dropout
 from orbital_train.cluster.failure_policy import Failure, FailurePolicy, GiveUp, Phase, Way, after_loss
 from orbital_train.cluster.failures import WorkerLost, cause_of
 from orbital_train.cluster.watch import Watch, check_outcome
-from orbital_train.cluster.worker import Job
 from orbital_train.errors import InputError
 from orbital_train.train import checkpoint
 from orbital_train.train.transport import PeerLost
@@ -162,6 +161,6 @@ class Recovering(Watch):
     def _fall_back(self) -> None:
         """The copies in memory went with their machines: go on from the disk."""
         saved, _ = checkpoint.newest_whole(self.rule.store)
-        self.job = Job(trace=self.job.trace, spec=self.job.spec, checkpoint=saved)
+        self.job = replace(self.job, checkpoint=saved)
         where = "the beginning" if saved is None else f"the checkpoint at operation {saved.manifest.cut}"
         self.tell(f"the copies in memory are lost too; going on from {where}")

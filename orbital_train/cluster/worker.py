@@ -39,6 +39,7 @@ class Job:
     spec: TrainSpec
     checkpoint: checkpoint.Checkpoint | None = None  # to continue from
     lasting: bool = False  # it goes on without workers that are lost
+    places: int | None = None  # replicas of a worker that are on its device at once; None: all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +126,7 @@ class Worker:
             devices=self._devices or ONE_DEVICE,
             mesh=self._devices.mesh(device.kind) if self._devices and sharded else None,
             lasting=job.lasting,
+            places=job.places,
         )
 
     def restore(self, cut: int, files: Files, shared: Files) -> None:

@@ -14,6 +14,8 @@ Where a node spans several devices each has a part of all this, of equal size, a
 comes of the other devices' when they are gathered; with ``fsdp2`` at most the parameters and their gradient, of the
 layers that compute at a time, and a part more of the parameters, those of the module.
 
+Where that is more than a GPU has, replicas are there by turns, and the 3 P each of the others are in host memory.
+
 A cut, in memory or on the disk, has all of it but what is per worker, and the versions once. In memory there are the
 last whole cut, the one that is being gathered, and one on its way to the disk; while it is being packed, a cut is in
 the workers too.
@@ -74,6 +76,16 @@ def worker_bytes(
     whole = GATHERED_IN_LAYERS if sharded else GATHERED_VECTORS + inner
     divided = vectors + 1 if sharded else vectors - inner
     return FLOAT_BYTES * parameters * (divided + devices * whole) // devices + activation_bytes
+
+
+def replica_bytes(parameters: int) -> int:
+    """A replica with the state of its inner optimizer: what of a node can wait in host memory."""
+    return REPLICA_VECTORS * FLOAT_BYTES * parameters
+
+
+def places(needed: int, free: int, parameters: int, nodes: int) -> int | None:
+    """Replicas that fit onto a device with the rest of what a worker needs; None if all ``nodes`` do."""
+    return None if needed <= free else nodes - -(-(needed - free) // replica_bytes(parameters))
 
 
 def checkpoint_bytes(

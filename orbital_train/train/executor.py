@@ -20,6 +20,7 @@ from orbital_train.train.flat import Layout, flatten
 from orbital_train.train.gate import Gate
 from orbital_train.train.inner import Replica, lr_at
 from orbital_train.train.operations import NOT_FINITE, Operations
+from orbital_train.train.parking import Parking
 from orbital_train.train.placement import Owners
 from orbital_train.train.problem import Problem
 from orbital_train.train.rows import Row, row_of
@@ -44,6 +45,7 @@ class Executor(Operations):
         mesh: those devices, to shard the module over; None is data parallel.
         progress: called after every operation, with the operation.
         lasting: as of :class:`~orbital_train.train.operations.Operations`.
+        places: so many replicas are on the device at once, and the others in host memory; None: all are.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Executor(Operations):
         mesh: DeviceMesh | None = None,
         progress: Callable[[Op], None] | None = None,
         lasting: bool = False,
+        places: int | None = None,
     ) -> None:
         self._spec, self._problem = spec, problem
         shards = Shards(whole=Layout.of(problem.module, trace.fragments), devices=devices)
@@ -80,6 +83,7 @@ class Executor(Operations):
             progress=progress,
             screening=spec.screening,
             lasting=lasting,
+            parking=None if places is None else Parking(places, initial_P.device),
         )
         self._sync = self._replica(initial_P.clone()) if any(trace.of_kind(SyncStep)) else None
 

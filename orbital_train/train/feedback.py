@@ -30,7 +30,8 @@ from orbital_train.schedule.trace import Trace
 from orbital_train.schedule.values import GLOBAL, Part, own_scope, result_value
 from orbital_train.schedule.wire import has_feedback, sums_have_feedback
 
-# What a sparse codec left out waits long, while nodes make much of that progress anew: it fades (SparseLoCo).
+# What a sparse codec left out waits long, while nodes make much of that progress anew: it fades. The factor is that of
+# SparseLoCo's largest run (arXiv 2603.08163); 0.8 to 0.95 are alike here (docs/training-wire.md).
 SPARSE_DECAY = 0.95
 
 Feedback = Mapping[int, tuple[str, ...]]  # residuals that are added, by the id of the operation that encodes

@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping
 from torch import Tensor
 
 from orbital_train.schedule.ops.merging import GroupSnapshot, Snapshot
-from orbital_train.schedule.ops.nodes import Adopt, Restore, Step
+from orbital_train.schedule.ops.nodes import Adopt, Restore, Step, SyncStep
 from orbital_train.schedule.trace import Trace
 from orbital_train.schedule.values import local_value
 from orbital_train.train.bases import bases
 from orbital_train.train.inner import Replica
 from orbital_train.train.liveness import drops, holders, kept_states, needed
+from orbital_train.train.parking import Parking
 from orbital_train.train.placement import Owners
 from orbital_train.train.shards import Shards
 from orbital_train.train.side_stream import SideStream
@@ -34,6 +35,7 @@ class Held:
         replica: makes a replica of a vector.
         screening: how nodes look for corruption of their replicas; None: not at all.
         lasting: what is needed to go on with another trace is held longer.
+        parking: of replicas that are not all on the device at once; None: they are.
     """
 
     def __init__(
@@ -46,10 +48,11 @@ class Held:
         replica: Callable[[Tensor], Replica],
         screening: ScreeningSpec | None,
         lasting: bool,
+        parking: Parking | None,
     ) -> None:
         self._outer, self._screening, self._lasting = outer, screening, lasting
         self.shards, self.layout, self._device = shards, shards.own, initial_P.device
-        self._initial_P, self._new_replica = initial_P, replica
+        self._initial_P, self._new_replica, self._parking = initial_P, replica, parking
         self._versions = Versions(self.layout, initial_P, outer)
         self.nodes: dict[int, NodeState] = {}
         self._mean_P: Tensor | None = None  # in gossip, once the trace is done
@@ -159,7 +162,21 @@ class Held:
             held.keep(name)
 
     def _new_node(self) -> NodeState:
-        return NodeState(replica=self._new_replica(self._initial_P.clone()))
+        replica = self._new_replica(self._initial_P.clone())
+        if self._parking is not None:
+            replica.share(self._parking)
+        return NodeState(replica=replica)
+
+    def _look_ahead(self, op: Step | SyncStep) -> None:
+        """While a node trains, let the replica come that is needed next."""
+        if self._parking is None or not isinstance(op, Step) or op.node not in self.nodes:
+            return
+        self._parking.need(self.nodes[op.node].replica)
+        for op_id in range(op.id + 1, len(self._trace.ops)):
+            node = getattr(self._trace.ops[op_id], "node", op.node)
+            if node != op.node and node in self.nodes:
+                self._parking.expect(self.nodes[node].replica)
+                return
 
     def _drop_below(self, position: int) -> None:
         """Let go of what operations below a position read last."""

@@ -16,6 +16,7 @@ from orbital_train.errors import InputError
 from orbital_train.train.devices import ONE_DEVICE, Devices, norm
 from orbital_train.train.flat import Layout
 from orbital_train.train.optimizers import inner_optimizers
+from orbital_train.train.parking import Parking
 from orbital_train.train.spec import InnerSpec
 
 State = defaultdict[Tensor, Any]  # of an optimizer: named values by parameter
@@ -66,7 +67,8 @@ class Replica:
     """
 
     def __init__(self, parameters_P: Tensor, optimizers: Sequence[Optimizer], rewarm_steps: int) -> None:
-        self.parameters_P = parameters_P
+        self._parameters_P = parameters_P
+        self._parking: Parking | None = None
         self.rewarm_left = 0  # steps that it takes at less than the full learning rate, after it started anew
         self.stopped = False  # a loss was not finite: it trains no more, and what it would contribute is refused
         self._rewarm_steps = rewarm_steps
@@ -79,8 +81,30 @@ class Replica:
         """One with optimizers of its own, over ``gradient_P``, where the gradient will be at every step."""
         return cls(parameters_P, inner_optimizers(parameters_P, gradient_P, layout, spec), spec.rewarm_steps)
 
+    @property
+    def parameters_P(self) -> Tensor:
+        """The vector, on the device; to be asked for anew by every operation, since it may have been parked since."""
+        self._be_here()
+        return self._parameters_P
+
+    def share(self, parking: Parking) -> None:
+        """Be on the device only where it is needed, from now on."""
+        self._parking = parking
+        parking.need(self)
+
+    def vectors(self) -> Iterator[Tensor]:
+        """All tensors that are as large as the model, or large parts of it."""
+        yield self._parameters_P
+        for _, state, parameter in self._parameters():
+            yield from (v for v in state.get(parameter, {}).values() if isinstance(v, Tensor) and v.dim())
+
+    def _be_here(self) -> None:
+        if self._parking is not None:
+            self._parking.need(self)
+
     def enter(self) -> None:
         """Give the optimizers the state of this replica to work with."""
+        self._be_here()
         for optimizer, state in zip(self._optimizers, self._states, strict=True):
             optimizer.state = state
 
@@ -101,6 +125,7 @@ class Replica:
 
     def start_anew(self) -> None:
         """Forget all of the past but the parameters; the learning rate then rises linearly over ``rewarm_steps``."""
+        self._be_here()
         self._states = [_copied(state) for state in self._at_rest]
         self.rewarm_left, self.stopped = self._rewarm_steps, False
 
@@ -110,6 +135,7 @@ class Replica:
         Raises:
             InputError: an optimizer of the user's own has other things than tensors in its state (``optimizer``).
         """
+        self._be_here()
         return {
             f"{number}/{name}": _tensor(optimizer, name, value)
             for number, (optimizer, state, parameter) in enumerate(self._parameters())
@@ -119,6 +145,7 @@ class Replica:
 
     def moments(self) -> Iterator[tuple[dict[str, Tensor], tuple[float, float]]]:
         """What the inner optimizer has of each parameter by name, counters left out, and its betas, 0 without any."""
+        self._be_here()
         for optimizer, state, parameter in self._parameters():
             values = {n: v for n, v in state.get(parameter, {}).items() if isinstance(v, Tensor) and v.dim()}
             if values:
@@ -126,6 +153,7 @@ class Replica:
 
     def load_optimizer_state(self, state: Mapping[str, Tensor]) -> None:
         """Take exactly this state, of which copies are made. Nothing is stepped, and what is not in it is forgotten."""
+        self._be_here()
         owners = list(self._parameters())
         for _, own, parameter in owners:
             own.pop(parameter, None)

@@ -26,6 +26,7 @@ from orbital_train.train.inner import Replica
 from orbital_train.train.liveness import goes_back, is_mark, mark_value
 from orbital_train.train.outer import average, outer_step, rebased
 from orbital_train.train.own_weights import OwnWeights
+from orbital_train.train.parking import Parking
 from orbital_train.train.placement import Owners
 from orbital_train.train.rows import Row, row_of, silent
 from orbital_train.train.scratch import Scratch
@@ -63,6 +64,7 @@ class Operations(Held):
         progress: called after every operation, with the operation.
         lasting: the run may have to go on with another trace: what is needed for that is held longer
             (``lasting.py``), and until all workers are known to be past it (:meth:`settle`).
+        parking: of replicas that are not all on the device at once; None: they are.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Operations(Held):
         progress: Callable[[Op], None] | None = None,
         screening: ScreeningSpec | None = None,
         lasting: bool = False,
+        parking: Parking | None = None,
     ) -> None:
         self._seed, self._tell, self._validate, self._progress = seed, emit, validate, progress
         self._alone = 0  # operations with a lower id were done by others: they have the results
@@ -92,6 +95,7 @@ class Operations(Held):
             replica=replica,
             screening=screening,
             lasting=lasting,
+            parking=parking,
         )
         self.follow(trace, owners, transport)
 
@@ -170,6 +174,7 @@ class Operations(Held):
                 break
             op = self._trace.ops[op_id]
             if isinstance(op, Step | SyncStep):
+                self._look_ahead(op)
                 yield op
             else:
                 self._execute[type(op)](op)

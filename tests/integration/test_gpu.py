@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 import torch
 
+from orbital_train.schedule.trace import Trace
 from orbital_train.train.codecs import decode, encode
 from orbital_train.train.run import run_local
 from orbital_train.train.side_stream import SideStream
+from tests.unit.train.failure_traces import failures_trace
+from tests.unit.train.group_traces import gossip_trace
 from tests.unit.train.problems import tiny_problem, tiny_spec
+from tests.unit.train.thread_workers import Group
 from tests.unit.train.traces import codec_trace, everything_trace
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
@@ -19,6 +26,15 @@ def test_two_runs_on_cuda_give_the_same_bits() -> None:
     first, second = (run_local(trace, spec, tiny_problem(spec, trace.fleet_nodes, "cuda")) for _ in range(2))
     assert first.digest == second.digest
     assert first.rows == second.rows
+
+
+@pytest.mark.parametrize("make", [everything_trace, failures_trace, gossip_trace])
+def test_replicas_in_host_memory_change_no_bit(make: Callable[[], Trace]) -> None:
+    trace, spec = make(), tiny_spec(device="cuda")
+    problem = partial(tiny_problem, spec, trace.fleet_nodes, "cuda")
+    parked = Group.of(trace, spec, problem, 1, places=2)
+    parked.run(spec)
+    assert parked.executors[0].digest() == run_local(trace, spec, problem()).digest
 
 
 def test_cuda_and_cpu_give_the_same_losses_within_rounding() -> None:

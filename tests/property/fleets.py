@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import tempfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -21,6 +22,7 @@ from orbital_train.config.policies import POLICIES, fragments
 from orbital_train.config.recipe import Recipe
 from orbital_train.config.tables.schedule import Schedule
 from orbital_train.config.tables.sites import Site
+from orbital_train.errors import InputWarning
 from orbital_train.schedule.faults import BitFlip, Fault, FaultPlan, LinkOutage, Outage, SlowDown
 from orbital_train.schedule.known import Policy
 from orbital_train.schedule.scenario import Scenario, StagingSpec
@@ -202,17 +204,11 @@ def reordered(fleet: Scenario, order: Sequence[int]) -> Scenario:
 # -- policies ---
 
 
-def sited(arm: Arm) -> bool:
-    """Whether a policy has sites that a recipe may name."""
-    return POLICIES[arm[0]].sites is None
-
-
 @st.composite
 def schedules(draw: st.DrawFn, arm: Arm, fleet: Scenario) -> Schedule:
     """What a recipe may say."""
     names, inner_steps = fleet.contacts.node_names, draw(st.integers(1, 40))
     relays = len(names) > len(fleet.training_nodes)
-    has_sites = sited(arm)
     return Schedule(
         policy=arm[0],  # type: ignore[arg-type]
         form=arm[1],  # type: ignore[arg-type]
@@ -221,8 +217,8 @@ def schedules(draw: st.DrawFn, arm: Arm, fleet: Scenario) -> Schedule:
         between_steps=draw(st.sampled_from([None, 1, 7, 40, 90])),
         fragments=draw(st.sampled_from([None, *range(1, min(3, inner_steps) + 1)])),
         weights=draw(st.sampled_from(["tokens", "uniform"])),
-        home=draw(st.sampled_from([None, *names])) if has_sites else None,
-        holders=draw(st.sampled_from([None, "ground_sites"] if relays else [None])) if has_sites else None,
+        home=draw(st.sampled_from([None, *names])),
+        holders=draw(st.sampled_from([None, "ground_sites"] if relays else [None])),
         timeout_s=draw(st.sampled_from([0.0, 75.3, 600.0])),
         overlap_steps=draw(st.integers(0, 12)),
         alpha=draw(st.sampled_from([0.5, 1.0])),
@@ -245,9 +241,11 @@ def flown(fleet: Scenario, schedule: Schedule) -> tuple[Scenario, Policy[Any]]:
     )
     recipe = _recipe()
     links = recipe.links.model_copy(update={"terrestrial_gbps": 10.0})  # all sites may hold what one does
-    policy = build.policy(
-        recipe.model_copy(update={"schedule": schedule, "ground_sites": sites, "links": links}), names
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputWarning)  # of sites that the policy has no use for
+        policy = build.policy(
+            recipe.model_copy(update={"schedule": schedule, "ground_sites": sites, "links": links}), names
+        )
     assert policy is not None
     return replace(fleet, workload=replace(fleet.workload, fragments=fragments(schedule))), policy
 

@@ -30,7 +30,9 @@ class Group:
     rows: list[list[Row]]
 
     @classmethod
-    def of(cls, trace: Trace, spec: TrainSpec, problem: Callable[[], Problem], workers: int) -> Group:
+    def of(
+        cls, trace: Trace, spec: TrainSpec, problem: Callable[[], Problem], workers: int, places: int | None = None
+    ) -> Group:
         transports = thread_group(workers)
         rows: list[list[Row]] = [[] for _ in transports]
         executors = [
@@ -41,6 +43,7 @@ class Group:
                 transport=transport,
                 owners=place(trace.fleet_nodes, workers),
                 emit=rows[transport.rank].append,
+                places=places,
             )
             for transport in transports
         ]
