@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from orbital_train.schedule import known
 from orbital_train.schedule.faults import FaultPlan, LinkOutage, Outage
 from orbital_train.schedule.policies.asynchronous import Asynchronous
 from orbital_train.schedule.policies.fixed_period import FixedPeriod
@@ -16,6 +17,7 @@ from orbital_train.schedule.simulate import simulate
 from orbital_train.schedule.trace import Lose, Merge, Restore, Snapshot, Step
 from orbital_train.schedule.validate import validate
 from tests.unit.schedule.scenarios import POWER, scenario
+from tests.unit.schedule.scripted import Scripted
 
 S = 1_000_000
 
@@ -143,6 +145,20 @@ def test_a_node_is_known_by_what_it_sends() -> None:
     trace = simulate(fleet, FixedPeriod(inner_steps=1, site=0, form="skipping"))
     validate(trace, fleet)
     assert len(list(trace.of_kind(Merge))) <= 3
+
+
+def test_a_failure_that_nobody_was_there_to_see_is_noticed_by_the_first_neighbour_that_is_back() -> None:
+    """Nodes in a line: both neighbours of node 2 are down when it fails. The script ends the run when it is heard."""
+    windows = [(0, 1, 0.0, 20_000.0), (1, 2, 0.0, 20_000.0), (2, 3, 0.0, 20_000.0)]
+    faults = FaultPlan(
+        outages=tuple(
+            Outage(node=node, start_us=start_s * S, end_us=end_s * S, loses_state=False, cause="reset")
+            for node, start_s, end_s in ((1, 50, 200), (2, 100, 900), (3, 50, 300))
+        )
+    )
+    fleet = replace(scenario(4, windows=windows, budget_steps=100_000, owlt_s=0.5), faults=faults)
+    trace = simulate(fleet, Scripted(on={known.NodeDown(2): [known.Finish()]}))
+    assert trace.end_us == pytest.approx(201.5 * S, abs=1)  # a second of silence, and the way to node 0
 
 
 @pytest.mark.parametrize("loses_state", [False, True])
