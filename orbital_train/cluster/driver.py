@@ -19,14 +19,22 @@ from typing import Any
 
 import ray
 from ray import ObjectRef
-from ray.exceptions import GetTimeoutError, ObjectLostError, RayActorError, RayError, RayTaskError
+from ray.exceptions import (
+    GetTimeoutError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayActorError,
+    RayError,
+    RayTaskError,
+)
 
 from orbital_train.cluster.cuts import CheckpointRule, Cuts
 from orbital_train.cluster.dropout import Book, CannotGoOn, Dropout
 from orbital_train.cluster.failure_policy import Failure, FailurePolicy, GiveUp, Phase, Way, after_loss
-from orbital_train.cluster.failures import CannotWrite, WorkerLost, cause_of
+from orbital_train.cluster.failures import CannotWrite, WorkerLost, cause_of, is_out_of_memory, reason
 from orbital_train.cluster.group import Group
 from orbital_train.cluster.metrics_log import MetricsLog
+from orbital_train.cluster.oom import OomKills
 from orbital_train.cluster.patience import Patience
 from orbital_train.cluster.worker import Job, Outcome, Poll
 from orbital_train.errors import InputError
@@ -78,6 +86,10 @@ class _Broken(RuntimeError):
     """The group cannot go on as it is."""
 
 
+class _Disconnected(_Broken):
+    """A worker lost the connection to another one, which may be lost."""
+
+
 @dataclass(kw_only=True)
 class Driver:
     """One run.
@@ -120,6 +132,7 @@ class Driver:
         self._advanced_s = time.monotonic()
         self._recoveries: list[Recovery] = []
         self._failure: tuple[str, float] = ("", 0.0)  # problem, when it was noticed
+        self._oom_kills = OomKills()
         self._outcomes: list[Outcome] = []
 
     def run(self) -> RunResult:
@@ -290,7 +303,7 @@ class Driver:
         for rank in lost:
             self.group.kill(rank)
         self.group.let_go(lost)
-        found, _ = checkpoint.newest_whole(self.rule.store)
+        found = self._newest_whole()
         saved = found if found and found.manifest.trace_sha256 == self.rule.trace_sha256 else None
         self.job = replace(self.job, checkpoint=saved)
         cut, kept_bytes = (saved.manifest.cut, saved.manifest.metrics_bytes) if saved else (0, 0)
@@ -403,10 +416,31 @@ class Driver:
 
     def _fall_back(self) -> None:
         """The copies in memory went with their machines: go on from the disk."""
-        saved, _ = checkpoint.newest_whole(self.rule.store)
-        self.job = Job(trace=self.job.trace, spec=self.job.spec, checkpoint=saved)
+        saved = self._newest_whole()
+        self.job = replace(self.job, checkpoint=saved)
         where = "the beginning" if saved is None else f"the checkpoint at operation {saved.manifest.cut}"
         self.tell(f"the copies in memory are lost too; going on from {where}")
+
+    def _newest_whole(self) -> checkpoint.Checkpoint | None:
+        """The checkpoint to go on from.
+
+        Raises:
+            _Broken: their place cannot be read now; that is tried again.
+        """
+        try:
+            return checkpoint.newest_whole(self.rule.store)[0]
+        except OSError as error:
+            raise _Broken(f"{self.rule.store} cannot be read ({reason(error)})") from None
+
+    def _behind(self, error: Exception) -> Exception:
+        """What another worker died of, or failed over, where one lost the connection to it."""
+        if isinstance(error, _Disconnected):
+            for ref in ray.wait(self._running, num_returns=len(self._running), timeout=POLL_S)[0]:
+                try:
+                    ray.get(ref)
+                except RayError as found:
+                    return found
+        return error
 
     def _note_failure(self, error: Exception) -> None:
         """Take note of what went wrong, and end the run if that is all that can be done.
@@ -418,10 +452,16 @@ class Driver:
         if isinstance(error, RayTaskError) and isinstance(error.cause, InputError):
             raise error.cause from None
         known_s = self._failure[1] if self.phase is Phase.RECOVERING else time.monotonic()
-        problem = cause_of(error)
+        error = self._behind(error)
+        oom_kills, said_so = self._oom_kills.fresh(), is_out_of_memory(error)
+        problem = cause_of(error, oom_kills)
         self._failure = (problem, known_s)
-        wrong = isinstance(error, RayTaskError) and not isinstance(error.cause, RayError | PeerLost)
-        decision = self.policy.on(Failure(problem=problem, position=self._furthest, is_input=wrong))
+        machine = said_so or not isinstance(error, RayTaskError) or isinstance(error.cause, RayError | PeerLost)
+        short = said_so or (isinstance(error, RayActorError) and oom_kills > 0)
+        failure = Failure(problem=problem, position=self._furthest, is_input=not machine, out_of_memory=short)
+        if short:
+            self.tell(problem)
+        decision = self.policy.on(failure)
         if isinstance(decision, GiveUp):
             raise WorkerLost(f"{decision.why}; {self._cuts.way_on()}") from None
 
@@ -437,7 +477,7 @@ def write_model(group: Group, folder: Path) -> None:
         try:
             ray.get(worker.write_model.remote(folder.resolve()))
             return
-        except RayActorError:
+        except (RayActorError, OutOfMemoryError):
             continue
         except RayTaskError as error:
             if isinstance(error.cause, OSError):
@@ -448,15 +488,15 @@ def write_model(group: Group, folder: Path) -> None:
 
 def _check_outcome(outcome: Outcome) -> None:
     if outcome.problem is not None:
-        raise _Broken(f"a worker lost the connection to another one ({outcome.problem})")
+        raise _Disconnected(f"a worker lost the connection to another one ({outcome.problem})")
 
 
 def _answered(ref: Ref) -> bool:
     """Whether a worker has answered, and is there."""
     try:
         ray.get(ref, timeout=0)
-    except (GetTimeoutError, RayActorError):
+    except (GetTimeoutError, RayActorError, OutOfMemoryError):
         return False
-    except RayTaskError:
-        return True
+    except RayTaskError as error:
+        return not is_out_of_memory(error)  # another process gets what this one may still hold
     return True
