@@ -9,8 +9,10 @@ import pytest
 
 from orbital_train.schedule import known
 from orbital_train.schedule.faults import FaultPlan, LinkOutage, Outage
+from orbital_train.schedule.losses import merged_steps_of
 from orbital_train.schedule.policies.asynchronous import Asynchronous
 from orbital_train.schedule.policies.fixed_period import FixedPeriod
+from orbital_train.schedule.policies.gossip import Gossip
 from orbital_train.schedule.policies.link_aware import LinkAware
 from orbital_train.schedule.policies.quorum import Quorum
 from orbital_train.schedule.simulate import simulate
@@ -171,6 +173,17 @@ def test_versions_that_were_made_before_it_is_known_that_a_node_is_back_are_sent
     validate(trace, fleet)
     lost = sum(op.steps for op in trace.of_kind(Lose))
     assert trace.merged_steps >= 900 - lost - 32
+
+
+@pytest.mark.parametrize("policy", [LinkAware(min_inner_steps=10), Gossip(inner_steps=10)])
+def test_merged_steps_of_all_nodes_are_those_of_the_run(policy: LinkAware | Gossip) -> None:
+    """Node 2 is lost for ever early on, and node 1 loses its state."""
+    faults = outage(2, 200, None, loses_state=True).with_fault(*outage(1, 300, 400, loses_state=True).outages)
+    fleet = replace(scenario(4, budget_steps=600), faults=faults)
+    trace = simulate(fleet, policy)
+    merged = merged_steps_of(trace)
+    assert sum(merged.values()) == trace.merged_steps
+    assert 0 < merged[2] <= trace.accounts[2].steps < merged[3]
 
 
 def test_a_node_that_fails_again_before_it_was_sent_the_model_still_needs_it() -> None:
