@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 
 from orbital_train.cluster.dropout import Dropout
 from orbital_train.cluster.failure_policy import Phase
@@ -132,7 +132,7 @@ def write_model(group: Group, folder: Path) -> None:
         try:
             ray.get(worker.write_model.remote(folder.resolve()))
             return
-        except RayActorError:
+        except (RayActorError, OutOfMemoryError):
             continue
         except RayTaskError as error:
             if isinstance(error.cause, OSError):

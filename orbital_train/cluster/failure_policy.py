@@ -23,6 +23,7 @@ class Failure:
     problem: str  # one line
     position: int  # the furthest operation that was ever reached by all workers
     is_input: bool = False  # it would happen again: a program or an input is wrong, and not a machine
+    out_of_memory: bool = False  # as far as can be told
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,11 @@ class FailurePolicy:
 
     Args:
         vain: so many failures in a row without progress end the run.
+        vain_memory: the same where the last one was for want of memory, which is seldom better the next time.
     """
 
     vain: int = 10
+    vain_memory: int = 3
     _in_vain: int = 0
     _furthest: int = -1
 
@@ -70,6 +73,6 @@ class FailurePolicy:
             return GiveUp(failure.problem)
         self._in_vain = 1 if failure.position > self._furthest else self._in_vain + 1
         self._furthest = max(self._furthest, failure.position)
-        if self._in_vain >= self.vain:
-            return GiveUp(f"{failure.problem}; the {self.vain}th time in a row without getting further")
+        if self._in_vain >= (self.vain_memory if failure.out_of_memory else self.vain):
+            return GiveUp(f"{failure.problem}; {self._in_vain} times in a row without getting further")
         return Recover()

@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 
 from orbital_train.errors import InputError
+
+FEWER = "take fewer nodes a worker, or a smaller model"
 
 
 class WorkerLost(RuntimeError):
@@ -56,13 +59,18 @@ def told(rest: Callable[[], str]) -> Iterator[None]:
         raise WorkerLost(f"{cause_of(error)}; {rest()}") from None
 
 
-def cause_of(error: Exception) -> str:
-    """What went wrong, in one line."""
+def cause_of(error: Exception, oom_kills: int = 0) -> str:
+    """What went wrong, in one line; ``oom_kills``: processes that the kernel ended meanwhile for want of memory."""
     match error:
         case OutOfMemoryError():
-            return "a worker was killed: its machine ran out of memory; take fewer nodes a worker, or a smaller model"
+            return f"a worker was killed by Ray: its machine ran out of memory; {FEWER}"
+        case RayActorError() if oom_kills:
+            killed = f"the kernel ended {oom_kills} process{'es' * (oom_kills > 1)} here for want of memory"
+            return f"a worker died{_process(error)}, most likely out of memory: {killed}; {FEWER}"
         case RayActorError():
             return f"a worker died{_which(error)}"
+        case RayTaskError() if is_out_of_memory(error):
+            return f"a worker ran out of memory ({_lines(error)[-1]}); {FEWER}"
         case RayTaskError():
             return f"a worker failed: {_lines(error)[-1]}"
         case RayError():
@@ -70,12 +78,24 @@ def cause_of(error: Exception) -> str:
     return str(error)
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says itself that there was not enough memory, of the machine, a limit or a device."""
+    cause = error.cause if isinstance(error, RayTaskError) else error
+    if isinstance(cause, OutOfMemoryError | MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(cause, RuntimeError) and "DefaultCPUAllocator" in str(cause)  # torch has no type for it
+
+
 def _which(error: RayActorError) -> str:
+    """Process and machine, and what may have happened to it; or what Ray says."""
+    process = _process(error)
+    return f"{process}: killed, out of memory, or crashed" if process else f" ({_lines(error)[0]})"
+
+
+def _process(error: RayActorError) -> str:
     """Process and machine, from the ``name: value`` lines of Ray's message."""
     fields = dict(line.split(": ", 1) for line in _lines(error) if ": " in line)
-    if "pid" not in fields:
-        return f" ({_lines(error)[0]})"
-    return f" (process {fields['pid']} on {fields.get('ip', 'this machine')}): killed, out of memory, or crashed"
+    return f" (process {fields['pid']} on {fields.get('ip', 'this machine')})" if "pid" in fields else ""
 
 
 def _lines(error: RayError) -> list[str]:

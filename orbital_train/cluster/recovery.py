@@ -10,12 +10,15 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 
-from ray.exceptions import ObjectLostError, RayError, RayTaskError
+import ray
+from ray.exceptions import ObjectLostError, RayActorError, RayError, RayTaskError
 
+from orbital_train.cluster import watch
 from orbital_train.cluster.dropout import CannotGoOn, Dropout
 from orbital_train.cluster.failure_policy import Failure, FailurePolicy, GiveUp, Phase, Way, after_loss
-from orbital_train.cluster.failures import WorkerLost, cause_of
-from orbital_train.cluster.watch import Watch, check_outcome
+from orbital_train.cluster.failures import WorkerLost, cause_of, is_out_of_memory, reason
+from orbital_train.cluster.oom import OomKills
+from orbital_train.cluster.watch import Broken, Disconnected, Watch, check_outcome
 from orbital_train.errors import InputError
 from orbital_train.train import checkpoint
 from orbital_train.train.transport import PeerLost
@@ -44,6 +47,7 @@ class Recovering(Watch):
         super().__post_init__()
         self._recoveries: list[Recovery] = []
         self._failure: tuple[str, float] = ("", 0.0)  # problem, when it was noticed
+        self._oom_kills = OomKills()
 
     def _note_failure(self, error: Exception) -> None:
         """Take note of what went wrong, and end the run if that is all that can be done.
@@ -55,12 +59,28 @@ class Recovering(Watch):
         if isinstance(error, RayTaskError) and isinstance(error.cause, InputError):
             raise error.cause from None
         known_s = self._failure[1] if self.phase is Phase.RECOVERING else time.monotonic()
-        problem = cause_of(error)
+        error = self._behind(error)
+        oom_kills, said_so = self._oom_kills.fresh(), is_out_of_memory(error)
+        problem = cause_of(error, oom_kills)
         self._failure = (problem, known_s)
-        wrong = isinstance(error, RayTaskError) and not isinstance(error.cause, RayError | PeerLost)
-        decision = self.policy.on(Failure(problem=problem, position=self._furthest, is_input=wrong))
+        machine = said_so or not isinstance(error, RayTaskError) or isinstance(error.cause, RayError | PeerLost)
+        short = said_so or (isinstance(error, RayActorError) and oom_kills > 0)
+        failure = Failure(problem=problem, position=self._furthest, is_input=not machine, out_of_memory=short)
+        if short:
+            self.tell(problem)
+        decision = self.policy.on(failure)
         if isinstance(decision, GiveUp):
             raise WorkerLost(f"{decision.why}; {self._cuts.way_on()}") from None
+
+    def _behind(self, error: Exception) -> Exception:
+        """What another worker died of, or failed over, where one lost the connection to it."""
+        if isinstance(error, Disconnected):
+            for ref in ray.wait(self._running, num_returns=len(self._running), timeout=watch.POLL_S)[0]:
+                try:
+                    ray.get(ref)
+                except RayError as found:
+                    return found
+        return error
 
     def _recover(self) -> Phase:
         problem, since_s = self._failure
@@ -147,7 +167,7 @@ class Recovering(Watch):
         for rank in lost:
             self.group.kill(rank)
         self.group.let_go(lost)
-        found, _ = checkpoint.newest_whole(self.rule.store)
+        found = self._newest_whole()
         saved = found if found and found.manifest.trace_sha256 == self.rule.trace_sha256 else None
         self.job = replace(self.job, checkpoint=saved)
         cut, kept_bytes = (saved.manifest.cut, saved.manifest.metrics_bytes) if saved else (0, 0)
@@ -160,7 +180,18 @@ class Recovering(Watch):
 
     def _fall_back(self) -> None:
         """The copies in memory went with their machines: go on from the disk."""
-        saved, _ = checkpoint.newest_whole(self.rule.store)
+        saved = self._newest_whole()
         self.job = replace(self.job, checkpoint=saved)
         where = "the beginning" if saved is None else f"the checkpoint at operation {saved.manifest.cut}"
         self.tell(f"the copies in memory are lost too; going on from {where}")
+
+    def _newest_whole(self) -> checkpoint.Checkpoint | None:
+        """The checkpoint to go on from.
+
+        Raises:
+            Broken: their place cannot be read now; that is tried again.
+        """
+        try:
+            return checkpoint.newest_whole(self.rule.store)[0]
+        except OSError as error:
+            raise Broken(f"{self.rule.store} cannot be read ({reason(error)})") from None

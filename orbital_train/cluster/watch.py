@@ -9,11 +9,12 @@ from typing import Any
 
 import ray
 from ray import ObjectRef
-from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, RayTaskError
 
 from orbital_train.cluster.cuts import CheckpointRule, Cuts
 from orbital_train.cluster.dropout import Book, Dropout
 from orbital_train.cluster.failure_policy import Phase
+from orbital_train.cluster.failures import is_out_of_memory
 from orbital_train.cluster.group import Group
 from orbital_train.cluster.metrics_log import MetricsLog
 from orbital_train.cluster.patience import Patience
@@ -37,6 +38,10 @@ class Progress:
 
 class Broken(RuntimeError):
     """The group cannot go on as it is."""
+
+
+class Disconnected(Broken):
+    """A worker lost the connection to another one, which may be lost."""
 
 
 @dataclass(kw_only=True)
@@ -192,18 +197,18 @@ def check_outcome(outcome: Outcome) -> None:
     """What a worker came back with must be the end of its work.
 
     Raises:
-        Broken: it lost the connection to another one.
+        Disconnected: it lost the connection to another one.
     """
     if outcome.problem is not None:
-        raise Broken(f"a worker lost the connection to another one ({outcome.problem})")
+        raise Disconnected(f"a worker lost the connection to another one ({outcome.problem})")
 
 
 def _answered(ref: Ref) -> bool:
     """Whether a worker has answered, and is there."""
     try:
         ray.get(ref, timeout=0)
-    except (GetTimeoutError, RayActorError):
+    except (GetTimeoutError, RayActorError, OutOfMemoryError):
         return False
-    except RayTaskError:
-        return True
+    except RayTaskError as error:
+        return not is_out_of_memory(error)  # another process gets what this one may still hold
     return True

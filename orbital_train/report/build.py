@@ -21,6 +21,7 @@ from orbital_train.report.results import result_rows, seed_table
 from orbital_train.report.runs import Comparison, read_comparison
 from orbital_train.report.strip import fleet_strip
 from orbital_train.report.tuning import grids
+from orbital_train.report.untrained import untrained_table
 from orbital_train.report.upsets import upset_lines, upset_table
 from orbital_train.report.view import readable_view
 
@@ -122,6 +123,7 @@ def _html(comparison: Comparison, loss_plots: Sequence[Plot], timelines: Sequenc
         timelines=timelines,
         seeds=max(len(arm.runs) for arm in comparison.arms),
         tuning=grids(comparison),
+        untrained_table=untrained_table(comparison),
         upset_table=upset_table(comparison),
         upset_lines=upset_lines(comparison),
         seed_table=seed_table(comparison),

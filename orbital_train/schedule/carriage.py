@@ -19,7 +19,7 @@ from orbital_train.schedule.values import WHOLE, Part, result_value, state_value
 from orbital_train.schedule.world import ARRIVE, CATCH_UP, LEAVE, MISSED, RESULT, RETRY, SNAPSHOT, World
 
 PATIENCE_US = 60_000_000  # before a link that failed, or a node that could not be reached, is tried again
-LONGEST_PATIENCE_US = 3_600_000_000  # with a link that fails again and again: it doubles each time
+LONGEST_PATIENCE_US = 240_000_000  # with a link that fails again and again: it doubles each time
 
 
 class Carriage(World):

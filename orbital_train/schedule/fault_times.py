@@ -41,6 +41,11 @@ class FaultTimes:
         down = self._down.get(node)
         return down is not None and down.first_us(at_us, at_us + 1) is not None
 
+    def up_us(self, node: int, from_us: int, to_us: int) -> int | None:
+        """The first moment of ``[from_us, to_us)`` at which a node is not down."""
+        down = self._down.get(node)
+        return from_us if down is None else down.first_outside_us(from_us, to_us)
+
     def factors(self, node: int) -> tuple[tuple[int, float], ...]:
         """How many times as long a node's steps take, as (since_us, factor) by time; once before the first."""
         return self._factors.get(node, ())
@@ -146,6 +151,13 @@ class _Stretches:
         if k < len(self._ends_us) and self._starts_us[k] < to_us:
             return max(self._starts_us[k], from_us)
         return None
+
+    def first_outside_us(self, from_us: int, to_us: int) -> int | None:
+        """The first moment of ``[from_us, to_us)`` that is in none of them."""
+        k = bisect_right(self._ends_us, from_us)
+        within = k < len(self._ends_us) and self._starts_us[k] <= from_us
+        at_us = self._ends_us[k] if within else from_us
+        return at_us if at_us < to_us else None
 
 
 def _stretches(rows: Iterable[tuple[K, int, int]]) -> dict[K, _Stretches]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from orbital_train.schedule.lineage import kept_merges
-from orbital_train.schedule.ops.merging import Merge, Mix, Snapshot
+from orbital_train.schedule.ops.merging import Contribution, Merge, Mix, Snapshot
 from orbital_train.schedule.ops.nodes import Lose, Restore, Step
 from orbital_train.schedule.trace import Trace
 
@@ -39,9 +39,24 @@ def fault_lost_steps(trace: Trace) -> int:
     return sum(lost.values()) // trace.fragments
 
 
+def merged_steps_of(trace: Trace) -> dict[int, int]:
+    """Whole inner steps of each training node that are in the final model, or in gossip in another node's."""
+    of_node: dict[int, int] = dict.fromkeys(trace.fleet_nodes, 0)
+    for contribution in _merged(trace):
+        of_node[contribution.node] += contribution.steps
+    return {node: steps // trace.fragments for node, steps in of_node.items()}
+
+
 def _merged_snapshots(trace: Trace) -> dict[str, int]:
-    """Steps of every outer gradient that the final model is made of, or that another node took in, by its name."""
+    """Steps of every outer gradient that is merged some time, by its name."""
+    return {c.snapshot: c.steps for c in _merged(trace)}
+
+
+def _merged(trace: Trace) -> list[Contribution]:
+    """Every outer gradient that the final model is made of, or that another node took in, once."""
     if trace.own:
-        return {c.snapshot: c.steps for op in trace.of_kind(Mix) for c in op.contributions if c.node != op.node}
-    kept = kept_merges(trace)
-    return {c.snapshot: c.steps for op in trace.of_kind(Merge) if op.id in kept for c in op.contributions if c.weight}
+        found = [c for op in trace.of_kind(Mix) for c in op.contributions if c.node != op.node]
+    else:
+        kept = kept_merges(trace)
+        found = [c for op in trace.of_kind(Merge) if op.id in kept for c in op.contributions if c.weight]
+    return list({c.snapshot: c for c in found}.values())

@@ -201,20 +201,25 @@ class Outages(Reductions):
             return self.now_us
         ready_us = {node: self.now_us}
         if silent:
-            ready_us = {i: t for i, t in self._neighbours_us(node).items() if not self._is_out(i)}
+            ready_us = self._noticed_us(node)
         found = earliest_arrivals(self.network, self._free, ready_us, NEWS_BITS, seats, (node,) if silent else ())
         return min((found.arrival_us[i] for i in seats if i in found.arrival_us), default=self.horizon_us + 1)
 
     def _others(self, node: int) -> set[int]:
         return {i for i in self.training_nodes if i != node and not self._is_out(i)}
 
-    def _neighbours_us(self, node: int) -> dict[int, int]:
-        """When each node that has a link to this one notices its silence."""
+    def _noticed_us(self, node: int) -> dict[int, int]:
+        """When each node that has a link to this one, and is up while it is open, notices its silence."""
         noticed = {}
         for dest, edge in self.network.out[node].items():
-            open_us = next((max(a, self.now_us) + owlt for a, b, owlt in edge.windows_us() if b > self.now_us), None)
-            if open_us is not None:
-                noticed[dest] = open_us + SILENCE_US
+            seen_us = (
+                self._faults.up_us(dest, max(start_us, self.now_us) + owlt_us, end_us + owlt_us)
+                for start_us, end_us, owlt_us in edge.windows_us()
+                if end_us > self.now_us
+            )
+            first_us = next((at_us for at_us in seen_us if at_us is not None), None)
+            if first_us is not None:
+                noticed[dest] = first_us + SILENCE_US
         return noticed
 
     def _change_pace(self, node: int, factor: float) -> None:

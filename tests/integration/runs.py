@@ -59,12 +59,13 @@ class StopAtPoll(StopFlag):
 
 @dataclass(kw_only=True)
 class StopAfterCheckpoint(StopFlag):
-    """As if a signal came once a run holds a checkpoint."""
+    """As if a signal came once a run holds so many whole checkpoints."""
 
     run: RunDirectory
+    count: int = 1
 
     def asked(self) -> bool:
-        if self.run.checkpoints.exists() and checkpoints(self.run):
+        if len(list(self.run.checkpoints.glob("op-*"))) >= self.count:
             self.signal_number = signal.SIGINT
         return super().asked()
 

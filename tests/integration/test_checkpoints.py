@@ -157,7 +157,7 @@ def stopped(groups: Groups, undisturbed: Reference, tmp_path_factory: pytest.Tem
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(watch, "POLL_S", 0.02)
         with pytest.raises(Stopped):
-            train(groups(2), undisturbed, run, StopAfterCheckpoint(run=run), checkpoint_every_s=0.01)
+            train(groups(2), undisturbed, run, StopAfterCheckpoint(run=run, count=2), checkpoint_every_s=0.01)
     assert len(checkpoints(run)) == 2
     return run
 

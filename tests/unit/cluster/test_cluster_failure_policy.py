@@ -14,7 +14,14 @@ def test_a_run_that_gets_further_recovers_for_ever():
 def test_a_run_that_gets_no_further_is_given_up():
     policy = FailurePolicy(vain=3)
     assert [policy.on(died(position)) for position in (7, 7, 9, 9)] == [Recover()] * 4
-    assert policy.on(died(9)) == GiveUp("a worker died; the 3th time in a row without getting further")
+    assert policy.on(died(9)) == GiveUp("a worker died; 3 times in a row without getting further")
+
+
+def test_too_little_memory_is_given_up_sooner():
+    policy = FailurePolicy(vain=10, vain_memory=2)
+    short = Failure(problem="too little memory", position=5, out_of_memory=True)
+    assert policy.on(short) == Recover()
+    assert policy.on(short) == GiveUp("too little memory; 2 times in a row without getting further")
 
 
 def test_what_would_happen_again_is_not_tried_again():

@@ -1,10 +1,13 @@
 import copy
 import os
+from pathlib import Path
 
 import pytest
-from ray.exceptions import ActorDiedError, GetTimeoutError, RayTaskError
+import torch
+from ray.exceptions import ActorDiedError, GetTimeoutError, OutOfMemoryError, RayTaskError
 
-from orbital_train.cluster.failures import WorkerLost, told
+from orbital_train.cluster import oom
+from orbital_train.cluster.failures import WorkerLost, cause_of, is_out_of_memory, told
 from orbital_train.errors import InputError
 
 
@@ -40,6 +43,47 @@ def test_a_death_and_a_delay():
         "a worker died (The actor died unexpectedly before finishing this task.); go on"
     )
     assert str(told_as(GetTimeoutError("too slow"))) == "Ray failed: too slow; go on"
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        MemoryError("no room"),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_too_little_memory_is_named_with_advice(cause: Exception):
+    error = failure(cause)
+    assert is_out_of_memory(error)
+    found = str(told_as(error))
+    assert found == (
+        f"a worker ran out of memory ({type(cause).__name__}: {cause}); take fewer nodes a worker, or a smaller model; "
+        "go on"
+    )
+
+
+def test_other_errors_are_not_taken_for_too_little_memory():
+    assert not is_out_of_memory(failure(RuntimeError("no good")))
+    assert not is_out_of_memory(ActorDiedError())
+
+
+def test_a_worker_that_the_kernel_or_ray_killed_for_want_of_memory():
+    advice = "take fewer nodes a worker, or a smaller model"
+    killed = "most likely out of memory: the kernel ended 2 processes here for want of memory"
+    assert cause_of(ActorDiedError(), oom_kills=2) == f"a worker died, {killed}; {advice}"
+    monitor = f"a worker was killed by Ray: its machine ran out of memory; {advice}"
+    assert cause_of(OutOfMemoryError("low"), oom_kills=0) == monitor
+    assert is_out_of_memory(OutOfMemoryError("low"))
+
+
+def test_the_kernels_count_is_of_what_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(oom, "VMSTAT", tmp_path / "vmstat")
+    kills = oom.OomKills()
+    assert kills.fresh() == 0  # a kernel that does not tell
+    for count, new in ((3, 3), (3, 0), (4, 1)):
+        (tmp_path / "vmstat").write_text(f"pgfault 17\noom_kill {count}\npswpin 0\n")
+        assert kills.fresh() == new
 
 
 def test_ray_asks_for_a_token():

@@ -115,3 +115,13 @@ def test_faults_of_many_nodes_are_found_apart() -> None:
     of = FaultTimes(plan, contacts(3, [(0, 1, 0.0, 1.0)], 1.0, 1e6, 0.0))
     for t in range(3000):
         assert [of.is_down(node, t) for node in range(3)] == [t // 10 % 3 == node and t % 10 < 5 for node in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("from_us", "to_us", "first_us"),
+    [(0, 100, 0), (9, 100, 9), (10, 100, 20), (15, 20, None), (15, 21, 20), (20, 30, 20), (35, 10_000, None)],
+)
+def test_when_a_node_is_up_first(from_us: int, to_us: int, first_us: int | None):
+    failing = times(down(0, 10, 20), down(0, 30, None))
+    assert failing.up_us(0, from_us, to_us) == first_us
+    assert failing.up_us(1, from_us, to_us) == from_us

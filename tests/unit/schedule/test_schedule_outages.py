@@ -7,16 +7,20 @@ from dataclasses import replace
 
 import pytest
 
+from orbital_train.schedule import known
 from orbital_train.schedule.faults import FaultPlan, LinkOutage, Outage
+from orbital_train.schedule.losses import merged_steps_of
 from orbital_train.schedule.ops.merging import Merge, Snapshot
 from orbital_train.schedule.ops.nodes import Lose, Restore, Step
 from orbital_train.schedule.policies.asynchronous import Asynchronous
 from orbital_train.schedule.policies.fixed_period import FixedPeriod
+from orbital_train.schedule.policies.gossip import Gossip
 from orbital_train.schedule.policies.link_aware import LinkAware
 from orbital_train.schedule.policies.quorum import Quorum
 from orbital_train.schedule.simulate import simulate
 from orbital_train.schedule.validate import validate
 from tests.unit.schedule.scenarios import POWER, scenario
+from tests.unit.schedule.scripted import Scripted
 
 S = 1_000_000
 
@@ -146,6 +150,20 @@ def test_a_node_is_known_by_what_it_sends() -> None:
     assert len(list(trace.of_kind(Merge))) <= 3
 
 
+def test_a_failure_that_nobody_was_there_to_see_is_noticed_by_the_first_neighbour_that_is_back() -> None:
+    """Nodes in a line: both neighbours of node 2 are down when it fails. The script ends the run when it is heard."""
+    windows = [(0, 1, 0.0, 20_000.0), (1, 2, 0.0, 20_000.0), (2, 3, 0.0, 20_000.0)]
+    faults = FaultPlan(
+        outages=tuple(
+            Outage(node=node, start_us=start_s * S, end_us=end_s * S, loses_state=False, cause="reset")
+            for node, start_s, end_s in ((1, 50, 200), (2, 100, 900), (3, 50, 300))
+        )
+    )
+    fleet = replace(scenario(4, windows=windows, budget_steps=100_000, owlt_s=0.5), faults=faults)
+    trace = simulate(fleet, Scripted(on={known.NodeDown(2): [known.Finish()]}))
+    assert trace.end_us == pytest.approx(201.5 * S, abs=1)  # a second of silence, and the way to node 0
+
+
 @pytest.mark.parametrize("loses_state", [False, True])
 def test_versions_that_were_made_before_it_is_known_that_a_node_is_back_are_sent_to_it(loses_state: bool) -> None:
     """Node 2 is back at 900 s, and linked again at once; others hear of it 100 s later."""
@@ -156,6 +174,17 @@ def test_versions_that_were_made_before_it_is_known_that_a_node_is_back_are_sent
     validate(trace, fleet)
     lost = sum(op.steps for op in trace.of_kind(Lose))
     assert trace.merged_steps >= 900 - lost - 32
+
+
+@pytest.mark.parametrize("policy", [LinkAware(min_inner_steps=10), Gossip(inner_steps=10)])
+def test_merged_steps_of_all_nodes_are_those_of_the_run(policy: LinkAware | Gossip) -> None:
+    """Node 2 is lost for ever early on, and node 1 loses its state."""
+    faults = outage(2, 200, None, loses_state=True).with_fault(*outage(1, 300, 400, loses_state=True).outages)
+    fleet = replace(scenario(4, budget_steps=600), faults=faults)
+    trace = simulate(fleet, policy)
+    merged = merged_steps_of(trace)
+    assert sum(merged.values()) == trace.merged_steps
+    assert 0 < merged[2] <= trace.accounts[2].steps < merged[3]
 
 
 def test_a_node_that_fails_again_before_it_was_sent_the_model_still_needs_it() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orbital_train.schedule.trace import Trace
-from tests.unit.train.traces import TraceBuilder
+from tests.unit.train.trace_builder import TraceBuilder
 
 NODES = (0, 2, 3, 7)
 PACES = {0: 4, 2: 3, 3: 2, 7: 1}  # inner steps in a while

@@ -12,16 +12,11 @@ from orbital_train.train.parking import Parking
 from orbital_train.train.problem import Problem
 from orbital_train.train.run import run_local
 from orbital_train.train.spec import InnerSpec
-from tests.unit.train.traces import (
-    Group,
-    everything_trace,
-    failures_trace,
-    gossip_trace,
-    groups_trace,
-    rounds_trace,
-    tiny_problem,
-    tiny_spec,
-)
+from tests.unit.train.failure_traces import failures_trace
+from tests.unit.train.group_traces import gossip_trace, groups_trace
+from tests.unit.train.problems import tiny_problem, tiny_spec
+from tests.unit.train.thread_workers import Group
+from tests.unit.train.traces import everything_trace, rounds_trace
 
 TRACES = {
     "everything": everything_trace(),

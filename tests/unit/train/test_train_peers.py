@@ -13,12 +13,15 @@ from torch import Tensor
 
 from orbital_train.train.executor import Executor
 from orbital_train.train.gate import Gate
-from orbital_train.train.operations import Row
 from orbital_train.train.optimizers import optimizer_names
 from orbital_train.train.placement import place
+from orbital_train.train.rows import Row
 from orbital_train.train.spec import InnerSpec
 from orbital_train.train.transport import Message, PeerLost
-from tests.unit.train.traces import Group, gossip_trace, line_problem, rounds_trace, tiny_problem, tiny_spec
+from tests.unit.train.group_traces import gossip_trace
+from tests.unit.train.problems import line_problem, tiny_problem, tiny_spec
+from tests.unit.train.thread_workers import Group
+from tests.unit.train.traces import rounds_trace
 
 TESTS = Path(__file__).parents[2]
 BUGS = {
