@@ -72,9 +72,9 @@ def test_a_stopped_worker_is_given_up_and_never_comes_back(group: Group, undistu
     assert not stopped.is_running() or stopped.status() == psutil.STATUS_ZOMBIE
 
 
-def test_one_kill_after_another(group: Group, undisturbed: Reference, run_path: Path):
+def test_five_kills_one_after_another(group: Group, undisturbed: Reference, run_path: Path):
     draw = random.Random(0)
     summary = disturbed(
-        group, undisturbed, run_path, [5, 15, 20, 30], lambda: os.kill(group.pid(draw.randrange(3)), signal.SIGKILL)
+        group, undisturbed, run_path, [5, 15, 20, 30, 40], lambda: os.kill(group.pid(draw.randrange(3)), signal.SIGKILL)
     )
     assert len(summary["recoveries"]) >= 2

@@ -1,0 +1,49 @@
+"""What checkpoints every 50 merges add to the wall time of a run, copies in memory included, against a run with neither.
+
+The program itself, in turns, each in a process and a Ray cluster of its own; the time is that of training alone.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from scripts.train_bench.table import Row
+from scripts.train_bench.work import ROOT
+
+EVERY_MERGES = 50
+NEVER_S = 31_557_600.0
+OFTEN = {"cluster.checkpoint_every_merges": EVERY_MERGES}
+NEVER = {"cluster.copy_every_s": NEVER_S}
+
+
+def rows(repeats: int, steps: int) -> Iterator[Row]:
+    """Of the quickstart with two workers, and so many inner steps of the fleet."""
+    ratios, merges, bare_s = [], 0, 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        for repeat in range(repeats):
+            with_them, without = (
+                _run(Path(folder) / f"{name}-{repeat}", steps, values)
+                for name, values in (("with", OFTEN), ("without", NEVER))
+            )
+            assert with_them["digest"] == without["digest"]
+            ratios.append(with_them["wall_s"] / without["wall_s"])
+            merges, bare_s = without["merges"], without["wall_s"]
+    note = f"{merges} merges, {bare_s:.0f} s without"
+    yield Row(what=f"checkpoints every {EVERY_MERGES} merges: wall time", measured=ratios, target=1.02, note=note)
+
+
+def _run(out: Path, steps: int, values: dict[str, Any]) -> dict[str, Any]:
+    """The summary of one run."""
+    common = {"schedule.budget_steps": steps, "cluster.checkpoint_every_s": NEVER_S}
+    keys = [word for key, value in (common | values).items() for word in ("--set", f"{key}={value}")]
+    recipe = ROOT / "recipes" / "quickstart.toml"
+    command = [sys.executable, "-m", "orbital_train", "train", str(recipe), "--out", str(out), *keys]
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    found: dict[str, Any] = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    return found
