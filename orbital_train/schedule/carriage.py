@@ -39,7 +39,7 @@ class Carriage(World):
     def _gather(self, plan: known.Gather) -> None:
         gathering = self._open(plan)
         for node, at_us in plan.snapshots:
-            self._push(at_us, SNAPSHOT, node, gathering)
+            self._push(at_us, SNAPSHOT, plan.fragment, (node, gathering))  # of several fragments: one after another
 
     def _open(self, plan: known.Gather) -> Gathering:
         assert plan.key not in self._gatherings, "a key names one gathering at a time"

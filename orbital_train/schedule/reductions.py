@@ -48,7 +48,7 @@ class Reductions(Carriage):
             self._book(move.route)
             self._push(move.route[0].start_us, LEAVE, number, (reduction, number))
         for node, at_us in plan.snapshots:
-            self._push(at_us, SNAPSHOT, node, reduction)
+            self._push(at_us, SNAPSHOT, reduction.fragment, (node, reduction))
 
     def _discard(self, key: Key) -> None:
         gathering = self._gatherings[key]

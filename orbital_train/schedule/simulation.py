@@ -90,7 +90,7 @@ class Simulation(Mixing):
             case world.LEAVE:
                 self._leave(*detail)
             case world.SNAPSHOT:
-                self._take_snapshot(order, detail)
+                self._take_snapshot(*detail)
             case world.GOAL:
                 if detail == self._commands[order]:
                     self._believed.pop(order, None)  # who says so is up, and has trained that much

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from orbital_train.schedule.known import Gathered, Hold, MergeNow, Send, Train
+from orbital_train.schedule.known import Decision, Gather, Gathered, Hold, MergeNow, Send, Train
 from orbital_train.schedule.measures import measure
 from orbital_train.schedule.ops.merging import Merge, Snapshot
 from orbital_train.schedule.ops.nodes import Adopt, Step
@@ -53,6 +53,14 @@ def test_a_fragment_is_its_share_of_the_message_in_whole_bits() -> None:
         ("result/2@1", 10_666_667, 333_334),
     ]
     assert (trace.fragments, trace.message_bits) == (3, 32_000_000)
+
+
+def test_outer_gradients_of_one_moment_are_taken_fragment_by_fragment() -> None:
+    """Whatever their nodes are called, and whatever was planned first."""
+    at_us = 100 * S
+    plans: list[Decision] = [Gather((f,), f, node, ((node, at_us),), ()) for f, node in ((1, 0), (0, 1))]
+    trace = simulate(pair(2), Scripted(at_s={0.0: plans}))
+    assert [(op.fragment, op.node) for op in ops(trace, Snapshot)] == [(0, 1), (1, 0)]
 
 
 def test_a_step_counts_once_all_its_fragments_are_merged() -> None:
