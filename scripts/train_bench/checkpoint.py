@@ -1,4 +1,4 @@
-"""What checkpoints every 50 merges add to the wall time of a run, copies in memory included, against a run with neither.
+"""What checkpoints every 50 merges, and copies in memory, add to the wall time of a run without either.
 
 The program itself, in turns, each in a process and a Ray cluster of its own; the time is that of training alone.
 """
