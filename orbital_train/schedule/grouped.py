@@ -11,7 +11,7 @@ A group has one outer gradient under way at a time, and takes no global version 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,9 +102,11 @@ class Grouped(Simulation):
         parcels.sort(key=lambda parcel: min(gradient.node for gradient in parcel.holds))
         gradients = sorted((g for parcel in parcels for g in parcel.holds), key=lambda g: g.node)
         parent, version = line.head, len(versions)
-        shares = self._shares(parcels, gradients, parent)
-        scope = group_scope(number)
-        self._recorder.merge(self.now_us, site, WHOLE, parent, version, *shares, scope=scope, holders=members)
+        contributions, inputs, weights = self._shares(parcels, gradients, parent)
+        share, scope = self._share(contributions, members), group_scope(number)
+        self._recorder.merge(
+            self.now_us, site, WHOLE, parent, version, contributions, inputs, weights, share, scope, members
+        )
         self._count_in(gradients, version)
         for key in keys:
             self._discard(key)
@@ -220,7 +222,10 @@ class Grouped(Simulation):
         parcels.sort(key=lambda parcel: parcel.holds[0].node)
         gradients = [parcel.holds[0] for parcel in parcels]
         version = len(versions)
-        self._recorder.merge(self.now_us, site, WHOLE, parent, version, *self._shares(parcels, gradients, parent))
+        share = self._share_of_groups({self._group_of[gradient.node] for gradient in gradients})
+        self._recorder.merge(
+            self.now_us, site, WHOLE, parent, version, *self._shares(parcels, gradients, parent), share
+        )
         self._count_in(gradients, version)
         for key in keys:
             self._discard(key)
@@ -231,6 +236,11 @@ class Grouped(Simulation):
         self._spread_to(site, version, self.training_nodes)
         self._evaluate()
         self._tell(known.Merged(WHOLE, version))
+
+    def _share_of_groups(self, numbers: Iterable[int]) -> float:
+        """How much of the nodes that are up are in these groups."""
+        theirs = sum(len(set(self.groups[number]) - self.down) for number in numbers)
+        return theirs / len(set(self.training_nodes) - self.down) if theirs else 1.0
 
     # -- who has what ---
 

@@ -145,6 +145,7 @@ class Recorder:
         contributions: tuple[Contribution, ...],
         inputs: tuple[str, ...],
         input_weights: tuple[float, ...],
+        share: float,
         scope: str = GLOBAL,
         holders: tuple[int, ...] | None = None,
     ) -> None:
@@ -165,6 +166,7 @@ class Recorder:
                 input_weights=input_weights,
                 momentum="replicated",
                 codec=self.scenario.workload.codec,
+                share=share,
             )
         )
 

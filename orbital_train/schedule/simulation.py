@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from orbital_train.schedule import known, world
@@ -198,7 +199,8 @@ class Simulation(Mixing):
         version, whole = len(versions), dict.fromkeys(g for parcel in parcels for g in parcel.holds)
         gradients = sorted(whole, key=lambda g: g.node)
         contributions, inputs, weights = self._shares(parcels, gradients, parent)
-        self._recorder.merge(self.now_us, site, fragment, parent, version, contributions, inputs, weights)
+        share = self._share(contributions, self.training_nodes)
+        self._recorder.merge(self.now_us, site, fragment, parent, version, contributions, inputs, weights, share)
         for gradient in gradients:
             copy = self._copy_of(gradient)
             if copy.under_way is gradient:
@@ -224,6 +226,16 @@ class Simulation(Mixing):
         )
         weighed = [(p.value, self._parcel_weight(p) / total) for p in parcels if any(map(self._weight, p.holds))]
         return contributions, tuple(value for value, _ in weighed), tuple(weight for _, weight in weighed)
+
+    def _share(self, contributions: Sequence[Contribution], nodes: Iterable[int]) -> float:
+        """How much of these nodes, of those that are up, contributions stand for.
+
+        They count as 1 / sum of squared weights of nodes that contribute alike (Kish's effective number): then steps
+        lead as far, of as much progress, in one merge or in several.
+        """
+        squares = math.fsum(c.weight**2 for c in contributions)  # in any order the same
+        up = sum(node not in self.down for node in nodes)
+        return min(1.0, 1.0 / (squares * max(1, up))) if squares else 1.0
 
     def _age(self, gradient: OuterGradient, version: int) -> int:
         """How many versions lie between what an outer gradient started from and this one."""

@@ -196,6 +196,7 @@ def _contributions(
     void: set[str],
 ) -> None:
     """They are what the inputs of the merge hold; those that are void have no weight."""
+    require(0.0 < merge.share <= 1.0, f"operation {merge.id} is {merge.share:g} of a step")
     total = sum(c.weight for c in merge.contributions)
     steps = sum(c.steps for c in merge.contributions if c.snapshot not in void)
     require(abs(total - (1 if steps else 0)) < 1e-9, f"operation {merge.id}: weights add up to {total}")

@@ -306,9 +306,9 @@ class Operations(Held):
         if is_nothing(refused):
             after = before
         elif op.scope == GLOBAL:
-            after = outer_step(before, outer_gradient_F, self._outer, trained)
+            after = outer_step(before, outer_gradient_F, self._outer, trained, op.share)
         else:
-            after = average(before, outer_gradient_F)
+            after = average(before, outer_gradient_F, trained, op.share)
         if not after.is_finite(devices):
             after, problem = before, "the version would not be finite"
         self._versions.put(op.fragment, op.to_version, after)

@@ -7,7 +7,7 @@ it. Suffix F: elements of a fragment, parameters first and then buffers.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -41,9 +41,17 @@ def initial_state(parameters_F: Tensor, spec: OuterSpec, trained: int | None = N
     return GlobalState(parameters_F=parameters_F, outer=outer)
 
 
-def average(state: GlobalState, outer_gradient_F: Tensor) -> GlobalState:
-    """The next version of a group's model: less the mean outer gradient. The state stays that of the global model."""
-    return GlobalState(parameters_F=state.parameters_F - outer_gradient_F, outer=state.outer)
+def average(
+    state: GlobalState, outer_gradient_F: Tensor, trained: int | None = None, share: float = 1.0
+) -> GlobalState:
+    """The next version of a group's model: less a share of the mean outer gradient, and with the mean of buffers.
+
+    The state stays that of the global model.
+    """
+    after_F = state.parameters_F - outer_gradient_F
+    if share != 1.0:
+        after_F[:trained] = state.parameters_F[:trained] - outer_gradient_F[:trained] * share
+    return GlobalState(parameters_F=after_F, outer=state.outer)
 
 
 def rebased(own: GlobalState, since: GlobalState, taken: GlobalState) -> GlobalState:
@@ -53,16 +61,20 @@ def rebased(own: GlobalState, since: GlobalState, taken: GlobalState) -> GlobalS
 
 
 def outer_step(
-    state: GlobalState, outer_gradient_F: Tensor, spec: OuterSpec, trained: int | None = None
+    state: GlobalState, outer_gradient_F: Tensor, spec: OuterSpec, trained: int | None = None, share: float = 1.0
 ) -> GlobalState:
-    """The next version. Buffers are no matter of the optimizer: they become their average, whatever its settings."""
+    """The next version. Buffers are no matter of the optimizer: they become their average, whatever its settings.
+
+    ``share`` is how much of a whole step it is: of the outer gradient, or of AdamW's rate, which no scale of gradients
+    changes. Delayed Nesterov divides its steps by itself.
+    """
     before_F, gradient_F = state.parameters_F[:trained], outer_gradient_F[:trained]
     if spec.optimizer == "adamw":
-        after_F, outer = _adamw(before_F, gradient_F, state.outer, spec)
+        after_F, outer = _adamw(before_F, gradient_F, state.outer, replace(spec, lr=spec.lr * share))
     elif spec.delay_merges != 1:
         after_F, outer = _delayed(before_F, gradient_F, state.outer, spec)
     else:
-        after_F, outer = _sgd(before_F, gradient_F, state.outer, spec)
+        after_F, outer = _sgd(before_F, gradient_F if share == 1.0 else gradient_F * share, state.outer, spec)
     if trained is not None and trained < len(state.parameters_F):
         after_F = torch.cat([after_F, state.parameters_F[trained:] - outer_gradient_F[trained:]])
     return GlobalState(parameters_F=after_F, outer=outer)

@@ -132,6 +132,9 @@ class Merge(Op):
     In the scope of a group its nodes are the holders; the step is then the plain average, without momentum, and
     contributions to the global model are those of groups.
 
+    ``share`` is how much of the fleet, or of the group, its contributions stand for: K / M where K of M nodes that are
+    up contribute alike. The step is that much of a whole one, since the others still bring the progress that they make.
+
     The averaged outer gradient is the sum of ``inputs`` with ``input_weights``; each input is an outer gradient or a
     partial sum of several. What is sent back, and applied everywhere, is that average as ``codec`` encodes it.
     Inputs may be sums of parts, of every part then, each complete. Whoever has been sent all of these needs nothing
@@ -150,6 +153,7 @@ class Merge(Op):
     input_weights: tuple[float, ...]
     momentum: Literal["replicated", "travels"]
     codec: str  # of the averaged outer gradient that is sent back
+    share: float = 1.0
 
     @property
     def reads(self) -> tuple[str, ...]:
