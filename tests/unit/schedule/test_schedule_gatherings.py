@@ -104,6 +104,25 @@ def test_what_meets_at_a_node_goes_on_as_a_sum(
     assert made.input_weights == pytest.approx(merged)
 
 
+@pytest.mark.parametrize(
+    ("weights", "effective"), [("tokens", (10 + 11 + 12) ** 2 / (10**2 + 11**2 + 12**2)), ("uniform", 3.0)]
+)
+@pytest.mark.parametrize(("down", "up"), [((), 4), ((3,), 3)])
+def test_a_merge_is_as_much_of_a_step_as_its_contributions_are_of_those_that_are_up(
+    weights: Literal["tokens", "uniform"], effective: float, down: tuple[int, ...], up: int
+) -> None:
+    """Three of four nodes contribute; the fourth still brings its progress, or is known to be down."""
+    plan = gather({0: 120.0, 1: 115.0, 2: 100.0}, leg(2, 1, 100.0), leg(1, 0, 115.0))
+    faults = FaultPlan(
+        outages=tuple(
+            Outage(node=node, start_us=50 * S, end_us=None, loses_state=False, cause="outage") for node in down
+        )
+    )
+    policy = Scripted(at_s={0.0: [plan]}, on={Gathered(KEY): [merge()]}, weights=weights)
+    (made,) = ops(run(policy, replace(chain(), faults=faults)), Merge)
+    assert made.share == pytest.approx(effective / up)
+
+
 @pytest.mark.parametrize("booked_bits", [16_000_000, 32_000_000, 48_000_000])
 def test_a_message_of_another_size_than_was_planned_is_booked_anew(booked_bits: int) -> None:
     """An outer gradient of bfloat16 takes half a second, the wide sum of two a whole one, whatever was booked."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from orbital_train.train.outer import GlobalState, initial_state, outer_step
+from orbital_train.train.outer import GlobalState, average, initial_state, outer_step
 from orbital_train.train.spec import OuterSpec
 
 GENERATOR = torch.Generator().manual_seed(1)
@@ -114,6 +114,32 @@ def test_delayed_nesterov_is_the_papers_with_c_of_zero(k: int) -> None:
     for gradient, expected in zip(gradients, papers_delayed_nesterov(gradients, 0.7, 0.9, k, c=0.0), strict=True):
         state = outer_step(state, torch.tensor(gradient), spec)
         assert state.parameters_F.tolist() == pytest.approx(expected, abs=1e-5)
+
+
+def test_shares_of_a_step_lead_as_far_as_a_whole_one_in_the_end() -> None:
+    """Four merges by a quarter of the fleet each, and then many of nothing, by which the momentum runs out."""
+    spec, nothing = OuterSpec(), torch.zeros_like(START)
+    whole = parts = initial_state(START, spec)
+    for gradient in (torch.stack(GRADIENTS[:4]).mean(dim=0), *[nothing] * 200):
+        whole = outer_step(whole, gradient, spec)
+    for gradient in (*GRADIENTS[:4], *[nothing] * 200):
+        parts = outer_step(parts, gradient, spec, share=0.25)
+    torch.testing.assert_close(parts.parameters_F, whole.parameters_F)
+
+
+def test_a_share_of_adamws_step_is_of_its_rate() -> None:
+    spec = OuterSpec(optimizer="adamw", lr=0.1, weight_decay=0.0)
+    before = initial_state(START, spec)
+    whole, part = (outer_step(before, GRADIENTS[0], spec, share=share) for share in (1.0, 0.25))
+    torch.testing.assert_close(part.parameters_F - START, (whole.parameters_F - START) / 4, rtol=1e-3, atol=1e-6)
+    assert all(torch.equal(part.outer[name], value) for name, value in whole.outer.items())
+
+
+def test_a_share_of_an_average_is_of_parameters_alone() -> None:
+    before = GlobalState(parameters_F=START, outer={})
+    after_F = average(before, GRADIENTS[0], trained=1000, share=0.5).parameters_F
+    assert torch.equal(after_F[:1000], START[:1000] - GRADIENTS[0][:1000] * 0.5)
+    assert torch.equal(after_F[1000:], START[1000:] - GRADIENTS[0][1000:])
 
 
 def test_outer_adamw_by_hand() -> None:
