@@ -27,7 +27,9 @@ from orbital_train.train.run import run_local
 from orbital_train.train.shards import Shards
 from orbital_train.train.transport import LaneTransport
 from tests.unit.train.test_train_buffers import normed
-from tests.unit.train.traces import everything_trace, failures_trace, tiny_problem, tiny_spec
+from tests.unit.train.failure_traces import failures_trace
+from tests.unit.train.problems import tiny_problem, tiny_spec
+from tests.unit.train.traces import everything_trace
 
 rank, folder = int(sys.argv[1]), sys.argv[2]
 transport = DistTransport(rank, 2)
