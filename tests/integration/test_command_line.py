@@ -90,7 +90,8 @@ def test_a_killed_worker_is_replaced_and_a_killed_driver_resumed(undisturbed: Re
         slow = {p.pid for p in started if p.name() in ("ray::DashboardAgent", "ray::RuntimeEnvAgent")}
         workers[0].kill()
         while not run.log.exists():
-            time.sleep(0.05)
+            assert process.poll() is None, "the run ended before it told of the lost worker"
+            time.sleep(0.05)  # another process writes it
         process.kill()
         process.communicate(timeout=PATIENCE_S)
     assert f"(process {workers[0].pid} on " in run.log.read_text()

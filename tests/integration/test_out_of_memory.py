@@ -55,7 +55,8 @@ def test_a_run_that_never_has_enough_memory_stops_with_advice(
     with program(*words) as process:
         wait_for_training(process)
         while not any(run.checkpoints.glob("op-*")):
-            time.sleep(0.05)
+            assert process.poll() is None, "the run ended before it wrote a checkpoint"
+            time.sleep(0.05)  # another process writes it
         (tmp_path / "eat").write_text("all")
         _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1
